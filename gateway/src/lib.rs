@@ -1,0 +1,29 @@
+//! Sandgate: an API gateway with Kong's interfaces, in which every plugin is a sandboxed WebAssembly component.
+//!
+//! The map of the rooms. Each imports only rooms on lower lines; `tests/layers.rs` reads this table and fails on an
+//! upward `use crate::…`.
+//!
+//! ```text
+//! 5  gateway
+//! 4  proxy
+//! 3  snapshot  admin
+//! 2  config  store  listener  upstream  plugin
+//! 1  model  tls
+//! 0  router  balancer  telemetry  shutdown
+//! ```
+
+pub mod admin;
+pub mod balancer;
+pub mod config;
+pub mod gateway;
+pub mod listener;
+pub mod model;
+pub mod plugin;
+pub mod proxy;
+pub mod router;
+pub mod shutdown;
+pub mod snapshot;
+pub mod store;
+pub mod telemetry;
+pub mod tls;
+pub mod upstream;

@@ -1,0 +1,1 @@
+//! Owns every background task and ends them in order.

@@ -1,1 +1,4 @@
 //! Not written yet.
+
+/// Placeholder until the balancers land.
+pub struct Balancer;

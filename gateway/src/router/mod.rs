@@ -1,1 +1,4 @@
 //! Not written yet.
+
+/// Placeholder until the router lands.
+pub struct Router<T>(std::marker::PhantomData<T>);

@@ -1,6 +1,7 @@
 //! The plugin host: modules, their instances on each worker, and the chains that requests walk. Holds no plugin logic; a
 //! plugin's name means nothing here.
 
+mod bindings;
 mod chain;
 mod directory;
 mod exchange;

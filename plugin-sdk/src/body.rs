@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::query;
+use crate::{host::Host, query, request::Header};
 
 mod multipart;
 
@@ -30,7 +30,30 @@ pub enum Found {
     Several,
 }
 
+impl Found {
+    /// Itself, or what the other place has when there is nothing here.
+    pub fn or_else(self, other: impl FnOnce() -> Found) -> Found {
+        if self == Found::Nothing { other() } else { self }
+    }
+}
+
+impl From<Header<'_>> for Found {
+    fn from(header: Header<'_>) -> Self {
+        match header {
+            Header::Absent => Found::Nothing,
+            Header::One(value) => Found::One(value.into()),
+            Header::Repeated(_) => Found::Several,
+        }
+    }
+}
+
 impl Fields {
+    /// Waits for the body of the request, at most `limit` bytes. `None` as for [`Fields::parse`], and when it is larger.
+    pub fn of_request(host: &impl Host, limit: u32) -> Option<Self> {
+        let content_type = host.request_header("content-type")?;
+        Self::parse(&content_type, &host.read_body(limit).ok()?)
+    }
+
     /// Reads a body by its Content-Type. An empty JSON body has no fields. `None` for other types and broken bodies.
     pub fn parse(content_type: &str, body: &[u8]) -> Option<Self> {
         let kind = content_type.split(';').next().unwrap_or_default().trim();

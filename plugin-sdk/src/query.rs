@@ -1,5 +1,7 @@
 //! Query strings and urlencoded forms.
 
+use crate::body::Found;
+
 /// The decoded pairs of `a=1&b=2`, in order. A name without `=` has the value `None`.
 pub fn pairs(query: &str) -> impl Iterator<Item = (String, Option<String>)> + '_ {
     query.split('&').filter(|part| !part.is_empty()).map(|part| match part.split_once('=') {
@@ -14,6 +16,16 @@ pub fn values<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = String>
         Some((_, value)) => decode(value),
         None => String::new(),
     })
+}
+
+/// One argument, decoded.
+pub fn get(query: &str, name: &str) -> Found {
+    let mut values = values(query, name);
+    match (values.next(), values.next()) {
+        (None, _) => Found::Nothing,
+        (Some(value), None) => Found::One(value),
+        _ => Found::Several,
+    }
 }
 
 /// The query without one argument; every other byte stays as it was.

@@ -44,7 +44,7 @@ impl Request {
     /// The n-th declared header: those of the manifest first, then those of [`Prepared`](crate::Prepared).
     pub fn header(&self, n: usize) -> Header<'_> {
         match self.headers.get(n) {
-            Some(Some(value)) if self.repeated >> n & 1 == 1 => Header::Repeated(value),
+            Some(Some(value)) if n < 64 && self.repeated >> n & 1 == 1 => Header::Repeated(value),
             Some(Some(value)) => Header::One(value),
             _ => Header::Absent,
         }

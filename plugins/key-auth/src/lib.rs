@@ -1,5 +1,7 @@
 //! key-auth: lets a request pass that carries the key of a consumer, in a header, the query or the body.
 
+use std::cell::LazyCell;
+
 use sandgate_sdk::{
     auth,
     body::{Fields, Found},
@@ -111,19 +113,12 @@ impl KeyAuth {
     /// The first name with a value, looked for in the header, the query, the body.
     fn find(&self, request: &Request, host: &impl Host) -> Option<(&str, Found)> {
         let Settings { key_names, key_in_query, key_in_body, .. } = &self.settings;
-        let (mut query, mut body) = (None, None);
+        let query = key_in_query.then(|| LazyCell::new(|| host.query().unwrap_or_default()));
+        let body = key_in_body.then(|| LazyCell::new(|| Fields::of_request(host, BODY_LIMIT)));
         key_names.iter().enumerate().find_map(|(n, name)| {
-            let mut found = match request.header(n) {
-                Header::One(value) => Found::One(value.into()),
-                Header::Repeated(_) => Found::Several,
-                Header::Absent => Found::Nothing,
-            };
-            if found == Found::Nothing && *key_in_query {
-                found = in_query(query.get_or_insert_with(|| host.query().unwrap_or_default()), name);
-            }
-            if found == Found::Nothing && *key_in_body {
-                found = body.get_or_insert_with(|| fields(host)).as_ref().map_or(found, |fields| fields.get(name));
-            }
+            let found = Found::from(request.header(n))
+                .or_else(|| query.as_ref().map_or(Found::Nothing, |query| query::get(query, name)))
+                .or_else(|| body.as_deref().and_then(Option::as_ref).map_or(Found::Nothing, |body| body.get(name)));
             (found != Found::Nothing).then_some((name.as_str(), found))
         })
     }
@@ -134,7 +129,7 @@ impl KeyAuth {
         if let Some(query) = host.query().filter(|query| query::values(query, name).next().is_some()) {
             request.set_query(&query::without(&query, name));
         }
-        if let Some(mut fields) = self.settings.key_in_body.then(|| fields(host)).flatten()
+        if let Some(mut fields) = self.settings.key_in_body.then(|| Fields::of_request(host, BODY_LIMIT)).flatten()
             && fields.remove(name)
         {
             request.set_body(fields.encode());
@@ -144,20 +139,6 @@ impl KeyAuth {
     fn refuse(&self, message: &str) -> Flow {
         refuse(401, message).header("WWW-Authenticate", &self.challenge)
     }
-}
-
-fn in_query(query: &str, name: &str) -> Found {
-    let mut values = query::values(query, name);
-    match (values.next(), values.next()) {
-        (None, _) => Found::Nothing,
-        (Some(value), None) => Found::One(value),
-        _ => Found::Several,
-    }
-}
-
-fn fields(host: &impl Host) -> Option<Fields> {
-    let content_type = host.request_header("content-type")?;
-    Fields::parse(&content_type, &host.read_body(BODY_LIMIT).ok()?)
 }
 
 #[cfg(test)]

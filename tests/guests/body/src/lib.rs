@@ -8,9 +8,9 @@ pub struct Settings {
     /// Let every chunk pass as it came.
     #[config(default = false, required)]
     pass: bool,
-    /// Hold everything back until the last chunk.
+    /// Drop every chunk but the last.
     #[config(default = false, required)]
-    hold: bool,
+    last_only: bool,
     /// Refuse request bodies with this word in a chunk.
     refuse: Option<String>,
 }
@@ -45,7 +45,7 @@ impl Body {
         if self.0.pass {
             return Chunk::Pass;
         }
-        if self.0.hold && !last {
+        if self.0.last_only && !last {
             return Chunk::Replace(Vec::new());
         }
         chunk.make_ascii_uppercase();

@@ -107,6 +107,8 @@ pub enum RequestBody {
     Incoming(Incoming),
     /// Read or replaced by a plugin.
     Buffered(Bytes),
+    /// Read in part by a plugin that then found it too large: what was read, and the rest.
+    Partial(Bytes, Incoming),
 }
 
 /// Path and query that go upstream.

@@ -19,11 +19,12 @@ use super::{
 const PATIENCE: Duration = Duration::from_secs(1);
 
 thread_local! {
-    static WORKER: Worker = const { Worker { number: Cell::new(0), pools: RefCell::new(Vec::new()) } };
+    static WORKER: Worker = const { Worker { number: Cell::new(None), pools: RefCell::new(Vec::new()) } };
 }
 
 struct Worker {
-    number: Cell<u32>,
+    /// `None` on other threads.
+    number: Cell<Option<u32>>,
     pools: RefCell<Vec<Option<Rc<Pool>>>>,
 }
 
@@ -37,7 +38,12 @@ struct Pool {
 
 /// Numbers this thread among the workers, from 0.
 pub fn enter_worker(number: u32) {
-    WORKER.with(|worker| worker.number.set(number));
+    WORKER.with(|worker| worker.number.set(Some(number)));
+}
+
+/// Whether this thread is a worker.
+pub(super) fn is_worker() -> bool {
+    WORKER.with(|worker| worker.number.get().is_some())
 }
 
 impl Worker {
@@ -85,7 +91,7 @@ pub(super) struct Lease {
 impl Lease {
     /// Takes an idle instance, or makes one, or waits for one.
     pub(super) async fn take(deployment: &Arc<Deployment>) -> Result<Self, CallError> {
-        let (pool, number) = WORKER.with(|worker| (worker.pool(deployment), worker.number.get()));
+        let (pool, number) = WORKER.with(|worker| (worker.pool(deployment), worker.number.get().unwrap_or(0)));
         loop {
             let idle = pool.idle.borrow_mut().pop();
             if let Some(instance) = idle {

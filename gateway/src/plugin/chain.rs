@@ -308,14 +308,14 @@ async fn body_phase(
 }
 
 /// A leased instance that knows the plugin's configuration and has the exchange.
-struct Entered<'a> {
-    ready: &'a Ready,
+struct Entered<'p, 'e> {
+    ready: &'p Ready,
     lease: Lease,
-    exchange: &'a mut Held,
+    exchange: &'e mut Held,
 }
 
-impl<'a> Entered<'a> {
-    async fn new(plugin: &'a Arc<Plugin>, exchange: &'a mut Held) -> Result<Self, CallError> {
+impl<'p, 'e> Entered<'p, 'e> {
+    async fn new(plugin: &'p Arc<Plugin>, exchange: &'e mut Held) -> Result<Self, CallError> {
         let ready = match &plugin.state {
             State::Ready(ready) => ready,
             State::Quarantined(reason) => return Err(CallError::Quarantined(reason.clone())),

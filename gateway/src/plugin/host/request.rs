@@ -114,6 +114,10 @@ impl Host for HostState {
                 exchange.body = RequestBody::Buffered(bytes.clone());
                 if bytes.len() > limit { Err(too_large(limit)) } else { Ok(bytes.to_vec()) }
             }
+            RequestBody::Partial(read, rest) => {
+                exchange.body = RequestBody::Partial(read, rest);
+                Err(too_large(limit))
+            }
             RequestBody::Incoming(body) => {
                 let (read, body) = collect(body, limit).await?;
                 exchange.body = body;

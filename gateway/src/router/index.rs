@@ -62,11 +62,13 @@ pub(super) struct Literals {
 #[derive(Debug, Default)]
 pub(super) struct Keyed {
     /// By header name, then by value in lower case.
-    pub(super) headers: HashMap<Box<str>, HashMap<Box<[u8]>, Vec<Entry>>>,
+    pub(super) headers: HashMap<Box<str>, ByValue>,
     pub(super) snis: HashMap<Box<str>, Vec<Entry>>,
     /// All rules that stand in `snis`, for requests that are not asked for a server name.
     pub(super) any_sni: Vec<Entry>,
 }
+
+type ByValue = HashMap<Box<[u8]>, Vec<Entry>>;
 
 /// Expressions to try, best first.
 #[derive(Debug)]

@@ -547,7 +547,7 @@ pub(super) async fn a_pruned_history_answers_with_everything<H: Harness>() {
         .await
         .unwrap();
     bench.insert(&store, &[("odd", json!({"id": "4"}))]).await.unwrap();
-    assert_eq!(bench.changes(&store, 5).await.1, true, "a version of which a row is gone is gone whole");
+    assert!(bench.changes(&store, 5).await.1, "a version of which a row is gone is gone whole");
     assert_eq!(bench.changes(&store, 6).await, (7, false, texts(["odd/4"])));
 }
 

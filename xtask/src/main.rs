@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod gateway;
 mod http;
 mod plugins;
 mod setup;

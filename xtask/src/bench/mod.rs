@@ -1,4 +1,6 @@
 //! Stub.
 #[derive(clap::Args)]
 pub struct Options {}
-pub fn run(_: &Options) -> anyhow::Result<()> { Ok(()) }
+pub fn run(_: &Options) -> anyhow::Result<()> {
+    Ok(())
+}

@@ -39,6 +39,8 @@ enum Command {
     Ci,
     /// Measure the gateway beside nginx and write docs/performance.md
     Bench(bench::Options),
+    #[command(hide = true)]
+    BenchBackend(bench::backend::Options),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Ci => ci::run(),
         Command::Bench(options) => bench::run(&options),
+        Command::BenchBackend(options) => bench::backend::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,13 +1,14 @@
 //! The demo: a gateway that answers through two plugins, and every call that made it so.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde_json::json;
 
 use crate::gateway::{self, Gateway, Ports, Start};
 use crate::http::{self, Response};
@@ -201,27 +202,37 @@ fn start_upstream() -> Result<u16> {
 }
 
 /// Serves one connection until it ends or is not understood.
-fn echo(stream: TcpStream) -> Option<()> {
+fn echo(mut stream: TcpStream) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
-    let mut stream = stream;
     loop {
-        let mut lines = Vec::new();
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).ok()? == 0 {
-                return None;
-            }
-            if line.trim_end().is_empty() {
-                break;
-            }
-            lines.push(line.trim_end().to_owned());
-        }
-        let body =
-            serde_json::json!({ "request": lines.first()?, "headers": &lines[1..] }).to_string();
-        let length = body.len();
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        let head = read_head(&mut reader)?;
+        let mut body = vec![0; head.iter().find_map(|line| length(line)).unwrap_or(0)];
+        reader.read_exact(&mut body).ok()?;
+        let seen = json!({ "request": head[0], "headers": head[1..], "body": String::from_utf8_lossy(&body) }).to_string();
+        let length = seen.len();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{seen}"
         );
-        stream.write_all(format!("{head}{body}").as_bytes()).ok()?;
+        stream.write_all(answer.as_bytes()).ok()?;
+    }
+}
+
+fn length(header: &str) -> Option<usize> {
+    let (name, value) = header.split_once(':')?;
+    name.eq_ignore_ascii_case("content-length")
+        .then(|| value.trim().parse().ok())?
+}
+
+/// Request line and headers; `None` at the end of the connection.
+fn read_head(reader: &mut impl BufRead) -> Option<Vec<String>> {
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|size| *size > 0)?;
+        match line.trim_end() {
+            "" if !lines.is_empty() => return Some(lines),
+            "" => {}
+            text => lines.push(text.to_owned()),
+        }
     }
 }

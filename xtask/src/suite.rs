@@ -9,6 +9,9 @@ use crate::plugins;
 use crate::setup::{self, Purpose};
 use crate::shell::{self, say};
 
+/// `.ci/run` repeats what follows this line.
+const SUMMARY: &str = "test results:";
+
 /// `cargo xtask test`
 #[derive(clap::Args, Default)]
 pub struct Options {
@@ -53,7 +56,7 @@ fn test(options: &Options) -> Result<()> {
 
 /// The runner's own lines again, and their sum.
 fn report(summaries: &[String]) {
-    println!();
+    println!("\n{SUMMARY}");
     for line in summaries
         .iter()
         .filter(|line| count(line, "passed") + count(line, "failed") > 0)

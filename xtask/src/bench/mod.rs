@@ -66,6 +66,23 @@ enum Rows {
     Control,
 }
 
+/// The sides of a round, each beside what it is compared with, and the rows that need them.
+const ORDER: [(&str, &[Rows]); 13] = [
+    ("nginx", &[Rows::Bare, Rows::Std, Rows::Control]),
+    ("bare", &[Rows::Bare, Rows::Std, Rows::Chain]),
+    ("std", &[Rows::Std]),
+    ("lua-std", &[Rows::Std, Rows::Control]),
+    ("chain-1", &[Rows::Chain]),
+    ("chain-5", &[Rows::Chain]),
+    ("chain-10", &[Rows::Chain]),
+    ("lua", &[Rows::Chain, Rows::Control]),
+    ("lua-chain-1", &[Rows::Chain, Rows::Control]),
+    ("lua-chain-5", &[Rows::Chain, Rows::Control]),
+    ("lua-chain-10", &[Rows::Chain, Rows::Control]),
+    ("routes-1", &[Rows::Routes]),
+    ("routes-10000", &[Rows::Routes]),
+];
+
 /// As many consumers with a key each.
 pub const CONSUMERS: usize = 1000;
 /// As many routes in the row with many.
@@ -232,19 +249,18 @@ impl<'a> Bench<'a> {
             sides.routes(self.many_routes(under)?);
         }
         sides.all.retain(|side| self.is_wanted(side.name));
+        sides
+            .all
+            .sort_by_key(|side| ORDER.iter().position(|(name, _)| *name == side.name));
         Ok(sides)
     }
 
     fn is_wanted(&self, side: &str) -> bool {
-        let rows: &[Rows] = match side {
-            "nginx" | "bare" => return side == "nginx" || self.options.wants_gateway(),
-            "std" => &[Rows::Std],
-            "lua-std" => &[Rows::Std, Rows::Control],
-            "routes-1" | "routes-10000" => &[Rows::Routes],
-            name if name.starts_with("lua") => &[Rows::Chain, Rows::Control],
-            _ => &[Rows::Chain],
-        };
-        rows.iter().any(|rows| self.options.wants(*rows))
+        let rows = ORDER
+            .iter()
+            .filter(|(name, _)| *name == side)
+            .flat_map(|(_, rows)| *rows);
+        rows.into_iter().any(|rows| self.options.wants(*rows))
     }
 
     fn nginx(&self, name: &str, lua: bool, under: &[String]) -> Result<Nginx> {

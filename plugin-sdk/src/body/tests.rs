@@ -21,7 +21,11 @@ fn bodies_are_read_by_their_type() {
         ("application/json", "{", None),
         ("application/x-www-form-urlencoded", "a=1", Some(Found::One("1".into()))),
         ("application/x-www-form-urlencoded", "a=1&a=2", Some(Found::Several)),
-        ("multipart/form-data; boundary=b1", "--b1\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--b1--", Some(Found::One("1".into()))),
+        (
+            "multipart/form-data; boundary=b1",
+            "--b1\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--b1--",
+            Some(Found::One("1".into())),
+        ),
         ("multipart/form-data; boundary=b1", "--b1\r\n", None),
         ("multipart/form-data", "--b1--", None),
         ("text/plain", "a=1", None),
@@ -45,7 +49,8 @@ fn json_members_change_as_texts() {
 
 #[test]
 fn parts_of_a_form_change_and_the_others_stay() {
-    let file = "--b1\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x\"\r\nContent-Type: a/b\r\n\r\n\r\n--\r\n";
+    let file =
+        "--b1\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x\"\r\nContent-Type: a/b\r\n\r\n\r\n--\r\n";
     let body = [file, "--b1\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b1--\r\n"].concat();
     let mut fields = parse(MULTIPART, &body);
     assert_eq!(text(&fields), body);

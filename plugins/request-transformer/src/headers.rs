@@ -11,9 +11,6 @@ pub(crate) struct Headers {
     names: Vec<String>,
 }
 
-/// A header in the course of the changes.
-type Values = Option<Vec<String>>;
-
 impl Headers {
     pub(crate) fn new(ops: Changes) -> Self {
         let mut names: Vec<String> = Vec::new();
@@ -31,62 +28,68 @@ impl Headers {
     }
 
     pub(crate) fn apply(&self, request: &mut Request, host: &impl Host) {
-        let mut seen: Vec<Values> = vec![None; self.names.len()];
+        let mut run = Run { names: &self.names, seen: vec![None; self.names.len()], request, host };
         for op in &self.ops {
             match op {
-                Op::Remove(name) => {
-                    let values = self.values(name, &mut seen, request, host);
-                    if !std::mem::take(values).is_empty() {
-                        request.remove_header(name);
-                    }
-                }
-                Op::Rename(old, new) => self.rename(old, new, &mut seen, request, host),
-                Op::Replace(name, value) => {
-                    let values = self.values(name, &mut seen, request, host);
-                    if !values.is_empty() || name.eq_ignore_ascii_case("host") {
-                        *values = vec![value.clone()];
-                        request.set_header(name, value);
-                    }
-                }
-                Op::Add(name, value) => {
-                    let values = self.values(name, &mut seen, request, host);
-                    if values.is_empty() {
-                        *values = vec![value.clone()];
-                        request.set_header(name, value);
-                    }
-                }
-                Op::Append(name, value) => {
-                    self.values(name, &mut seen, request, host).push(value.clone());
-                    request.append_header(name, value);
-                }
+                Op::Remove(name) => run.remove(name),
+                Op::Rename(old, new) => run.rename(old, new),
+                Op::Replace(name, _) if run.values(name).is_empty() && !name.eq_ignore_ascii_case("host") => {}
+                Op::Add(name, _) if !run.values(name).is_empty() => {}
+                Op::Replace(name, value) | Op::Add(name, value) => run.set(name, value),
+                Op::Append(name, value) => run.append(name, value),
             }
         }
     }
+}
 
-    fn rename(&self, old: &str, new: &str, seen: &mut [Values], request: &mut Request, host: &impl Host) {
-        let values = std::mem::take(self.values(old, seen, request, host));
-        let Some((first, rest)) = values.split_first() else { return };
-        request.remove_header(old);
-        request.set_header(new, first);
-        for value in rest {
-            request.append_header(new, value);
+/// The changes to one request.
+struct Run<'a, H> {
+    names: &'a [String],
+    /// What each header holds by now, where that has been asked.
+    seen: Vec<Option<Vec<String>>>,
+    request: &'a mut Request,
+    host: &'a H,
+}
+
+impl<H: Host> Run<'_, H> {
+    fn remove(&mut self, name: &str) {
+        if !std::mem::take(self.values(name)).is_empty() {
+            self.request.remove_header(name);
         }
-        *self.values(new, seen, request, host) = values;
+    }
+
+    fn rename(&mut self, old: &str, new: &str) {
+        let values = std::mem::take(self.values(old));
+        let Some((first, rest)) = values.split_first() else { return };
+        self.request.remove_header(old);
+        self.set(new, first);
+        for value in rest {
+            self.append(new, value);
+        }
+    }
+
+    fn set(&mut self, name: &str, value: &str) {
+        *self.values(name) = vec![value.into()];
+        self.request.set_header(name, value);
+    }
+
+    fn append(&mut self, name: &str, value: &str) {
+        self.values(name).push(value.into());
+        self.request.append_header(name, value);
     }
 
     /// The values of a header, read when they are first needed.
-    fn values<'a>(
-        &self,
-        name: &str,
-        seen: &'a mut [Values],
-        request: &Request,
-        host: &impl Host,
-    ) -> &'a mut Vec<String> {
+    fn values(&mut self, name: &str) -> &mut Vec<String> {
         let slot = self.names.iter().position(|known| known.eq_ignore_ascii_case(name)).unwrap_or_default();
-        seen[slot].get_or_insert_with(|| match request.header(slot) {
+        self.seen[slot].get_or_insert_with(|| match self.request.header(slot) {
             Header::Absent => Vec::new(),
+            // Repetitions are told of the first 64 headers only.
             Header::One(value) if slot < 64 => vec![value.into()],
-            _ => host.request_header_values(name).into_iter().filter_map(|value| String::from_utf8(value).ok()).collect(),
+            _ => texts(self.host.request_header_values(name)),
         })
     }
+}
+
+fn texts(values: Vec<Vec<u8>>) -> Vec<String> {
+    values.into_iter().filter_map(|value| String::from_utf8(value).ok()).collect()
 }

@@ -93,10 +93,7 @@ impl Settings {
 
     pub(crate) fn query_changes(&self) -> Changes {
         let Self { remove, rename, replace, add, append, .. } = self;
-        changes(
-            &remove.querystring,
-            [&rename.querystring, &replace.querystring, &add.querystring, &append.querystring],
-        )
+        changes(&remove.querystring, [&rename.querystring, &replace.querystring, &add.querystring, &append.querystring])
     }
 
     pub(crate) fn body_changes(&self) -> Changes {

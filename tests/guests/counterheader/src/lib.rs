@@ -2,6 +2,12 @@
 
 use sandgate_sdk::prelude::*;
 
+/// Benchmarks build it under several names, for chains of plugins.
+const NAME: &str = match option_env!("SANDGATE_GUEST_NAME") {
+    Some(name) => name,
+    None => "counterheader",
+};
+
 /// Nothing to configure.
 #[derive(Debug, Config)]
 pub struct Settings {}
@@ -10,7 +16,7 @@ pub struct Settings {}
 #[derive(Debug)]
 pub struct CounterHeader;
 
-#[plugin(name = "counterheader", priority = 500, request_headers = ["x-api-key"], capabilities(counters))]
+#[plugin(name = NAME, priority = 500, request_headers = ["x-api-key"], capabilities(counters))]
 impl Plugin for CounterHeader {
     type Settings = Settings;
 

@@ -7,7 +7,7 @@ use sandgate_sdk::prelude::*;
 /// Nothing to configure but the rhythm.
 #[derive(Debug, Config)]
 pub struct Settings {
-    /// Trap on every so manieth call.
+    /// Trap on every n-th call.
     #[config(default = 7, required, range = 1..=1000000)]
     every: u64,
 }
@@ -29,7 +29,7 @@ impl Plugin for Trap {
 
     fn on_request(&self, request: &mut Request, _host: &impl Host) -> Flow {
         self.calls.set(self.calls.get() + 1);
-        if self.calls.get() % self.every == 0 {
+        if self.calls.get().is_multiple_of(self.every) {
             std::process::abort();
         }
         request.set_response_header("x-calls", &self.calls.get().to_string());

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{host::Host, query::Pairs, request::Header};
+use crate::{host::Host, query::Pairs, request::Header, text};
 
 mod multipart;
 
@@ -170,8 +170,8 @@ fn json(body: &[u8]) -> Option<Map<String, Value>> {
     if body.is_empty() {
         return Some(Map::new());
     }
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(members)) => Some(members),
+    match text::json(body) {
+        Some(Value::Object(members)) => Some(members),
         _ => None,
     }
 }

@@ -5,7 +5,10 @@
 
 use serde_json::Value;
 
-use crate::config::{ConfigError, Map, error};
+use crate::{
+    config::{ConfigError, Map, error},
+    text::json,
+};
 
 /// The parsed setting.
 #[derive(Debug, Default)]
@@ -32,11 +35,11 @@ impl CustomFields {
         if self.0.is_empty() {
             return record;
         }
-        let Ok(mut root) = serde_json::from_str::<Value>(&record) else { return record };
+        let Some(mut root) = json(record.as_bytes()) else { return record };
         for (steps, value) in &self.0 {
             place(&mut root, steps, value.as_ref());
         }
-        root.to_string()
+        serde_json::to_string(&root).unwrap_or(record)
     }
 }
 
@@ -71,7 +74,7 @@ fn literal(source: &str) -> Option<Option<Value>> {
 }
 
 fn number(text: &str) -> Option<Value> {
-    let number = serde_json::from_str::<Value>(text).ok()?;
+    let number = json(text.as_bytes())?;
     number.is_number().then_some(number)
 }
 

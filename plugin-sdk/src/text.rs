@@ -1,6 +1,14 @@
 //! Small texts, made without the formatting machinery.
 
+use serde_json::Value;
+
 use crate::host::Host;
+
+/// JSON of some bytes. The one place that parses: each kind of input would be another parser in the component.
+#[inline(never)]
+pub fn json(bytes: &[u8]) -> Option<Value> {
+    serde_json::from_slice(bytes).ok()
+}
 
 /// A random UUID (version 4, RFC 9562 §5.4).
 pub fn uuid(host: &impl Host) -> String {

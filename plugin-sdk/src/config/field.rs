@@ -106,7 +106,7 @@ fn elements<T: Field>(value: Value, rule: &Rule, reader: &mut Reader) -> Option<
     let rule = rule.items.unwrap_or(&Rule::NONE);
     let mut list = Vec::with_capacity(values.len());
     for (place, value) in values.into_iter().enumerate() {
-        let name = serde_json::to_string(&(place + 1)).unwrap_or_default();
+        let name = (place + 1).to_string();
         list.extend(reader.within(&name, |reader| T::read(value, rule, reader)));
     }
     Some(list)

@@ -4,14 +4,13 @@ mod field;
 mod reader;
 mod schema;
 
-use serde_json::Value;
-
 pub use self::{
     field::{Field, Map, Set},
     reader::{Object, Reader, Rule},
     schema::{member, quoted},
 };
 pub use crate::bindings::exports::sandgate::plugin::lifecycle::ConfigError;
+use crate::text;
 
 /// A record that operators write. Derive it.
 pub trait Config: Field {
@@ -33,7 +32,7 @@ pub trait Collection: Config {
 /// Parses settings. Errors: every mistake, each with its place.
 pub fn from_json<T: Config>(text: &str) -> Result<T, Vec<ConfigError>> {
     let mut reader = Reader::default();
-    let Ok(value) = serde_json::from_str::<Value>(text) else {
+    let Some(value) = text::json(text.as_bytes()) else {
         return Err(vec![error("", "the configuration is not JSON")]);
     };
     match T::read(value, &Rule::NONE, &mut reader) {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{ConfigError, Field};
+use crate::text;
 
 /// What a field's attribute says about its values.
 #[derive(Debug)]
@@ -139,5 +140,5 @@ impl Object {
 }
 
 fn default(rule: &Rule) -> Option<Value> {
-    serde_json::from_str(rule.default?).ok()
+    text::json(rule.default?.as_bytes())
 }

@@ -61,7 +61,7 @@ impl Plugin for CorrelationId {
         if self.settings.echo_downstream {
             request.set_response_header(name, &id);
         }
-        if host.set_log_field("correlation_id", &json::Value::from(id).to_string()).is_err() {
+        if host.set_log_field("correlation_id", &json::to_string(&id).unwrap_or_default()).is_err() {
             host.log(Level::Warn, "the access record does not take the correlation id");
         }
         Flow::Next

@@ -14,6 +14,10 @@ pub struct File {
     pub functions: Vec<Function>,
     /// The lines of tests.
     pub tests: Vec<RangeInclusive<usize>>,
+    /// The lines of items that expect a lint of clippy, with the reason beside it.
+    pub expected: Vec<RangeInclusive<usize>>,
+    /// Modules in files of their own that are tests.
+    pub test_modules: Vec<String>,
 }
 
 /// One function.
@@ -37,25 +41,26 @@ pub fn file(text: &str) -> Result<File> {
         .iter()
         .map(|range| range.end() - range.start() + 1)
         .sum();
-    Ok(File {
-        lines: text.lines().count().saturating_sub(in_tests),
-        functions: walk.functions,
-        tests: walk.tests,
-    })
+    let Walk { functions, tests, expected, test_modules } = walk;
+    Ok(File { lines: text.lines().count().saturating_sub(in_tests), functions, tests, expected, test_modules })
 }
 
 #[derive(Default)]
 struct Walk {
     functions: Vec<Function>,
     tests: Vec<RangeInclusive<usize>>,
+    expected: Vec<RangeInclusive<usize>>,
+    test_modules: Vec<String>,
 }
 
 impl Walk {
     fn leave_out(&mut self, attributes: &[syn::Attribute], item: &impl Spanned) -> bool {
+        let lines = item.span().start().line..=item.span().end().line;
         let test = attributes.iter().any(is_test);
         if test {
-            self.tests
-                .push(item.span().start().line..=item.span().end().line);
+            self.tests.push(lines);
+        } else if attributes.iter().any(|attribute| attribute.path().is_ident("expect")) {
+            self.expected.push(lines);
         }
         test
     }
@@ -91,6 +96,8 @@ impl<'ast> Visit<'ast> for Walk {
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
         if !self.leave_out(&item.attrs, item) {
             visit::visit_item_mod(self, item);
+        } else if item.content.is_none() {
+            self.test_modules.push(item.ident.to_string());
         }
     }
 

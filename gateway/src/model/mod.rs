@@ -4,7 +4,7 @@ mod collection;
 mod entities;
 
 pub use collection::{Collection, OnDelete, Reference, Registry};
-pub use entities::{Consumer, Module, Plugin, Route, Service, Target, Upstream};
+pub use entities::{Consumer, Id, Module, Plugin, Route, Service, Target, Upstream};
 
 /// An entity as the Admin API, the files and the store have it: every field of its schema, absent ones `null`.
 pub type Object = serde_json::Map<String, serde_json::Value>;

@@ -55,3 +55,13 @@ impl WasmHost {
 }
 
 impl Host for WasmHost {}
+
+impl HostError {
+    /// What went wrong, in words.
+    pub fn reason(&self) -> &str {
+        match self {
+            HostError::Timeout => "no answer in time",
+            HostError::Denied(text) | HostError::Invalid(text) | HostError::Failed(text) => text,
+        }
+    }
+}

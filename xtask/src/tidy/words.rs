@@ -22,23 +22,12 @@ pub fn offences(text: &str, left_out: &[RangeInclusive<usize>]) -> Vec<(usize, S
 
 /// Comments that say something is to be done, but not in which issue.
 fn reminders(text: &str) -> Vec<(usize, String)> {
-    let comments = text
-        .lines()
-        .enumerate()
-        .filter_map(|(index, line)| Some((index + 1, line.split_once("//")?.1)));
-    let is_reminder = |comment: &str, word: &str| {
-        comment
-            .find(word)
-            .is_some_and(|at| !comment[at + word.len()..].starts_with("(#"))
-    };
+    let comments = text.lines().enumerate().filter_map(|(index, line)| Some((index + 1, line.split_once("//")?.1)));
+    let is_reminder =
+        |comment: &str, word: &str| comment.find(word).is_some_and(|at| !comment[at + word.len()..].starts_with("(#"));
     comments
         .filter(|(_, comment)| is_reminder(comment, "TODO") || is_reminder(comment, "FIXME"))
-        .map(|(line, _)| {
-            (
-                line,
-                "a reminder names its issue: `(#123)` after the word".to_owned(),
-            )
-        })
+        .map(|(line, _)| (line, "a reminder names its issue: `(#123)` after the word".to_owned()))
         .collect()
 }
 
@@ -80,20 +69,12 @@ mod tests {
     fn words_are_found_outside_tests_in_macros_too() {
         let cases = [
             ("an unwrap", "fn f() { x.unwrap() }", 1),
-            (
-                "an unwrap in a macro",
-                "fn f() { format!(\"{}\", x.unwrap()) }",
-                1,
-            ),
+            ("an unwrap in a macro", "fn f() { format!(\"{}\", x.unwrap()) }", 1),
             ("another method", "fn f() { x.unwrap_or(1) }", 0),
             ("a panic", "fn f() { panic!(\"x\") }", 1),
             ("the word in a text", "fn f() { g(\"panic!() unsafe\") }", 0),
             ("unsafe", "unsafe fn f() {}", 1),
-            (
-                "an attribute",
-                "#[unsafe(link_section = \"x\")]\nstatic A: u8 = 1;",
-                0,
-            ),
+            ("an attribute", "#[unsafe(link_section = \"x\")]\nstatic A: u8 = 1;", 0),
             ("a reminder", "// TODO: more", 1),
             ("a reminder with its issue", "// TODO(#12): more", 0),
         ];

@@ -55,29 +55,21 @@ pub fn run(options: &Options) -> Result<()> {
 pub fn variant(folder: &str, name: &str) -> Result<PathBuf> {
     let guests = find(&metadata()?, "tests/guests", "guests")?;
     let file = format!("{folder}.wasm");
-    let guest = guests
-        .into_iter()
-        .find(|guest| guest.component.ends_with(&file));
+    let guest = guests.into_iter().find(|guest| guest.component.ends_with(&file));
     let mut guest = guest.with_context(|| format!("no guest {folder}"))?;
     build(&[&guest], &guest.target, Some(name))?;
-    guest.component = shell::target()
-        .join("variants")
-        .join(format!("{name}.wasm"));
+    guest.component = shell::target().join("variants").join(format!("{name}.wasm"));
     write_component(&guest)?;
     Ok(guest.component)
 }
 
 fn of<'a>(guests: &'a [Guest], target: &str) -> Vec<&'a Guest> {
-    guests
-        .iter()
-        .filter(|guest| guest.target == target)
-        .collect()
+    guests.iter().filter(|guest| guest.target == target).collect()
 }
 
 fn metadata() -> Result<Value> {
     let mut command = shell::cargo();
-    let text =
-        shell::output(command.args(["metadata", "--no-deps", "--offline", "--format-version=1"]))?;
+    let text = shell::output(command.args(["metadata", "--no-deps", "--offline", "--format-version=1"]))?;
     Ok(serde_json::from_str(&text)?)
 }
 
@@ -90,31 +82,17 @@ fn find(metadata: &Value, parent: &str, components: &str) -> Result<Vec<Guest>> 
     folders.retain(|folder| folder.join("Cargo.toml").is_file());
     folders.sort();
     let components = shell::target().join(components);
-    folders
-        .iter()
-        .map(|folder| guest(metadata, folder, &components))
-        .collect()
+    folders.iter().map(|folder| guest(metadata, folder, &components)).collect()
 }
 
 fn guest(metadata: &Value, folder: &Path, components: &Path) -> Result<Guest> {
     let manifest = folder.join("Cargo.toml").display().to_string();
-    let packages = metadata["packages"]
-        .as_array()
-        .context("cargo metadata without packages")?;
-    let package = packages
-        .iter()
-        .find(|package| package["manifest_path"] == *manifest);
-    let package =
-        package.with_context(|| format!("{manifest} is not a package of the workspace"))?;
-    let module = package["targets"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|target| is_module(target));
+    let packages = metadata["packages"].as_array().context("cargo metadata without packages")?;
+    let package = packages.iter().find(|package| package["manifest_path"] == *manifest);
+    let package = package.with_context(|| format!("{manifest} is not a package of the workspace"))?;
+    let module = package["targets"].as_array().into_iter().flatten().find(|target| is_module(target));
     let module = module.with_context(|| format!("{manifest} has no library of the type cdylib"))?;
-    let target = package["metadata"]["sandgate"]["target"]
-        .as_str()
-        .unwrap_or(CORE);
+    let target = package["metadata"]["sandgate"]["target"].as_str().unwrap_or(CORE);
     if target != CORE && target != WASI {
         bail!("{manifest}: guests are built for {CORE} or {WASI}, not for {target}");
     }
@@ -122,23 +100,16 @@ fn guest(metadata: &Value, folder: &Path, components: &Path) -> Result<Guest> {
         package: text(&package["name"])?,
         artifact: format!("{}.wasm", text(&module["name"])?.replace('-', "_")),
         target: target.to_owned(),
-        component: components
-            .join(folder.file_name().context("a guest without a name")?)
-            .with_added_extension("wasm"),
+        component: components.join(folder.file_name().context("a guest without a name")?).with_added_extension("wasm"),
     })
 }
 
 fn is_module(target: &Value) -> bool {
-    target["crate_types"]
-        .as_array()
-        .is_some_and(|types| types.iter().any(|kind| kind == "cdylib"))
+    target["crate_types"].as_array().is_some_and(|types| types.iter().any(|kind| kind == "cdylib"))
 }
 
 fn text(value: &Value) -> Result<String> {
-    Ok(value
-        .as_str()
-        .context("cargo metadata without a name")?
-        .to_owned())
+    Ok(value.as_str().context("cargo metadata without a name")?.to_owned())
 }
 
 /// Apart from the native build, so that the two never wait for each other's lock.
@@ -152,10 +123,7 @@ fn build(guests: &[&Guest], target: &str, name: Option<&str>) -> Result<()> {
         return Ok(());
     }
     let mut command = Toolchain::prepare(target)?.build(target);
-    command
-        .arg("--target-dir")
-        .arg(directory())
-        .env_remove("SANDGATE_GUEST_NAME");
+    command.arg("--target-dir").arg(directory()).env_remove("SANDGATE_GUEST_NAME");
     for guest in guests {
         command.args(["--package", &guest.package]);
     }
@@ -166,25 +134,15 @@ fn build(guests: &[&Guest], target: &str, name: Option<&str>) -> Result<()> {
 }
 
 fn write_component(guest: &Guest) -> Result<bool> {
-    let artifact = directory()
-        .join(&guest.target)
-        .join("plugin")
-        .join(&guest.artifact);
+    let artifact = directory().join(&guest.target).join("plugin").join(&guest.artifact);
     let bytes = fs::read(&artifact).with_context(|| format!("reading {}", artifact.display()))?;
     // For WASI 0.2 the compiler has made a component already.
-    let component = if guest.target == WASI {
-        bytes
-    } else {
-        encode(&bytes).with_context(|| guest.package.clone())?
-    };
+    let component = if guest.target == WASI { bytes } else { encode(&bytes).with_context(|| guest.package.clone())? };
     shell::write_if_changed(&guest.component, &component)
 }
 
 fn encode(module: &[u8]) -> Result<Vec<u8>> {
-    ComponentEncoder::default()
-        .validate(true)
-        .module(module)?
-        .encode()
+    ComponentEncoder::default().validate(true).module(module)?.encode()
 }
 
 /// A plugin whose folder is gone must not stay in the binary.

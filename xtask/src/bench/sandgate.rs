@@ -48,31 +48,21 @@ impl Subject<'_> {
         }
         let log = self.folder.join("access.log");
         plugin(gateway, "std", "key-auth", json!({}))?;
-        plugin(
-            gateway,
-            "std",
-            "rate-limiting",
-            json!({ "minute": NO_LIMIT, "policy": "local" }),
-        )?;
+        plugin(gateway, "std", "rate-limiting", json!({ "minute": NO_LIMIT, "policy": "local" }))?;
         plugin(gateway, "std", "file-log", json!({ "path": log }))?;
         self.chains(gateway, counters)
     }
 
     fn service(&self, gateway: &Gateway, name: &str) -> Result<()> {
         let url = format!("http://127.0.0.1:{}", self.backend);
-        gateway
-            .create("/services", &json!({ "name": name, "url": url }))
-            .map(drop)
+        gateway.create("/services", &json!({ "name": name, "url": url })).map(drop)
     }
 
     fn chains(&self, gateway: &Gateway, counters: &[PathBuf]) -> Result<()> {
         for module in counters {
             gateway.upload(module)?;
         }
-        for count in [1, 5, 10]
-            .into_iter()
-            .filter(|count| *count <= counters.len())
-        {
+        for count in [1, 5, 10].into_iter().filter(|count| *count <= counters.len()) {
             let name = format!("chain-{count}");
             route(gateway, "bench", &name, &format!("/{name}"))?;
             for number in 0..count {
@@ -99,24 +89,15 @@ impl Subject<'_> {
         self.service(&gateway, "first")?;
         route(&gateway, "first", "first", "/x")?;
         gateway.await_proxy("/x", &[], 200)?;
-        let changes = (0..20)
-            .map(|number| change(&gateway, number))
-            .collect::<Result<Vec<_>>>()?;
+        let changes = (0..20).map(|number| change(&gateway, number)).collect::<Result<Vec<_>>>()?;
         let upload = self.upload(&gateway)?;
         drop(gateway);
-        let starts = (0..5)
-            .map(|_| first_answer(&start))
-            .collect::<Result<Vec<_>>>()?;
+        let starts = (0..5).map(|_| first_answer(&start)).collect::<Result<Vec<_>>>()?;
         let gateway = start.start(Duration::from_secs(60))?;
         gateway.await_proxy("/x", &[], 200)?;
         std::thread::sleep(Duration::from_secs(1));
         let resident = cpu::resident(&cpu::tree(gateway.process.pid()));
-        Ok(Times {
-            resident,
-            change: changes,
-            upload,
-            start: starts,
-        })
+        Ok(Times { resident, change: changes, upload, start: starts })
     }
 
     /// From the first byte of the module to the first answer of a route whose service it guards.
@@ -127,10 +108,7 @@ impl Subject<'_> {
         self.service(gateway, "guarded")?;
         let begin = Instant::now();
         gateway.upload(&module)?;
-        gateway.create(
-            "/services/guarded/plugins",
-            &json!({ "name": "bench-upload" }),
-        )?;
+        gateway.create("/services/guarded/plugins", &json!({ "name": "bench-upload" }))?;
         route(gateway, "guarded", "guarded", "/guarded")?;
         gateway.await_proxy("/guarded", &[], 200)?;
         Ok(Some(milliseconds(begin)))
@@ -147,9 +125,7 @@ pub struct Times {
 
 /// The counting guest under ten names; none if this clone has no such guest.
 pub fn counters() -> Vec<PathBuf> {
-    let built: Result<Vec<_>> = (0..10)
-        .map(|number| plugins::variant(COUNTER, &counter_name(number)))
-        .collect();
+    let built: Result<Vec<_>> = (0..10).map(|number| plugins::variant(COUNTER, &counter_name(number))).collect();
     built.unwrap_or_else(|error| {
         crate::shell::say(format!("no rows for chains of plugins: {error:#}"));
         Vec::new()
@@ -161,17 +137,12 @@ fn counter_name(number: usize) -> String {
 }
 
 fn route(gateway: &Gateway, service: &str, name: &str, path: &str) -> Result<Value> {
-    gateway.create(
-        &format!("/services/{service}/routes"),
-        &json!({ "name": name, "paths": [path] }),
-    )
+    gateway.create(&format!("/services/{service}/routes"), &json!({ "name": name, "paths": [path] }))
 }
 
 fn plugin(gateway: &Gateway, route: &str, name: &str, config: Value) -> Result<()> {
     let path = format!("/routes/{route}/plugins");
-    gateway
-        .create(&path, &json!({ "name": name, "config": config }))
-        .map(drop)
+    gateway.create(&path, &json!({ "name": name, "config": config })).map(drop)
 }
 
 /// From the request that creates a route to the first answer through it.
@@ -187,9 +158,7 @@ fn change(gateway: &Gateway, number: usize) -> Result<f64> {
 fn first_answer(start: &Start) -> Result<f64> {
     let begin = Instant::now();
     let mut process = start.spawn()?;
-    while !http::call(start.ports.proxy, "GET /x", &[], b"")
-        .is_ok_and(|answer| answer.status == 200)
-    {
+    while !http::call(start.ports.proxy, "GET /x", &[], b"").is_ok_and(|answer| answer.status == 200) {
         process.alive().context("starting with a warm cache")?;
         if begin.elapsed() > Duration::from_secs(60) {
             bail!("no proxied answer within a minute of the start");

@@ -1,1 +1,5 @@
 //! Not written yet.
+
+mod context;
+
+pub use context::{Context, Modules, Node, Plugins, Status};

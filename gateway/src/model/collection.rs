@@ -169,6 +169,12 @@ impl Registry {
         self.by_name.insert(collection.name.clone(), collection);
     }
 
+    /// Forgets the collections that a plugin declared.
+    pub fn remove_declared(&mut self, plugin: &str) {
+        self.order.retain(|known| known.declared_by.as_deref() != Some(plugin));
+        self.by_name.retain(|_, known| known.declared_by.as_deref() != Some(plugin));
+    }
+
     /// By internal name.
     pub fn get(&self, name: &str) -> Option<&Arc<Collection>> {
         self.by_name.get(name)

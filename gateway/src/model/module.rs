@@ -1,6 +1,8 @@
 //! `modules`: the code of plugins. The bytes are kept apart, by digest.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 
 use super::{
     Collection,
@@ -32,4 +34,52 @@ pub(super) fn collection() -> Collection {
         updated,
     ];
     Collection::core("modules", "modules", Some("name"), Schema::of(fields)).unique(&["name"])
+}
+
+/// What a module may do: its requests that were granted, narrowed to the granted scope, and the rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Granted: name to scope.
+    pub effective: BTreeMap<String, Vec<String>>,
+    /// Requested and not granted, or not in full: name to the missing scope.
+    pub missing: BTreeMap<String, Vec<String>>,
+}
+
+/// Compares what a manifest requests with what the operator granted. `*` in a granted scope means all that is
+/// requested; `*` in a requested one, all that is granted.
+pub fn capabilities(manifest: &Value, grants: &Value) -> Capabilities {
+    let mut found = Capabilities::default();
+    for (name, requested) in requested_capabilities(manifest) {
+        let Some(granted) = grants.get(&name).map(texts) else {
+            found.missing.insert(name, requested);
+            continue;
+        };
+        let all = |scope: &[String]| scope.iter().any(|each| each == "*");
+        let (effective, missing): (Vec<_>, Vec<_>) = if requested.is_empty() || all(&granted) {
+            (requested, Vec::new())
+        } else if all(&requested) {
+            (granted, vec!["*".to_owned()])
+        } else {
+            requested.into_iter().partition(|each| granted.contains(each))
+        };
+        if !missing.is_empty() {
+            found.missing.insert(name.clone(), missing);
+        }
+        found.effective.insert(name, effective);
+    }
+    found
+}
+
+/// What a manifest requests: name to scope.
+pub fn requested_capabilities(manifest: &Value) -> BTreeMap<String, Vec<String>> {
+    let requested = manifest.get("capabilities").and_then(Value::as_array);
+    let entry = |capability: &Value| {
+        let scope = capability.get("scope").map(texts).unwrap_or_default();
+        Some((capability.get("name")?.as_str()?.to_owned(), scope))
+    };
+    requested.into_iter().flatten().filter_map(entry).collect()
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }

@@ -36,8 +36,13 @@ pub(super) fn collection() -> Collection {
 }
 
 /// What a plugin changes in the schema of this entity: whether a consumer may be named, the protocols, and `config`.
-pub(super) fn overrides(config: &Value, protocols: Option<Value>, consumer_scope: bool) -> Result<Schema, SchemaError> {
-    let mut record = Schema::from_config_schema(config)?;
+pub(super) fn overrides(
+    plugin: &str,
+    config: &Value,
+    protocols: Option<Value>,
+    consumer_scope: bool,
+) -> Result<Schema, SchemaError> {
+    let mut record = Schema::from_config_schema(plugin, config)?;
     let checks = std::mem::take(&mut record.checks);
     let all = config.get("x-kong-protocols").is_some_and(|which| which == "all");
     let stream = |listed: &Value| listed.as_array().into_iter().flatten().any(|each| !HTTP_PROTOCOLS.iter().any(|http| each == http));

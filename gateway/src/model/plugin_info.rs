@@ -39,7 +39,7 @@ impl PluginInfo {
             name: name.into(),
             version: manifest.get("version").and_then(Value::as_str).unwrap_or("0.0.0").into(),
             priority: manifest.get("priority").and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok()).unwrap_or(0),
-            overrides: Arc::new(overrides(&config, protocols, consumer_scope)?),
+            overrides: Arc::new(overrides(name, &config, protocols, consumer_scope)?),
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Auto, Check, Field, Kind, Pattern, Rule, Schema, Shorthand, TextKind};
 use crate::model::Object;
@@ -45,18 +45,18 @@ type Result<T> = std::result::Result<T, SchemaError>;
 impl Schema {
     /// The description that a JSON Schema of type `object` stands for.
     pub fn from_json_schema(schema: &Value) -> Result<Self> {
-        Place(String::new(), "").schema(schema)
+        Place(String::new(), None).schema(schema)
     }
 
     /// The same for the configuration of a plugin: its checks stand on the plugin entity, where the configuration is
     /// below `config`.
-    pub fn from_config_schema(schema: &Value) -> Result<Self> {
-        Place(String::new(), "config.").schema(schema)
+    pub fn from_config_schema(plugin: &str, schema: &Value) -> Result<Self> {
+        Place(String::new(), Some(plugin)).schema(schema)
     }
 }
 
-/// Where in the schema we are, and what stands before places in the checks of the whole.
-struct Place(String, &'static str);
+/// Where in the schema we are, and the plugin whose configuration it describes.
+struct Place<'a>(String, Option<&'a str>);
 
 /// The greatest whole number that a double has exactly.
 const WIDEST: f64 = 9_007_199_254_740_992.0;
@@ -69,12 +69,12 @@ const STRUCTURE: [&str; 10] = [
     "x-kong-shorthands", "x-kong-protocols",
 ];
 
-impl Place {
+impl<'a> Place<'a> {
     fn name(&self) -> String {
         if self.0.is_empty() { "configuration".to_owned() } else { self.0.clone() }
     }
 
-    fn inside(&self, name: &str) -> Place {
+    fn inside(&self, name: &str) -> Place<'a> {
         Place(if self.0.is_empty() { name.to_owned() } else { format!("{}.{name}", self.0) }, self.1)
     }
 
@@ -94,12 +94,9 @@ impl Place {
                 return Err(SchemaError::Keyword { place: self.name(), keyword: keyword.clone() });
             }
         }
-        Ok(Schema {
-            fields: self.fields(object)?,
-            checks: self.checks(object)?,
-            shorthands: self.shorthands(object)?,
-            ..Schema::default()
-        })
+        let fields = self.fields(object)?;
+        let shorthands = self.shorthands(object, &fields)?;
+        Ok(Schema { fields, checks: self.checks(object)?, shorthands, ..Schema::default() })
     }
 
     fn fields(&self, object: &Object) -> Result<Vec<Field>> {
@@ -131,7 +128,7 @@ impl Place {
         match object.get("x-kong-checks") {
             None => Ok(Vec::new()),
             Some(Value::Array(checks)) => {
-                let prefix = if self.0.is_empty() { self.1 } else { "" };
+                let prefix = if self.0.is_empty() && self.1.is_some() { "config." } else { "" };
                 let parse = |check| Check::parse(check, prefix).map_err(|reason| self.unusable("x-kong-checks", reason));
                 checks.iter().map(parse).collect()
             }
@@ -139,28 +136,23 @@ impl Place {
         }
     }
 
-    /// `{"redis_host": {"type": "string", "path": ["redis", "host"], "deprecation": {…}}}`.
-    fn shorthands(&self, object: &Object) -> Result<Vec<Shorthand>> {
+    /// `{"redis_host": "redis.host"}`: the old name has the type of the new field.
+    fn shorthands(&self, object: &Object, fields: &[Field]) -> Result<Vec<Shorthand>> {
         let Some(shorthands) = object.get("x-kong-shorthands") else { return Ok(Vec::new()) };
-        let entries = shorthands.as_object().ok_or_else(|| self.unusable("x-kong-shorthands", "not an object"))?;
-        entries
-            .iter()
-            .map(|(name, shorthand)| {
-                let mut schema = shorthand.as_object().cloned().unwrap_or_default();
-                let path = match schema.shift_remove("path") {
-                    Some(Value::Array(parts)) => parts.iter().filter_map(Value::as_str).map(Arc::from).collect(),
-                    Some(Value::String(dotted)) => dotted.split('.').map(Arc::from).collect(),
-                    _ => Vec::new(),
-                };
-                if path.is_empty() {
-                    return Err(self.unusable("x-kong-shorthands", format!("{name} has no path")));
-                }
-                let deprecation = schema.shift_remove("deprecation");
-                let mut field = self.inside(name).field(name, &Value::Object(schema))?;
-                field.shown.extend(deprecation.map(|value| ("deprecation".to_owned(), value)));
-                Ok(Shorthand { field, path })
-            })
-            .collect()
+        let unusable = |reason: String| self.unusable("x-kong-shorthands", reason);
+        let entries = shorthands.as_object().ok_or_else(|| unusable("not an object".to_owned()))?;
+        let shorthand = |(old, new): (&String, &Value)| {
+            let dotted = new.as_str().ok_or_else(|| unusable(format!("{old} has no place as a text")))?;
+            let path: Vec<Arc<str>> = dotted.split('.').map(Arc::from).collect();
+            let target = find(fields, &path).ok_or_else(|| unusable(format!("{dotted} is not a field")))?;
+            let mut field = Field::new(old, target.kind.clone());
+            field.rules = target.rules.iter().filter(|rule| matches!(rule, Rule::LenMin(_))).cloned().collect();
+            let plugin = self.1.unwrap_or_default();
+            let message = format!("{plugin}: config.{old} is deprecated, please use config.{dotted} instead");
+            field.shown.insert("deprecation".into(), json!({ "message": message, "removal_in_version": "4.0" }));
+            Ok(Shorthand { field, path })
+        };
+        entries.iter().map(shorthand).collect()
     }
 
     fn field(&self, name: &str, schema: &Value) -> Result<Field> {
@@ -285,8 +277,11 @@ impl Place {
                 field.rules.push(Rule::Match(pattern));
             }
             "x-kong-match-none" => field.rules.push(Rule::MatchNone(self.match_none(value)?)),
-            "x-kong-err" => field.error = value.as_str().map(Arc::from),
-            "x-kong-deprecation" => _ = field.shown.insert("deprecation".into(), value.clone()),
+            "x-kong-error" => field.error = value.as_str().map(Arc::from),
+            "x-kong-deprecation" => {
+                let text = value.as_str().map(|message| json!({ "message": message, "removal_in_version": "4.0" }));
+                field.shown.insert("deprecation".into(), text.unwrap_or_else(|| value.clone()));
+            }
             "x-kong-referenceable" => self.flag(field, "referenceable", value)?,
             "x-kong-encrypted" => self.flag(field, "encrypted", value)?,
             "x-kong-auto" => field.auto = value.as_bool().and_then(|auto| auto.then_some(Auto::Random)),
@@ -313,5 +308,15 @@ impl Place {
             Ok(entry.get("err").and_then(Value::as_str).map_or(pattern.clone(), |error| pattern.saying(error)))
         };
         entries.iter().map(parse).collect()
+    }
+}
+
+fn find<'f>(fields: &'f [Field], path: &[Arc<str>]) -> Option<&'f Field> {
+    let (first, rest) = path.split_first()?;
+    let field = fields.iter().find(|field| field.name == *first)?;
+    match &field.kind {
+        _ if rest.is_empty() => Some(field),
+        Kind::Record(schema) => find(&schema.fields, rest),
+        _ => None,
     }
 }

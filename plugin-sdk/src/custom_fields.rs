@@ -92,7 +92,9 @@ fn place(value: &mut Value, steps: &[String], new: Option<&Value>) {
         (true, None) => {
             members.remove(step);
         }
-        (false, Some(_)) => place(members.entry(step.clone()).or_insert_with(|| Value::Object(Default::default())), rest, new),
+        (false, Some(_)) => {
+            place(members.entry(step.clone()).or_insert_with(|| Value::Object(Default::default())), rest, new)
+        }
         (false, None) => {
             if let Some(next) = members.get_mut(step) {
                 place(next, rest, None);

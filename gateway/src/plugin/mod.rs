@@ -35,4 +35,4 @@ pub use limits::Limits;
 pub use manifest::{Capability, CollectionDeclaration, Manifest};
 pub use phases::Phases;
 pub use prepare::{Entity, prepare};
-pub use worker::enter_worker;
+pub use worker::{enter_worker, leave_worker};

@@ -30,13 +30,17 @@ pub struct Settings {
     #[config(default = 60000)]
     keepalive: f64,
     /// Not used any more.
-    #[config(deprecated = "http-log: config.retry_count no longer works, please use config.queue.max_retry_time instead")]
+    #[config(
+        deprecated = "http-log: config.retry_count no longer works, please use config.queue.max_retry_time instead"
+    )]
     retry_count: Option<i64>,
     /// Old name of `queue.max_batch_size`.
     #[config(deprecated = "http-log: config.queue_size is deprecated, please use config.queue.max_batch_size instead")]
     queue_size: Option<u32>,
     /// Old name of `queue.max_coalescing_delay`.
-    #[config(deprecated = "http-log: config.flush_timeout is deprecated, please use config.queue.max_coalescing_delay instead")]
+    #[config(
+        deprecated = "http-log: config.flush_timeout is deprecated, please use config.queue.max_coalescing_delay instead"
+    )]
     flush_timeout: Option<f64>,
     /// Further headers of the requests.
     #[config(items(referenceable))]

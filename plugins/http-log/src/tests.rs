@@ -33,7 +33,8 @@ fn batches_are_arrays() {
 
 #[test]
 fn only_success_ends_the_retries() {
-    let cases = [(200, Ok(())), (299, Ok(())), (302, Err("the server answered 302")), (500, Err("the server answered 500"))];
+    let cases =
+        [(200, Ok(())), (299, Ok(())), (302, Err("the server answered 302")), (500, Err("the server answered 500"))];
     for (status, expected) in cases {
         let result = tester("").on_log(&answered(status));
         assert_eq!(result, expected.map_err(String::from), "{status}");
@@ -54,7 +55,7 @@ fn headers_and_fields_of_the_operator_are_sent() {
 
 #[test]
 fn the_queue_is_the_hosts() {
-    let queue = |more: &str| tester(more).prepared().queue.clone().expect("there is a queue");
+    let queue = |more: &str| tester(more).prepared().queue.expect("there is a queue");
     let plain = queue("");
     assert_eq!((plain.max_batch_size, plain.max_coalescing_delay, plain.max_entries), (1, 1_000, 10_000));
     assert_eq!((plain.max_retry_time, plain.initial_retry_delay, plain.max_retry_delay), (Some(60_000), 10, 60_000));

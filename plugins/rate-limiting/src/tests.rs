@@ -1,4 +1,7 @@
-use sandgate_sdk::{mock::MockHost, testing::{RequestOutcome, Tester}};
+use sandgate_sdk::{
+    mock::MockHost,
+    testing::{RequestOutcome, Tester},
+};
 
 use super::*;
 

@@ -1,6 +1,9 @@
-//! The Admin API in process, over a store in memory and modules that are JSON.
+//! The Admin API in process, over a database of its own and modules that are JSON.
 
-mod memory;
+mod entities;
+mod modules;
+mod plugins;
+mod transport;
 
 use std::{
     collections::BTreeMap,
@@ -17,19 +20,24 @@ use http::{Request, Response};
 use serde_json::{Value, json};
 
 use super::{Context, Modules, Node, Plugins, Status, router, status_router};
-use crate::model::{
-    Collection, ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, core_registry, declared_collections,
+use crate::{
+    model::{
+        Collection, ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, core_registry, declared_collections,
+    },
+    store::SqliteStore,
 };
-use memory::MemoryStore;
 
 /// A gateway's Admin API.
 pub(crate) struct Admin {
     pub(crate) context: Context,
     pub(crate) notified: Arc<AtomicU64>,
+    _folder: tempfile::TempDir,
 }
 
 impl Admin {
-    pub(crate) fn start() -> Self {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("test.db")).await.unwrap();
         let catalogue = Arc::new(Catalogue::default());
         let mut registry = core_registry();
         for manifest in builtins() {
@@ -41,7 +49,7 @@ impl Admin {
         let seen = notified.clone();
         let configuration = json!({ "database": "postgres", "role": "traditional", "router_flavor": "traditional_compatible" });
         let context = Context {
-            store: Arc::new(MemoryStore::default()),
+            store: Arc::new(store),
             registry: Arc::new(ArcSwap::from_pointee(registry)),
             plugins: catalogue.clone(),
             modules: catalogue,
@@ -55,7 +63,7 @@ impl Admin {
             metrics: Arc::new(|| "sandgate_up 1\n".to_owned()),
             notify: Arc::new(move |version| seen.store(version, Ordering::SeqCst)),
         };
-        Self { context, notified }
+        Self { context, notified, _folder: folder }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Response<Body> {
@@ -292,15 +300,4 @@ fn correlation_id() -> Value {
             },
         },
     })
-}
-
-/// Serves on a port for the conformance replayer.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "serves until killed"]
-async fn serve_for_replay() {
-    let admin = Admin::start();
-    let (one, two) = (router(admin.context.clone()), status_router(admin.context.clone()));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:18611").await.unwrap();
-    let status = tokio::net::TcpListener::bind("127.0.0.1:18617").await.unwrap();
-    let _ = tokio::join!(axum::serve(listener, one).into_future(), axum::serve(status, two).into_future());
 }

@@ -1,11 +1,29 @@
 //! Schemas of plugins come as JSON Schema (2020-12) with a few keywords of ours. Anything else is an error that names it:
 //! a keyword that is silently ignored would be a check that an author believes in.
+//!
+//! Understood: `type`, `properties`, `required`, `default`, `description`, `enum`, `const`, `minimum`, `maximum`,
+//! `exclusiveMinimum`, `minLength`, `maxLength`, `minItems`, `maxItems`, `pattern`, `items`, `uniqueItems`,
+//! `additionalProperties`, `propertyNames`; for the reader only `$schema`, `$id`, `$comment`, `title`, `examples`,
+//! `deprecated`. Ours:
+//!
+//! | keyword | means |
+//! |---|---|
+//! | `x-kong-kind` | a form of text or number: `name`, `host`, `host_with_optional_port`, `sni`, `path`, `url`, `header_name`, `cookie_name`, `http_method`, `uuid`, `regex`, `ip_or_cidr`, `tag`, `port`, `timeout`; or the kind itself: `array`, `set`, `number`, `integer` |
+//! | `x-kong-match` | a Lua pattern that a text must match |
+//! | `x-kong-match-none` | `[{"pattern": Lua pattern, "err": message}]` that a text must not match |
+//! | `x-kong-error` | said in place of the message of any rule |
+//! | `x-kong-referenceable`, `x-kong-encrypted` | shown in `/schemas` |
+//! | `x-kong-deprecation` | a message, or Kong's object, shown in `/schemas` |
+//! | `x-kong-shown` | further keys for `/schemas`, as they are |
+//! | `x-kong-checks` | on objects: checks over several fields, in the shape of Kong's `entity_checks` |
+//! | `x-kong-shorthands` | on objects: old names, `{"redis_host": "redis.host"}` |
+//! | `x-kong-protocols` | on the whole: `all` if the plugin may run on stream protocols too |
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Auto, Check, Field, Kind, Pattern, Rule, Schema, Shorthand, TextKind};
+use super::{Check, Field, Kind, Pattern, Rule, Schema, Shorthand, TextKind};
 use crate::model::Object;
 
 /// Why a JSON Schema cannot be used.
@@ -247,6 +265,7 @@ impl<'a> Place<'a> {
             None | Some(Value::Bool(false)) if object.contains_key("properties") => {
                 Ok(Kind::Record(Box::new(self.schema(&Value::Object(object.clone()))?)))
             }
+            Some(Value::Bool(false)) => Ok(Kind::Record(Box::default())),
             None | Some(Value::Bool(_)) if !object.contains_key("properties") => Ok(Kind::Abstract),
             Some(_) => Err(self.unusable("additionalProperties", "either properties or a map")),
             None => Ok(Kind::Abstract),
@@ -284,7 +303,10 @@ impl<'a> Place<'a> {
             }
             "x-kong-referenceable" => self.flag(field, "referenceable", value)?,
             "x-kong-encrypted" => self.flag(field, "encrypted", value)?,
-            "x-kong-auto" => field.auto = value.as_bool().and_then(|auto| auto.then_some(Auto::Random)),
+            "x-kong-shown" => {
+                let shown = value.as_object().ok_or_else(|| self.unusable("x-kong-shown", "not an object"))?;
+                field.shown.extend(shown.clone());
+            }
             "x-kong-kind" => {}
             known if STRUCTURE.contains(&known) || SILENT.contains(&known) => {}
             other => return Err(SchemaError::Keyword { place: self.name(), keyword: other.to_owned() }),

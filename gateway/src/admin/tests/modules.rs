@@ -102,7 +102,7 @@ async fn a_refused_module_gets_every_reason() {
     vague["config_schema"] = r#"{"type":"object","anyOf":[]}"#.into();
     vague["collections"][0]["parent"] = "plugins".into();
     for (module, reasons) in [
-        (thief, vec!["the collection 'keyauth_credentials' (/key-auths) belongs to 'key-auth'", "the nested path of"]),
+        (thief, vec!["the collection 'keyauth_credentials' (/key-auths) belongs to 'key-auth'"]),
         (vague, vec!["keyword anyOf", "a collection cannot belong to plugins"]),
         (json!({"version": "1"}), vec!["the manifest has no name"]),
     ] {
@@ -112,8 +112,6 @@ async fn a_refused_module_gets_every_reason() {
             assert!(refused["reasons"].to_string().contains(reason), "{refused} lacks {reason}");
         }
     }
-    let (_, refused) = upload(&admin, "POST", "/modules", &json!("").as_str().map_or(Value::Null, |_| Value::Null)).await;
-    assert!(refused["reasons"].is_array());
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ struct Candidate {
 pub(super) async fn create(call: &mut Call) -> Result<Answer> {
     let candidate = inspect(call).await?;
     let collection = collection(call)?;
-    let mut write = Write::begin(call, &collection).await?;
+    let mut write = begin(call, &collection, &candidate).await?;
     if write.reader().find(&collection, &candidate.info.name).await?.is_some() {
         return Ok(taken(&candidate.info.name));
     }
@@ -48,7 +48,7 @@ pub(super) async fn create(call: &mut Call) -> Result<Answer> {
 pub(super) async fn put(call: &mut Call, key: &str) -> Result<Answer> {
     let candidate = inspect(call).await?;
     let collection = collection(call)?;
-    let mut write = Write::begin(call, &collection).await?;
+    let mut write = begin(call, &collection, &candidate).await?;
     let stored = write.reader().find(&collection, key).await?;
     let expected = match &stored {
         Some(stored) => text(stored, "name"),
@@ -67,11 +67,17 @@ pub(super) async fn put(call: &mut Call, key: &str) -> Result<Answer> {
     finish(call, write, &candidate, module).await
 }
 
+/// Begins the write; what another upload took in the meantime is refused here.
+async fn begin<'a>(call: &'a Call, collection: &Arc<Collection>, candidate: &Candidate) -> Result<Write<'a>> {
+    let write = Write::begin(call, collection).await?;
+    let reasons = collisions(call, &candidate.info, &candidate.collections);
+    if reasons.is_empty() { Ok(write) } else { Err(Failure::Module(reasons)) }
+}
+
 /// Reads the upload and collects every reason to refuse it.
 async fn inspect(call: &mut Call) -> Result<Candidate> {
     let Upload { bytes, mut settings } = upload::read(call).await?;
-    let refused =
-        |refusals: Vec<Refusal>| Failure::Module(refusals.into_iter().map(|refusal| refusal.0).collect());
+    let refused = |refusals: Vec<Refusal>| Failure::Module(refusals.into_iter().map(|refusal| refusal.0).collect());
     let inspected = call.context.modules.inspect(bytes).await.map_err(refused)?;
     let mut reasons = Vec::new();
     let info = PluginInfo::from_manifest(&inspected.manifest).map_err(|error| reasons.push(error.to_string())).ok();
@@ -94,7 +100,8 @@ fn collisions(call: &Call, info: &PluginInfo, collections: &[Collection]) -> Vec
     if !is_plugin_name(&info.name) {
         reasons.push(format!("'{}' is no name of a plugin: lower case letters, digits and '-'", info.name));
     }
-    let others = || call.registry.iter().filter(|known| known.declared_by.as_deref() != Some(&*info.name));
+    let registry = call.context.registry.load();
+    let others = || registry.iter().filter(|known| known.declared_by.as_deref() != Some(&*info.name));
     for declared in collections {
         let same = |known: &&Arc<Collection>| known.name == declared.name || known.path == declared.path;
         for known in others().filter(same) {
@@ -122,7 +129,17 @@ fn share_nested_path(one: &Collection, other: &Collection) -> bool {
 
 /// First segments of paths that are no collections.
 const RESERVED: [&str; 12] = [
-    "status", "endpoints", "tags", "schemas", "debug", "clustering", "config", "cache", "timers", "metrics", "transactions",
+    "status",
+    "endpoints",
+    "tags",
+    "schemas",
+    "debug",
+    "clustering",
+    "config",
+    "cache",
+    "timers",
+    "metrics",
+    "transactions",
     "cluster",
 ];
 

@@ -16,7 +16,10 @@ async fn an_entity_lives_through_its_life() {
     let (_, patched) = admin.call("PATCH", "/services/s1", json!({"retries": 7})).await;
     assert_eq!((&patched["retries"], &patched["port"]), (&json!(7), &json!(81)));
     let (status, replaced) = admin.call("PUT", "/services/s1", json!({"host": "b", "name": "other"})).await;
-    assert_eq!((status, &replaced["name"], &replaced["retries"], &replaced["id"]), (200, &json!("s1"), &json!(5), &json!(id)));
+    assert_eq!(
+        (status, &replaced["name"], &replaced["retries"], &replaced["id"]),
+        (200, &json!("s1"), &json!(5), &json!(id))
+    );
     assert_eq!(admin.call("DELETE", "/services/s1", Value::Null).await, (204, Value::Null));
     assert_eq!(admin.call("DELETE", "/services/s1", Value::Null).await, (204, Value::Null));
     assert_eq!(admin.get("/services/s1").await, (404, json!({"message": "Not found"})));
@@ -97,7 +100,9 @@ async fn pages_are_followed_to_the_end() {
         let body = json!({"username": format!("c{number}"), "tags": ["all", format!("g{}", number % 2)]});
         admin.call("POST", "/consumers", body).await;
     }
-    for (first, expected) in [("/consumers?size=2", 5), ("/consumers?size=1&tags=g0", 3), ("/consumers?tags=g0/g1", 5), ("/tags?size=3", 10)] {
+    for (first, expected) in
+        [("/consumers?size=2", 5), ("/consumers?size=1&tags=g0", 3), ("/consumers?tags=g0/g1", 5), ("/tags?size=3", 10)]
+    {
         let (mut path, mut seen) = (json!(first), 0);
         while let Some(next) = path.as_str() {
             let (status, page) = admin.get(next).await;
@@ -136,7 +141,10 @@ async fn targets_are_found_by_their_address() {
     admin.call("PUT", "/upstreams/u", json!({})).await;
     admin.call("POST", "/upstreams/u/targets", json!({"target": "127.0.0.1"})).await;
     assert_eq!(admin.get("/upstreams/u/targets/127.0.0.1:8000").await.1["weight"], 100);
-    assert_eq!(admin.call("PUT", "/upstreams/u/targets/127.0.0.1", json!({"weight": 0})).await.1["target"], "127.0.0.1:8000");
+    assert_eq!(
+        admin.call("PUT", "/upstreams/u/targets/127.0.0.1", json!({"weight": 0})).await.1["target"],
+        "127.0.0.1:8000"
+    );
     assert_eq!(admin.call("PUT", "/upstreams/u/targets/127.0.0.2", json!({})).await.0, 404);
     let (_, health) = admin.get("/upstreams/u/health").await;
     assert_eq!(health["data"][0]["health"], "HEALTHCHECKS_OFF");

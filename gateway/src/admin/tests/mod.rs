@@ -22,7 +22,8 @@ use serde_json::{Value, json};
 use super::{Context, Modules, Node, Plugins, Status, router, status_router};
 use crate::{
     model::{
-        Collection, ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, core_registry, declared_collections,
+        Collection, ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, core_registry,
+        declared_collections,
     },
     store::SqliteStore,
 };
@@ -41,13 +42,17 @@ impl Admin {
         let catalogue = Arc::new(Catalogue::default());
         let mut registry = core_registry();
         for manifest in builtins() {
-            declared_collections(&manifest).unwrap().into_iter().for_each(|collection: Collection| registry.add(collection));
+            declared_collections(&manifest)
+                .unwrap()
+                .into_iter()
+                .for_each(|collection: Collection| registry.add(collection));
             let info = PluginInfo::from_manifest(&manifest).unwrap();
             catalogue.plugins.lock().unwrap().insert(info.name.to_string(), Arc::new(info));
         }
         let notified = Arc::new(AtomicU64::new(0));
         let seen = notified.clone();
-        let configuration = json!({ "database": "postgres", "role": "traditional", "router_flavor": "traditional_compatible" });
+        let configuration =
+            json!({ "database": "postgres", "role": "traditional", "router_flavor": "traditional_compatible" });
         let context = Context {
             store: Arc::new(store),
             registry: Arc::new(ArcSwap::from_pointee(registry)),
@@ -127,7 +132,13 @@ impl Modules for Catalogue {
     async fn inspect(&self, bytes: Vec<u8>) -> Result<Inspected, Vec<Refusal>> {
         let manifest: Value = serde_json::from_slice(&bytes).map_err(|_| vec![Refusal("not a component".into())])?;
         let digest = format!("{:064x}", bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>());
-        Ok(Inspected { digest, component: bytes, manifest, phases: vec!["request-headers".into()], imports: Vec::new() })
+        Ok(Inspected {
+            digest,
+            component: bytes,
+            manifest,
+            phases: vec!["request-headers".into()],
+            imports: Vec::new(),
+        })
     }
 
     async fn validate(&self, _: &Inspected, config: &Value) -> Result<(), Vec<ConfigError>> {
@@ -214,7 +225,8 @@ fn rate_limiting() -> Value {
         },
     });
     let names = ["host", "port", "password", "username", "ssl", "ssl_verify", "server_name", "timeout", "database"];
-    let shorthands: Object = names.iter().map(|name| (format!("redis_{name}"), format!("redis.{name}").into())).collect();
+    let shorthands: Object =
+        names.iter().map(|name| (format!("redis_{name}"), format!("redis.{name}").into())).collect();
     json!({
         "name": "rate-limiting", "version": "1.0.0", "priority": 910, "consumer_scope": true,
         "config_schema": json!({

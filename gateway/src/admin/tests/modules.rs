@@ -26,10 +26,16 @@ async fn upload(admin: &Admin, method: &str, path: &str, module: &Value) -> (u16
 async fn an_uploaded_module_is_a_plugin_with_its_collections() {
     let admin = Admin::start().await;
     let (status, module) = upload(&admin, "POST", "/modules?grants=*&priority=9", &greeter("1.0.0")).await;
-    assert_eq!((status, &module["name"], &module["priority"], &module["state"]), (201, &json!("greeter"), &json!(9), &json!("ready")));
+    assert_eq!(
+        (status, &module["name"], &module["priority"], &module["state"]),
+        (201, &json!("greeter"), &json!(9), &json!("ready"))
+    );
     assert_eq!(module["capabilities"]["missing"], json!({}));
     assert_eq!(module["config_schema"]["properties"]["greeting"]["default"], "hello");
-    assert_eq!(admin.call("POST", "/plugins", json!({"name": "greeter"})).await.1["config"], json!({"greeting": "hello"}));
+    assert_eq!(
+        admin.call("POST", "/plugins", json!({"name": "greeter"})).await.1["config"],
+        json!({"greeting": "hello"})
+    );
     admin.call("PUT", "/consumers/bob", json!({})).await;
     assert_eq!(admin.call("POST", "/consumers/bob/greetings", json!({"text": "hi"})).await.0, 201);
     assert_eq!(admin.get("/greetings/hi/consumer").await.1["username"], "bob");
@@ -73,7 +79,8 @@ async fn a_new_version_must_fit_the_configurations() {
     assert_eq!(admin.context.store.version().await.unwrap(), version);
     let mut wider = greeter("2.0.0");
     wider["config_schema"] =
-        r#"{"type":"object","properties":{"greeting":{"type":"string"},"loud":{"type":"boolean","default":true}}}"#.into();
+        r#"{"type":"object","properties":{"greeting":{"type":"string"},"loud":{"type":"boolean","default":true}}}"#
+            .into();
     let (status, module) = upload(&admin, "PUT", "/modules/greeter", &wider).await;
     assert_eq!((status, &module["version"], &module["grants"]["counters"]), (200, &json!("2.0.0"), &json!([])));
     assert_eq!(admin.get(&format!("/plugins/{id}")).await.1["config"], json!({"greeting": "hey", "loud": true}));
@@ -122,7 +129,8 @@ async fn a_module_comes_as_a_file_of_a_form_too() {
         "--x\r\nContent-Disposition: form-data; name=\"grants\"\r\n\r\n*\r\n--x\r\nContent-Disposition: form-data; \
          name=\"cpu_limit\"\r\n\r\n20\r\n--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"g.wasm\"\r\n\r\n{module}\r\n--x--\r\n"
     );
-    let request = Request::post("/modules").header("content-type", "multipart/form-data; boundary=x").body(Body::from(body));
+    let request =
+        Request::post("/modules").header("content-type", "multipart/form-data; boundary=x").body(Body::from(body));
     let (status, made) = read(admin.send(request.unwrap()).await).await;
     assert_eq!((status, &made["cpu_limit"], &made["grants"]["counters"]), (201, &json!(20), &json!([])), "{made}");
 }

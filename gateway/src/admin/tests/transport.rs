@@ -63,11 +63,18 @@ async fn paths_and_methods_are_known_or_not() {
 #[tokio::test]
 async fn every_answer_has_its_headers() {
     let admin = Admin::start().await;
-    let request = Request::options("/services").header("origin", "http://a.test").header("access-control-request-headers", "x-a");
+    let request =
+        Request::options("/services").header("origin", "http://a.test").header("access-control-request-headers", "x-a");
     let response = admin.send(request.body(Body::empty()).unwrap()).await;
     let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
-    assert_eq!((header("allow"), header("access-control-allow-headers")), ("GET, HEAD, OPTIONS, POST".into(), "x-a".into()));
-    assert_eq!((header("server"), header("access-control-allow-origin")), ("sandgate/0.1.0".into(), "http://a.test".into()));
+    assert_eq!(
+        (header("allow"), header("access-control-allow-headers")),
+        ("GET, HEAD, OPTIONS, POST".into(), "x-a".into())
+    );
+    assert_eq!(
+        (header("server"), header("access-control-allow-origin")),
+        ("sandgate/0.1.0".into(), "http://a.test".into())
+    );
     assert!(response.headers().contains_key("x-kong-admin-latency"));
     let response = admin.send(Request::head("/").body(Body::empty()).unwrap()).await;
     assert_ne!(response.headers()["content-length"], "0");

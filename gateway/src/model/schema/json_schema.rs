@@ -83,8 +83,16 @@ const WIDEST: f64 = 9_007_199_254_740_992.0;
 const SILENT: [&str; 6] = ["$schema", "$id", "$comment", "title", "examples", "deprecated"];
 /// Keywords that the type of the value decides about.
 const STRUCTURE: [&str; 10] = [
-    "type", "properties", "required", "items", "additionalProperties", "propertyNames", "uniqueItems", "x-kong-checks",
-    "x-kong-shorthands", "x-kong-protocols",
+    "type",
+    "properties",
+    "required",
+    "items",
+    "additionalProperties",
+    "propertyNames",
+    "uniqueItems",
+    "x-kong-checks",
+    "x-kong-shorthands",
+    "x-kong-protocols",
 ];
 
 impl<'a> Place<'a> {
@@ -147,7 +155,8 @@ impl<'a> Place<'a> {
             None => Ok(Vec::new()),
             Some(Value::Array(checks)) => {
                 let prefix = if self.0.is_empty() && self.1.is_some() { "config." } else { "" };
-                let parse = |check| Check::parse(check, prefix).map_err(|reason| self.unusable("x-kong-checks", reason));
+                let parse =
+                    |check| Check::parse(check, prefix).map_err(|reason| self.unusable("x-kong-checks", reason));
                 checks.iter().map(parse).collect()
             }
             Some(_) => Err(self.unusable("x-kong-checks", "not a list")),
@@ -182,7 +191,10 @@ impl<'a> Place<'a> {
         for (keyword, value) in object {
             self.keyword(&mut field, keyword, value)?;
         }
-        field.rules.extend(self.range(object)?);
+        if let Some(range) = self.range(object)? {
+            field.rules.retain(|rule| !matches!(rule, Rule::Between(..)));
+            field.rules.push(range);
+        }
         field.rules.sort_by_key(Rule::order);
         Ok(field)
     }
@@ -222,10 +234,12 @@ impl<'a> Place<'a> {
         let listed = object.get("type");
         let name = match listed {
             Some(Value::String(name)) => name.as_str(),
-            Some(Value::Array(names)) => match names.iter().filter_map(Value::as_str).filter(|name| *name != "null").collect::<Vec<_>>()[..] {
-                [only] => only,
-                _ => return Err(self.unusable("type", "more than one type")),
-            },
+            Some(Value::Array(names)) => {
+                match names.iter().filter_map(Value::as_str).filter(|name| *name != "null").collect::<Vec<_>>()[..] {
+                    [only] => only,
+                    _ => return Err(self.unusable("type", "more than one type")),
+                }
+            }
             None if object.contains_key("enum") => "string",
             None if object.contains_key("properties") => "object",
             None => return Ok(Kind::Any),
@@ -273,7 +287,8 @@ impl<'a> Place<'a> {
     }
 
     fn keyword(&self, field: &mut Field, keyword: &str, value: &Value) -> Result<()> {
-        let count = |key| value.as_u64().and_then(|n| usize::try_from(n).ok()).ok_or_else(|| self.unusable(key, "not a count"));
+        let count =
+            |key| value.as_u64().and_then(|n| usize::try_from(n).ok()).ok_or_else(|| self.unusable(key, "not a count"));
         let number = |key| value.as_f64().ok_or_else(|| self.unusable(key, "not a number"));
         let list = |key| value.as_array().cloned().ok_or_else(|| self.unusable(key, "not a list"));
         match keyword {
@@ -325,7 +340,10 @@ impl<'a> Place<'a> {
         let key = "x-kong-match-none";
         let entries = value.as_array().ok_or_else(|| self.unusable(key, "not a list"))?;
         let parse = |entry: &Value| {
-            let text = entry.get("pattern").and_then(Value::as_str).ok_or_else(|| self.unusable(key, "an entry has no pattern"))?;
+            let text = entry
+                .get("pattern")
+                .and_then(Value::as_str)
+                .ok_or_else(|| self.unusable(key, "an entry has no pattern"))?;
             let pattern = Pattern::parse_lua(text).map_err(|error| self.unusable(key, error))?;
             Ok(entry.get("err").and_then(Value::as_str).map_or(pattern.clone(), |error| pattern.saying(error)))
         };

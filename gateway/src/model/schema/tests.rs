@@ -160,7 +160,8 @@ fn forms_are_read_by_the_schema() {
     let input = json!({"name": "", "paths": "/x", "strip_path": "false", "regex_priority": "5", "headers": {"x": "1"}});
     let mut form = input.as_object().unwrap().clone();
     registry.get("routes").unwrap().schema.coerce(&mut form);
-    let expected = json!({"name": null, "paths": ["/x"], "strip_path": false, "regex_priority": 5, "headers": {"x": ["1"]}});
+    let expected =
+        json!({"name": null, "paths": ["/x"], "strip_path": false, "regex_priority": 5, "headers": {"x": ["1"]}});
     assert_eq!(Value::Object(form), expected);
 }
 
@@ -171,7 +172,10 @@ fn an_unknown_keyword_is_named() {
             json!({"type": "object", "properties": {"a": {"type": "string", "patern": "x"}}}),
             "the schema of a has the keyword patern, which is not supported",
         ),
-        (json!({"type": "object", "oneOf": []}), "the schema of configuration has the keyword oneOf, which is not supported"),
+        (
+            json!({"type": "object", "oneOf": []}),
+            "the schema of configuration has the keyword oneOf, which is not supported",
+        ),
         (
             json!({"type": "object", "properties": {"a": {"type": "object", "properties": {"b": {"type": "text"}}}}}),
             "the schema of a.b has an unusable type: text is not a type",
@@ -213,7 +217,8 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 24, 4, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            proptest::collection::vec(("[a-z]{1,4}", inner), 0..4).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            proptest::collection::vec(("[a-z]{1,4}", inner), 0..4)
+                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
         ]
     })
 }

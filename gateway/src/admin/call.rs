@@ -67,7 +67,8 @@ impl Call {
         if path.is_empty() {
             return if self.parts.uri.path() == "/" { Some(Vec::new()) } else { None };
         }
-        let decode = |segment: &str| (!segment.is_empty()).then(|| percent_decode_str(segment).decode_utf8_lossy().into_owned());
+        let decode =
+            |segment: &str| (!segment.is_empty()).then(|| percent_decode_str(segment).decode_utf8_lossy().into_owned());
         path.split('/').map(decode).collect()
     }
 

@@ -43,8 +43,6 @@ pub(super) enum Failure {
     Options(Violations),
     #[error("the module is refused")]
     Module(Vec<String>),
-    #[error("the plugin does not answer: {0}")]
-    Plugin(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -90,7 +88,6 @@ impl Failure {
                 let body = json!({ "message": "the module is refused", "reasons": reasons });
                 Answer::json(StatusCode::BAD_REQUEST, body)
             }
-            Failure::Plugin(text) => message(StatusCode::BAD_GATEWAY, &text),
             Failure::Store(error) => store_answer(error),
         }
     }

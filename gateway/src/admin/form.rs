@@ -7,6 +7,9 @@ use crate::model::Object;
 /// More fields than this are refused.
 pub(super) const MOST_FIELDS: usize = 1000;
 
+/// What is deeper than this is one name.
+const DEEPEST: usize = 32;
+
 #[derive(Debug, PartialEq, Eq)]
 enum Part {
     Key(String),
@@ -31,6 +34,10 @@ fn parts(name: &str) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut rest = name;
     while !rest.is_empty() {
+        if parts.len() == DEEPEST {
+            parts.push(Part::Key(rest.to_owned()));
+            break;
+        }
         if let Some((inside, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             parts.push(match inside.parse() {
                 Ok(index @ 1..=MOST_FIELDS) => Part::Index(index),
@@ -40,7 +47,8 @@ fn parts(name: &str) -> Vec<Part> {
             rest = after.strip_prefix('.').unwrap_or(after);
             continue;
         }
-        let end = rest[1..].find(['.', '[']).map_or(rest.len(), |at| at + 1);
+        let parting = |(_, character): &(usize, char)| matches!(character, '.' | '[');
+        let end = rest.char_indices().skip(1).find(parting).map_or(rest.len(), |(at, _)| at);
         parts.push(Part::Key(rest[..end].to_owned()));
         rest = &rest[end..];
         rest = rest.strip_prefix('.').unwrap_or(rest);

@@ -11,7 +11,10 @@ use super::{
     write::{Write, core_collection},
 };
 use crate::{
-    model::{Collection, ConfigError, Object, OnDelete, Reference, schema::{Schema, Violations}},
+    model::{
+        Collection, ConfigError, Object, OnDelete, Reference,
+        schema::{Schema, Violations},
+    },
     store::{Filter, Key, Page},
 };
 

@@ -24,7 +24,12 @@ impl Reader<'_> {
         })
     }
 
-    pub(super) async fn page(&mut self, collection: &Collection, filter: &Filter, page: &Page) -> Result<Rows, Failure> {
+    pub(super) async fn page(
+        &mut self,
+        collection: &Collection,
+        filter: &Filter,
+        page: &Page,
+    ) -> Result<Rows, Failure> {
         Ok(match self {
             Reader::Store(store) => store.page(collection, filter, page).await?,
             Reader::Write(write) => write.page(collection, filter, page).await?,
@@ -54,7 +59,12 @@ impl Reader<'_> {
     }
 
     /// A child by id or alternate key; for keys that are only unique within the parent, of this parent.
-    pub(super) async fn find_child(&mut self, nested: &Nested, parent: &str, key: &str) -> Result<Option<Object>, Failure> {
+    pub(super) async fn find_child(
+        &mut self,
+        nested: &Nested,
+        parent: &str,
+        key: &str,
+    ) -> Result<Option<Object>, Failure> {
         let within = nested.child.key_in_parent().filter(|_| !is_uuid(key));
         let Some(field) = within.filter(|_| !has_unique_endpoint(&nested.child)) else {
             return self.find(&nested.child, key).await;

@@ -90,7 +90,8 @@ impl Resource {
         let (first, rest) = segments.split_first()?;
         let collection = registry.by_path(first).filter(|collection| &*collection.name != "targets")?.clone();
         let nested = |key: &str, path: &str| {
-            let below = |(_, reference): &(&Arc<Collection>, &Reference)| reference.nested_path.as_deref() == Some(path);
+            let below =
+                |(_, reference): &(&Arc<Collection>, &Reference)| reference.nested_path.as_deref() == Some(path);
             let (child, reference) = registry.children(&collection.name).find(below)?;
             let (parent, key) = (collection.clone(), key.to_owned());
             Some(Nested { parent, key, child: child.clone(), reference: reference.clone() })

@@ -47,7 +47,7 @@ pub(super) async fn validate_entity(call: &mut Call, name: &str) -> Result<Answe
 
 /// `POST /schemas/plugins/validate`
 pub(super) async fn validate_plugin(call: &mut Call) -> Result<Answer> {
-    let mut input = call.input().await?;
+    let input = call.input().await?;
     let collection = core_collection(&call.registry, "plugins")?;
     let schema = plugins::schema_for(&call.context, &collection, &input.object, None)?;
     let entity = dry_run(&schema, input)?;

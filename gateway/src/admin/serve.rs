@@ -91,7 +91,8 @@ async fn serve(call: &mut Call, resource: Resource) -> Result<Answer, Failure> {
         Resource::EnabledPlugins => Ok(info::enabled_plugins(call)),
         Resource::LogLevel => Ok(message(StatusCode::OK, "log level: notice")),
         Resource::ControlPlaneOnly => Err(Failure::Bad(
-            "this endpoint is only available when Kong is configured to run as Control Plane for the cluster".to_owned(),
+            "this endpoint is only available when Kong is configured to run as Control Plane for the cluster"
+                .to_owned(),
         )),
         Resource::Tags => tags::list(call, None).await,
         Resource::Tag(tag) => tags::list(call, Some(&tag)).await,

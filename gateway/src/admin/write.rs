@@ -55,7 +55,12 @@ impl<'a> Write<'a> {
     }
 
     /// Replaces a stored entity by a new one of the same id and time of creation.
-    pub(super) async fn replace(&mut self, stored: &Object, mut input: Input, mut fixed: Fixed) -> Result<Object, Failure> {
+    pub(super) async fn replace(
+        &mut self,
+        stored: &Object,
+        mut input: Input,
+        mut fixed: Fixed,
+    ) -> Result<Object, Failure> {
         fixed.push(("id".into(), id_of(stored).into()));
         if let (Some(created), None) = (stored.get("created_at"), input.object.get("created_at")) {
             input.object.insert("created_at".into(), created.clone());
@@ -130,7 +135,9 @@ impl<'a> Write<'a> {
     async fn check_references(&mut self, schema: &Schema, entity: &Object) -> Result<(), Failure> {
         for field in &schema.fields {
             let Kind::Foreign(to) = &field.kind else { continue };
-            let Some(id) = entity.get(&*field.name).and_then(|value| value.get("id")).and_then(Value::as_str) else { continue };
+            let Some(id) = entity.get(&*field.name).and_then(|value| value.get("id")).and_then(Value::as_str) else {
+                continue;
+            };
             let exists = match self.call.registry.get(to) {
                 Some(parent) => self.transaction.get(parent, Key::Id(id)).await?.is_some(),
                 None => false,

@@ -93,8 +93,12 @@ impl Collection {
             }
         }
         let schema = Schema { fields, checks: own.checks, ..Schema::default() };
-        let mut collection = Self::core(text(declaration, "name")?, path, unique.first().copied(), schema)
-            .reference(parent_field, parent, OnDelete::Cascade, nested);
+        let mut collection = Self::core(text(declaration, "name")?, path, unique.first().copied(), schema).reference(
+            parent_field,
+            parent,
+            OnDelete::Cascade,
+            nested,
+        );
         for field in unique {
             collection = collection.unique(&[field]);
         }

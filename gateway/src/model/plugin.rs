@@ -45,14 +45,21 @@ pub(super) fn overrides(
     let mut record = Schema::from_config_schema(plugin, config)?;
     let checks = std::mem::take(&mut record.checks);
     let all = config.get("x-kong-protocols").is_some_and(|which| which == "all");
-    let stream = |listed: &Value| listed.as_array().into_iter().flatten().any(|each| !HTTP_PROTOCOLS.iter().any(|http| each == http));
+    let stream = |listed: &Value| {
+        listed.as_array().into_iter().flatten().any(|each| !HTTP_PROTOCOLS.iter().any(|http| each == http))
+    };
     let element = Field::string("").required();
-    let element = if all || protocols.as_ref().is_some_and(stream) { element.one_of(PROTOCOLS) } else { element.one_of(HTTP_PROTOCOLS) };
+    let element = if all || protocols.as_ref().is_some_and(stream) {
+        element.one_of(PROTOCOLS)
+    } else {
+        element.one_of(HTTP_PROTOCOLS)
+    };
     let mut fields = Vec::new();
     if !consumer_scope {
         fields.push(Field::foreign("consumer", "consumers").rule(super::schema::Rule::Eq(Value::Null)));
     }
-    fields.push(Field::set("protocols", element).required().default(protocols.unwrap_or_else(|| json!(HTTP_PROTOCOLS))));
+    fields
+        .push(Field::set("protocols", element).required().default(protocols.unwrap_or_else(|| json!(HTTP_PROTOCOLS))));
     fields.push(Field::record("config", record).required());
     Ok(Schema { fields, checks, ..Schema::default() })
 }

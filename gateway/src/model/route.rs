@@ -12,9 +12,12 @@ use super::{
 use crate::model::{Object, schema::Custom};
 
 pub(super) fn collection() -> Collection {
-    Collection::core("routes", "routes", Some("name"), schema())
-        .unique(&["name"])
-        .reference("service", "services", OnDelete::Refuse, Some("routes"))
+    Collection::core("routes", "routes", Some("name"), schema()).unique(&["name"]).reference(
+        "service",
+        "services",
+        OnDelete::Refuse,
+        Some("routes"),
+    )
 }
 
 fn schema() -> Schema {
@@ -108,8 +111,18 @@ fn checks() -> Vec<Check> {
     };
     let nothing = Custom(|_: &Object, _: &mut Violations| {});
     let sources = &[
-        "id", "protocols", "snis", "sources", "destinations", "methods", "hosts", "paths", "headers", "expression",
-        "regex_priority", "priority",
+        "id",
+        "protocols",
+        "snis",
+        "sources",
+        "destinations",
+        "methods",
+        "hosts",
+        "paths",
+        "headers",
+        "expression",
+        "regex_priority",
+        "priority",
     ];
     vec![
         Check::Conditional(Box::new(snis)),
@@ -181,7 +194,8 @@ fn grpc() -> Schema {
 
 fn without_http() -> Vec<Field> {
     let forbidden = |field: Field| {
-        let message = format!("cannot set '{}' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'", field.name);
+        let message =
+            format!("cannot set '{}' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'", field.name);
         field.null_or(&message)
     };
     vec![

@@ -107,7 +107,8 @@ fn active() -> Field {
 
 fn passive() -> Field {
     let good = [200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 306, 307, 308];
-    let unhealthy = vec![statuses(&[429, 500, 503]), counter("http_failures"), counter("tcp_failures"), counter("timeouts")];
+    let unhealthy =
+        vec![statuses(&[429, 500, 503]), counter("http_failures"), counter("tcp_failures"), counter("timeouts")];
     let healthy = vec![statuses(&good), counter("successes")];
     record("passive", vec![probe(), record("unhealthy", unhealthy), record("healthy", healthy)])
 }

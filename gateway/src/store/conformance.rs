@@ -71,6 +71,7 @@ fn collection(name: &str, unique: &[&[&str]], references: Vec<Reference>) -> Col
         references,
         ttl: name == "keys",
         declared_by: None,
+        schema: crate::model::schema::Schema::default(),
     }
 }
 

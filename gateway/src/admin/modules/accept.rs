@@ -1,5 +1,7 @@
 //! Accepting an uploaded module, new or in place of another version.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -17,7 +19,7 @@ use crate::{
         read::id_of,
         write::{Fixed, Write, core_collection},
     },
-    model::{Collection, Inspected, Object, PluginInfo, declared_collections, schema::is_uuid},
+    model::{Collection, Inspected, Object, PluginInfo, Reference, Refusal, declared_collections, schema::is_uuid},
 };
 
 /// A module that was found usable.
@@ -32,7 +34,7 @@ struct Candidate {
 pub(super) async fn create(call: &mut Call) -> Result<Answer> {
     let candidate = inspect(call).await?;
     let collection = collection(call)?;
-    let mut write = Write::begin(call, &collection).await?;
+    let mut write = begin(call, &collection, &candidate).await?;
     if write.reader().find(&collection, &candidate.info.name).await?.is_some() {
         return Ok(taken(&candidate.info.name));
     }
@@ -46,7 +48,7 @@ pub(super) async fn create(call: &mut Call) -> Result<Answer> {
 pub(super) async fn put(call: &mut Call, key: &str) -> Result<Answer> {
     let candidate = inspect(call).await?;
     let collection = collection(call)?;
-    let mut write = Write::begin(call, &collection).await?;
+    let mut write = begin(call, &collection, &candidate).await?;
     let stored = write.reader().find(&collection, key).await?;
     let expected = match &stored {
         Some(stored) => text(stored, "name"),
@@ -65,12 +67,17 @@ pub(super) async fn put(call: &mut Call, key: &str) -> Result<Answer> {
     finish(call, write, &candidate, module).await
 }
 
+/// Begins the write; what another upload took in the meantime is refused here.
+async fn begin<'a>(call: &'a Call, collection: &Arc<Collection>, candidate: &Candidate) -> Result<Write<'a>> {
+    let write = Write::begin(call, collection).await?;
+    let reasons = collisions(call, &candidate.info, &candidate.collections);
+    if reasons.is_empty() { Ok(write) } else { Err(Failure::Module(reasons)) }
+}
+
 /// Reads the upload and collects every reason to refuse it.
 async fn inspect(call: &mut Call) -> Result<Candidate> {
     let Upload { bytes, mut settings } = upload::read(call).await?;
-    let refused = |refusals: Vec<crate::model::Refusal>| {
-        Failure::Module(refusals.into_iter().map(|refusal| refusal.0).collect())
-    };
+    let refused = |refusals: Vec<Refusal>| Failure::Module(refusals.into_iter().map(|refusal| refusal.0).collect());
     let inspected = call.context.modules.inspect(bytes).await.map_err(refused)?;
     let mut reasons = Vec::new();
     let info = PluginInfo::from_manifest(&inspected.manifest).map_err(|error| reasons.push(error.to_string())).ok();
@@ -93,23 +100,17 @@ fn collisions(call: &Call, info: &PluginInfo, collections: &[Collection]) -> Vec
     if !is_plugin_name(&info.name) {
         reasons.push(format!("'{}' is no name of a plugin: lower case letters, digits and '-'", info.name));
     }
+    let registry = call.context.registry.load();
+    let others = || registry.iter().filter(|known| known.declared_by.as_deref() != Some(&*info.name));
     for declared in collections {
-        for known in call.registry.iter().filter(|known| known.declared_by.as_deref() != Some(&*info.name)) {
-            if known.name == declared.name || known.path == declared.path {
-                let owner = known.declared_by.as_deref().map_or("the gateway".to_owned(), |owner| format!("'{owner}'"));
-                reasons.push(format!("the collection '{}' (/{}) belongs to {owner}", known.name, known.path));
-            }
+        let same = |known: &&Arc<Collection>| known.name == declared.name || known.path == declared.path;
+        for known in others().filter(same) {
+            let owner = known.declared_by.as_deref().unwrap_or("the gateway");
+            reasons.push(format!("the collection '{}' (/{}) belongs to '{owner}'", known.name, known.path));
         }
-        let nested = |collection: &Collection| {
-            collection.references.first().map(|reference| (reference.to.clone(), reference.nested_path.clone()))
-        };
-        let parent = nested(declared).filter(|(_, path)| path.is_some());
-        let clash = |known: &Collection| known.name != declared.name && known.declared_by.as_deref() != Some(&*info.name);
-        for known in call.registry.iter().filter(|known| clash(known)) {
-            let taken = |reference: &crate::model::Reference| Some((reference.to.clone(), reference.nested_path.clone())) == parent;
-            if parent.is_some() && known.references.iter().any(taken) {
-                reasons.push(format!("the nested path of '{}' belongs to '{}'", declared.name, known.name));
-            }
+        let below = |known: &&Arc<Collection>| !same(known) && share_nested_path(known, declared);
+        for known in others().filter(below) {
+            reasons.push(format!("the nested path of '{}' belongs to '{}'", declared.name, known.name));
         }
         if RESERVED.contains(&&*declared.path) {
             reasons.push(format!("the path /{} belongs to the gateway", declared.path));
@@ -118,9 +119,27 @@ fn collisions(call: &Call, info: &PluginInfo, collections: &[Collection]) -> Vec
     reasons
 }
 
+fn share_nested_path(one: &Collection, other: &Collection) -> bool {
+    let taken = |reference: &Reference| {
+        let same = |known: &Reference| known.to == reference.to && known.nested_path == reference.nested_path;
+        reference.nested_path.is_some() && one.references.iter().any(same)
+    };
+    other.references.iter().any(taken)
+}
+
 /// First segments of paths that are no collections.
 const RESERVED: [&str; 12] = [
-    "status", "endpoints", "tags", "schemas", "debug", "clustering", "config", "cache", "timers", "metrics", "transactions",
+    "status",
+    "endpoints",
+    "tags",
+    "schemas",
+    "debug",
+    "clustering",
+    "config",
+    "cache",
+    "timers",
+    "metrics",
+    "transactions",
     "cluster",
 ];
 

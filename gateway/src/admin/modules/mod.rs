@@ -166,11 +166,14 @@ fn view(context: &Context, module: &Object) -> Value {
     if shown.get("priority").is_none_or(Value::is_null) {
         shown.insert("priority".into(), manifest["priority"].clone());
     }
-    shown.insert("capabilities".into(), json!({
-        "requested": requested_capabilities(manifest),
-        "effective": found.effective,
-        "missing": found.missing,
-    }));
+    shown.insert(
+        "capabilities".into(),
+        json!({
+            "requested": requested_capabilities(manifest),
+            "effective": found.effective,
+            "missing": found.missing,
+        }),
+    );
     shown.extend(context.modules.state(text(module, "name")).to_object());
     Value::Object(shown)
 }

@@ -1,6 +1,9 @@
-//! The Admin API in process, over a store in memory and modules that are JSON.
+//! The Admin API in process, over a database of its own and modules that are JSON.
 
-mod memory;
+mod entities;
+mod modules;
+mod plugins;
+mod transport;
 
 use std::{
     collections::BTreeMap,
@@ -17,31 +20,41 @@ use http::{Request, Response};
 use serde_json::{Value, json};
 
 use super::{Context, Modules, Node, Plugins, Status, router, status_router};
-use crate::model::{
-    Collection, ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, core_registry, declared_collections,
+use crate::{
+    model::{
+        Collection, ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, core_registry,
+        declared_collections,
+    },
+    store::SqliteStore,
 };
-use memory::MemoryStore;
 
 /// A gateway's Admin API.
 pub(crate) struct Admin {
     pub(crate) context: Context,
     pub(crate) notified: Arc<AtomicU64>,
+    _folder: tempfile::TempDir,
 }
 
 impl Admin {
-    pub(crate) fn start() -> Self {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("test.db")).await.unwrap();
         let catalogue = Arc::new(Catalogue::default());
         let mut registry = core_registry();
         for manifest in builtins() {
-            declared_collections(&manifest).unwrap().into_iter().for_each(|collection: Collection| registry.add(collection));
+            declared_collections(&manifest)
+                .unwrap()
+                .into_iter()
+                .for_each(|collection: Collection| registry.add(collection));
             let info = PluginInfo::from_manifest(&manifest).unwrap();
             catalogue.plugins.lock().unwrap().insert(info.name.to_string(), Arc::new(info));
         }
         let notified = Arc::new(AtomicU64::new(0));
         let seen = notified.clone();
-        let configuration = json!({ "database": "postgres", "role": "traditional", "router_flavor": "traditional_compatible" });
+        let configuration =
+            json!({ "database": "postgres", "role": "traditional", "router_flavor": "traditional_compatible" });
         let context = Context {
-            store: Arc::new(MemoryStore::default()),
+            store: Arc::new(store),
             registry: Arc::new(ArcSwap::from_pointee(registry)),
             plugins: catalogue.clone(),
             modules: catalogue,
@@ -55,7 +68,7 @@ impl Admin {
             metrics: Arc::new(|| "sandgate_up 1\n".to_owned()),
             notify: Arc::new(move |version| seen.store(version, Ordering::SeqCst)),
         };
-        Self { context, notified }
+        Self { context, notified, _folder: folder }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Response<Body> {
@@ -119,7 +132,13 @@ impl Modules for Catalogue {
     async fn inspect(&self, bytes: Vec<u8>) -> Result<Inspected, Vec<Refusal>> {
         let manifest: Value = serde_json::from_slice(&bytes).map_err(|_| vec![Refusal("not a component".into())])?;
         let digest = format!("{:064x}", bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>());
-        Ok(Inspected { digest, component: bytes, manifest, phases: vec!["request-headers".into()], imports: Vec::new() })
+        Ok(Inspected {
+            digest,
+            component: bytes,
+            manifest,
+            phases: vec!["request-headers".into()],
+            imports: Vec::new(),
+        })
     }
 
     async fn validate(&self, _: &Inspected, config: &Value) -> Result<(), Vec<ConfigError>> {
@@ -206,7 +225,8 @@ fn rate_limiting() -> Value {
         },
     });
     let names = ["host", "port", "password", "username", "ssl", "ssl_verify", "server_name", "timeout", "database"];
-    let shorthands: Object = names.iter().map(|name| (format!("redis_{name}"), format!("redis.{name}").into())).collect();
+    let shorthands: Object =
+        names.iter().map(|name| (format!("redis_{name}"), format!("redis.{name}").into())).collect();
     json!({
         "name": "rate-limiting", "version": "1.0.0", "priority": 910, "consumer_scope": true,
         "config_schema": json!({
@@ -292,15 +312,4 @@ fn correlation_id() -> Value {
             },
         },
     })
-}
-
-/// Serves on a port for the conformance replayer.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "serves until killed"]
-async fn serve_for_replay() {
-    let admin = Admin::start();
-    let (one, two) = (router(admin.context.clone()), status_router(admin.context.clone()));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:18611").await.unwrap();
-    let status = tokio::net::TcpListener::bind("127.0.0.1:18617").await.unwrap();
-    let _ = tokio::join!(axum::serve(listener, one).into_future(), axum::serve(status, two).into_future());
 }

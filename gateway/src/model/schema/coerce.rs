@@ -9,7 +9,8 @@ impl Schema {
     /// Turns the texts of a form into the types of their fields; an empty text is null.
     pub fn coerce(&self, object: &mut Object) {
         for (name, value) in object.iter_mut() {
-            let shorthand = || self.shorthands.iter().map(|shorthand| &shorthand.field).find(|field| *field.name == **name);
+            let shorthand =
+                || self.shorthands.iter().map(|shorthand| &shorthand.field).find(|field| *field.name == **name);
             match self.field(name).or_else(shorthand) {
                 Some(field) => field.coerce(value),
                 None if value == "" => *value = Value::Null,
@@ -61,12 +62,13 @@ fn coerce_number(value: &mut Value) {
     }
 }
 
-
 /// Writes numbers without a fraction as integers, as a gateway whose numbers are all doubles shows them.
 pub(crate) fn simplify_numbers(value: &mut Value) {
     match value {
         Value::Number(number) => {
-            if let Some(float) = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0 && float.abs() < 9e15) {
+            if let Some(float) =
+                number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0 && float.abs() < 9e15)
+            {
                 // Exact: below 2^53 and whole.
                 if let Ok(whole) = format!("{float:.0}").parse::<i64>() {
                     *value = whole.into();

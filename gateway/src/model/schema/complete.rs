@@ -123,7 +123,9 @@ impl Field {
                 self.completed(Value::Object(Object::new()))
             }
             (Kind::Array(_) | Kind::Set(_), Value::Object(empty)) if empty.is_empty() => Value::Array(Vec::new()),
-            (Kind::Array(element), Value::Array(elements)) => elements.into_iter().map(|each| element.completed(each)).collect(),
+            (Kind::Array(element), Value::Array(elements)) => {
+                elements.into_iter().map(|each| element.completed(each)).collect()
+            }
             (Kind::Set(element), Value::Array(elements)) => {
                 let mut kept: Vec<Value> = Vec::with_capacity(elements.len());
                 for each in elements.into_iter().map(|each| element.completed(each)) {

@@ -1,11 +1,29 @@
 //! Schemas of plugins come as JSON Schema (2020-12) with a few keywords of ours. Anything else is an error that names it:
 //! a keyword that is silently ignored would be a check that an author believes in.
+//!
+//! Understood: `type`, `properties`, `required`, `default`, `description`, `enum`, `const`, `minimum`, `maximum`,
+//! `exclusiveMinimum`, `minLength`, `maxLength`, `minItems`, `maxItems`, `pattern`, `items`, `uniqueItems`,
+//! `additionalProperties`, `propertyNames`; for the reader only `$schema`, `$id`, `$comment`, `title`, `examples`,
+//! `deprecated`. Ours:
+//!
+//! | keyword | means |
+//! |---|---|
+//! | `x-kong-kind` | a form of text or number: `name`, `host`, `host_with_optional_port`, `sni`, `path`, `url`, `header_name`, `cookie_name`, `http_method`, `uuid`, `regex`, `ip_or_cidr`, `tag`, `port`, `timeout`; or the kind itself: `array`, `set`, `number`, `integer` |
+//! | `x-kong-match` | a Lua pattern that a text must match |
+//! | `x-kong-match-none` | `[{"pattern": Lua pattern, "err": message}]` that a text must not match |
+//! | `x-kong-error` | said in place of the message of any rule |
+//! | `x-kong-referenceable`, `x-kong-encrypted` | shown in `/schemas` |
+//! | `x-kong-deprecation` | a message, or Kong's object, shown in `/schemas` |
+//! | `x-kong-shown` | further keys for `/schemas`, as they are |
+//! | `x-kong-checks` | on objects: checks over several fields, in the shape of Kong's `entity_checks` |
+//! | `x-kong-shorthands` | on objects: old names, `{"redis_host": "redis.host"}` |
+//! | `x-kong-protocols` | on the whole: `all` if the plugin may run on stream protocols too |
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Auto, Check, Field, Kind, Pattern, Rule, Schema, Shorthand, TextKind};
+use super::{Check, Field, Kind, Pattern, Rule, Schema, Shorthand, TextKind};
 use crate::model::Object;
 
 /// Why a JSON Schema cannot be used.
@@ -65,8 +83,16 @@ const WIDEST: f64 = 9_007_199_254_740_992.0;
 const SILENT: [&str; 6] = ["$schema", "$id", "$comment", "title", "examples", "deprecated"];
 /// Keywords that the type of the value decides about.
 const STRUCTURE: [&str; 10] = [
-    "type", "properties", "required", "items", "additionalProperties", "propertyNames", "uniqueItems", "x-kong-checks",
-    "x-kong-shorthands", "x-kong-protocols",
+    "type",
+    "properties",
+    "required",
+    "items",
+    "additionalProperties",
+    "propertyNames",
+    "uniqueItems",
+    "x-kong-checks",
+    "x-kong-shorthands",
+    "x-kong-protocols",
 ];
 
 impl<'a> Place<'a> {
@@ -129,7 +155,8 @@ impl<'a> Place<'a> {
             None => Ok(Vec::new()),
             Some(Value::Array(checks)) => {
                 let prefix = if self.0.is_empty() && self.1.is_some() { "config." } else { "" };
-                let parse = |check| Check::parse(check, prefix).map_err(|reason| self.unusable("x-kong-checks", reason));
+                let parse =
+                    |check| Check::parse(check, prefix).map_err(|reason| self.unusable("x-kong-checks", reason));
                 checks.iter().map(parse).collect()
             }
             Some(_) => Err(self.unusable("x-kong-checks", "not a list")),
@@ -164,7 +191,10 @@ impl<'a> Place<'a> {
         for (keyword, value) in object {
             self.keyword(&mut field, keyword, value)?;
         }
-        field.rules.extend(self.range(object)?);
+        if let Some(range) = self.range(object)? {
+            field.rules.retain(|rule| !matches!(rule, Rule::Between(..)));
+            field.rules.push(range);
+        }
         field.rules.sort_by_key(Rule::order);
         Ok(field)
     }
@@ -204,10 +234,12 @@ impl<'a> Place<'a> {
         let listed = object.get("type");
         let name = match listed {
             Some(Value::String(name)) => name.as_str(),
-            Some(Value::Array(names)) => match names.iter().filter_map(Value::as_str).filter(|name| *name != "null").collect::<Vec<_>>()[..] {
-                [only] => only,
-                _ => return Err(self.unusable("type", "more than one type")),
-            },
+            Some(Value::Array(names)) => {
+                match names.iter().filter_map(Value::as_str).filter(|name| *name != "null").collect::<Vec<_>>()[..] {
+                    [only] => only,
+                    _ => return Err(self.unusable("type", "more than one type")),
+                }
+            }
             None if object.contains_key("enum") => "string",
             None if object.contains_key("properties") => "object",
             None => return Ok(Kind::Any),
@@ -247,6 +279,7 @@ impl<'a> Place<'a> {
             None | Some(Value::Bool(false)) if object.contains_key("properties") => {
                 Ok(Kind::Record(Box::new(self.schema(&Value::Object(object.clone()))?)))
             }
+            Some(Value::Bool(false)) => Ok(Kind::Record(Box::default())),
             None | Some(Value::Bool(_)) if !object.contains_key("properties") => Ok(Kind::Abstract),
             Some(_) => Err(self.unusable("additionalProperties", "either properties or a map")),
             None => Ok(Kind::Abstract),
@@ -254,7 +287,8 @@ impl<'a> Place<'a> {
     }
 
     fn keyword(&self, field: &mut Field, keyword: &str, value: &Value) -> Result<()> {
-        let count = |key| value.as_u64().and_then(|n| usize::try_from(n).ok()).ok_or_else(|| self.unusable(key, "not a count"));
+        let count =
+            |key| value.as_u64().and_then(|n| usize::try_from(n).ok()).ok_or_else(|| self.unusable(key, "not a count"));
         let number = |key| value.as_f64().ok_or_else(|| self.unusable(key, "not a number"));
         let list = |key| value.as_array().cloned().ok_or_else(|| self.unusable(key, "not a list"));
         match keyword {
@@ -284,7 +318,10 @@ impl<'a> Place<'a> {
             }
             "x-kong-referenceable" => self.flag(field, "referenceable", value)?,
             "x-kong-encrypted" => self.flag(field, "encrypted", value)?,
-            "x-kong-auto" => field.auto = value.as_bool().and_then(|auto| auto.then_some(Auto::Random)),
+            "x-kong-shown" => {
+                let shown = value.as_object().ok_or_else(|| self.unusable("x-kong-shown", "not an object"))?;
+                field.shown.extend(shown.clone());
+            }
             "x-kong-kind" => {}
             known if STRUCTURE.contains(&known) || SILENT.contains(&known) => {}
             other => return Err(SchemaError::Keyword { place: self.name(), keyword: other.to_owned() }),
@@ -303,7 +340,10 @@ impl<'a> Place<'a> {
         let key = "x-kong-match-none";
         let entries = value.as_array().ok_or_else(|| self.unusable(key, "not a list"))?;
         let parse = |entry: &Value| {
-            let text = entry.get("pattern").and_then(Value::as_str).ok_or_else(|| self.unusable(key, "an entry has no pattern"))?;
+            let text = entry
+                .get("pattern")
+                .and_then(Value::as_str)
+                .ok_or_else(|| self.unusable(key, "an entry has no pattern"))?;
             let pattern = Pattern::parse_lua(text).map_err(|error| self.unusable(key, error))?;
             Ok(entry.get("err").and_then(Value::as_str).map_or(pattern.clone(), |error| pattern.saying(error)))
         };

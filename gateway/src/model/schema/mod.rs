@@ -18,11 +18,11 @@ use std::{fmt, sync::Arc};
 use serde_json::Value;
 
 pub use checks::{Check, Conditional, Custom};
+pub(crate) use coerce::simplify_numbers;
 pub use field::{Auto, Field, Kind};
 pub use json_schema::SchemaError;
 pub use lua_pattern::Pattern;
 pub use rules::Rule;
-pub(crate) use coerce::simplify_numbers;
 pub(crate) use rules::is_uuid;
 pub(crate) use text::Host;
 pub use text::TextKind;

@@ -95,9 +95,13 @@ impl Rule {
             Rule::Eq(Value::Null) => Some("value must be null".to_owned()),
             Rule::Eq(wanted) => (value != wanted).then(|| format!("value must be {}", plain(wanted))),
             Rule::Ne(refused) => (value == refused).then(|| format!("value must not be {}", plain(refused))),
-            Rule::NotOneOf(refused) => refused.contains(value).then(|| format!("must not be one of: {}", listed(refused))),
+            Rule::NotOneOf(refused) => {
+                refused.contains(value).then(|| format!("must not be one of: {}", listed(refused)))
+            }
             Rule::OneOf(allowed) => (!allowed.contains(value)).then(|| format!("expected one of: {}", listed(allowed))),
-            Rule::Gt(limit) => broken_number(value, |n| n > *limit, || format!("value must be greater than {}", number(*limit))),
+            Rule::Gt(limit) => {
+                broken_number(value, |n| n > *limit, || format!("value must be greater than {}", number(*limit)))
+            }
             Rule::Between(low, high) => broken_number(
                 value,
                 |n| (*low..=*high).contains(&n),
@@ -106,8 +110,12 @@ impl Rule {
             Rule::LenEq(wanted) => (length(value) != *wanted).then(|| format!("length must be {wanted}")),
             Rule::LenMin(least) => (length(value) < *least).then(|| format!("length must be at least {least}")),
             Rule::LenMax(most) => (length(value) > *most).then(|| format!("length must be at most {most}")),
-            Rule::Contains(element) => (!elements(value).contains(element)).then(|| format!("expected to contain: {}", plain(element))),
-            Rule::Elements(rules) => elements(value).iter().find_map(|element| rules.iter().find_map(|rule| rule.broken(element))),
+            Rule::Contains(element) => {
+                (!elements(value).contains(element)).then(|| format!("expected to contain: {}", plain(element)))
+            }
+            Rule::Elements(rules) => {
+                elements(value).iter().find_map(|element| rules.iter().find_map(|rule| rule.broken(element)))
+            }
             Rule::ExclusiveSubsets(sets) => exclusive(sets, elements(value)),
             Rule::Required => None,
             _ => value.as_str().and_then(|text| self.broken_text(text)),
@@ -135,7 +143,10 @@ impl Rule {
     pub(super) fn parse_all(object: &Object) -> Result<Vec<Rule>, String> {
         let mut rules = Vec::new();
         for (key, value) in object {
-            rules.extend(Self::parse(key, value).ok_or_else(|| format!("{key} is not a rule that is known, or has a wrong value"))?);
+            rules.extend(
+                Self::parse(key, value)
+                    .ok_or_else(|| format!("{key} is not a rule that is known, or has a wrong value"))?,
+            );
         }
         rules.sort_by_key(Rule::order);
         Ok(rules)
@@ -191,7 +202,8 @@ fn length(value: &Value) -> usize {
 }
 
 fn exclusive(sets: &[Vec<&'static str>], elements: &[Value]) -> Option<String> {
-    let touched: Vec<_> = sets.iter().filter(|set| set.iter().any(|member| elements.contains(&json!(member)))).collect();
+    let touched: Vec<_> =
+        sets.iter().filter(|set| set.iter().any(|member| elements.contains(&json!(member)))).collect();
     if touched.len() < 2 {
         return None;
     }

@@ -52,7 +52,9 @@ impl TextKind {
         match self {
             TextKind::Name => unless(
                 text.chars().all(|c| c.is_ascii_alphanumeric() || ".-_~".contains(c) || !c.is_ascii()),
-                format!("invalid value '{text}': the only accepted ascii characters are alphanumerics or ., -, _, and ~"),
+                format!(
+                    "invalid value '{text}': the only accepted ascii characters are alphanumerics or ., -, _, and ~"
+                ),
             ),
             TextKind::Host => match Host::parse(text) {
                 None => Some(format!("invalid value: {text}")),
@@ -78,7 +80,8 @@ impl TextKind {
                 format!("invalid ip or cidr range: '{text}'"),
             ),
             TextKind::Tag => unless(
-                !text.is_empty() && text.chars().all(|c| !c.is_ascii() || ((' '..='~').contains(&c) && c != ',' && c != '/')),
+                !text.is_empty()
+                    && text.chars().all(|c| !c.is_ascii() || ((' '..='~').contains(&c) && c != ',' && c != '/')),
                 format!("invalid tag '{text}': expected printable ascii (except `,` and `/`) or valid utf-8 sequences"),
             ),
             TextKind::RouteHost => {
@@ -192,7 +195,9 @@ fn upstream_name_problem(text: &str) -> Option<String> {
 fn url_problem(text: &str) -> Option<String> {
     match text.split_once("://") {
         None | Some(("", _)) => Some("missing scheme in url".to_owned()),
-        Some((_, rest)) if rest.is_empty() || rest.starts_with(['/', '?', '#', ':']) => Some("missing host in url".to_owned()),
+        Some((_, rest)) if rest.is_empty() || rest.starts_with(['/', '?', '#', ':']) => {
+            Some("missing host in url".to_owned())
+        }
         Some(_) => None,
     }
 }
@@ -266,7 +271,8 @@ fn decode_unreserved(path: &str) -> String {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        let escape = (byte == b'%').then(|| path.get(at + 1..at + 3)).flatten().and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let escape =
+            (byte == b'%').then(|| path.get(at + 1..at + 3)).flatten().and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match escape {
             Some(reserved) if b"!*'();:@&=+$,/?%#[]".contains(&reserved) => {
                 decoded.extend(format!("%{reserved:02X}").bytes());

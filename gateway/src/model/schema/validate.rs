@@ -49,7 +49,8 @@ impl Field {
     }
 
     fn rule_problem(&self, value: &Value) -> Option<Value> {
-        let unbounded = !self.rules.iter().any(|rule| matches!(rule, Rule::LenMin(_) | Rule::LenEq(_) | Rule::LenMax(_)));
+        let unbounded =
+            !self.rules.iter().any(|rule| matches!(rule, Rule::LenMin(_) | Rule::LenEq(_) | Rule::LenMax(_)));
         if unbounded && matches!(self.kind, Kind::String) && value == "" {
             return Some("length must be at least 1".into());
         }

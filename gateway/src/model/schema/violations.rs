@@ -126,7 +126,9 @@ fn pretty(value: &Value, depth: usize) -> String {
         Value::Object(object) => sorted(object)
             .map(|(key, inner)| format!("{inside}{} = {}", table_key(key), pretty(inner, depth + 1)))
             .collect(),
-        Value::Array(elements) => elements.iter().map(|inner| format!("{inside}{}", pretty(inner, depth + 1))).collect(),
+        Value::Array(elements) => {
+            elements.iter().map(|inner| format!("{inside}{}", pretty(inner, depth + 1))).collect()
+        }
         scalar => return lua_scalar(scalar),
     };
     if rows.is_empty() { "{}".to_owned() } else { format!("{{\n{}\n{outside}}}", rows.join(",\n")) }
@@ -136,7 +138,8 @@ fn pretty(value: &Value, depth: usize) -> String {
 pub fn lua_table(value: &Value) -> String {
     match value {
         Value::Object(object) => {
-            let inner: Vec<_> = sorted(object).map(|(key, inner)| format!("{}={}", table_key(key), lua_table(inner))).collect();
+            let inner: Vec<_> =
+                sorted(object).map(|(key, inner)| format!("{}={}", table_key(key), lua_table(inner))).collect();
             format!("{{{}}}", inner.join(","))
         }
         Value::Array(elements) => format!("{{{}}}", elements.iter().map(lua_table).collect::<Vec<_>>().join(",")),

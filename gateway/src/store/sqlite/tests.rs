@@ -42,6 +42,7 @@ fn services() -> Collection {
         references: vec![],
         ttl: false,
         declared_by: None,
+        schema: crate::model::schema::Schema::default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! TLS with targets.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
@@ -21,11 +21,34 @@ pub enum Verification {
     SystemRoots,
 }
 
-/// TLS settings for connections to targets.
-///
-/// # Errors
-/// When the library has no usable protocol version.
-pub fn client_config(verification: Verification) -> Result<Arc<ClientConfig>, TlsError> {
+/// TLS settings for connections to targets, shared by all workers; made when they are first needed.
+#[derive(Debug, Default)]
+pub struct ClientTls {
+    unverified: OnceLock<Arc<ClientConfig>>,
+    verified: OnceLock<Arc<ClientConfig>>,
+}
+
+impl ClientTls {
+    /// The settings for connections with or without verification.
+    ///
+    /// # Errors
+    /// When the library has no usable protocol version.
+    pub fn config(&self, verification: Verification) -> Result<Arc<ClientConfig>, TlsError> {
+        let made = match verification {
+            Verification::Off => &self.unverified,
+            Verification::SystemRoots => &self.verified,
+        };
+        match made.get() {
+            Some(config) => Ok(config.clone()),
+            None => {
+                let config = client_config(verification)?;
+                Ok(made.get_or_init(|| config).clone())
+            }
+        }
+    }
+}
+
+fn client_config(verification: Verification) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
     let mut config = match verification {

@@ -4,7 +4,7 @@
 //! upward `use crate::…`.
 //!
 //! ```text
-//! 5  gateway
+//! 5  gateway  cli
 //! 4  proxy
 //! 3  snapshot  admin
 //! 2  config  store  listener  upstream  plugin
@@ -14,6 +14,7 @@
 
 pub mod admin;
 pub mod balancer;
+pub mod cli;
 pub mod config;
 pub mod gateway;
 pub mod listener;

@@ -1,1 +1,249 @@
-//! Not written yet.
+//! What this node needs to boot: listeners, database, limits. Read once, from flags over `SANDGATE_*` variables over one
+//! TOML file; every mistake is found before anything starts. What operators manage at run time is `model`.
+
+mod file;
+mod listen;
+mod quantity;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    ffi::OsString,
+    fmt, io,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use http::HeaderName;
+use ipnet::IpNet;
+
+use crate::telemetry::{LogFormat, LogLevel, UnknownName};
+
+pub use file::{Settings, Text};
+pub use listen::Listen;
+pub use quantity::ByteCount;
+
+/// The settings of a node as meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Addresses for clients.
+    pub proxy_listen: Vec<Listen>,
+    /// Addresses of the Admin API: loopback only, as it has no authentication.
+    pub admin_listen: Vec<Listen>,
+    /// Addresses of the Status API.
+    pub status_listen: Vec<Listen>,
+    /// Where the configuration is kept.
+    pub database: Database,
+    /// Directory of the database, caches and the snapshot.
+    pub data_dir: PathBuf,
+    /// Threads that serve requests.
+    pub workers: NonZeroUsize,
+    /// How much the node logs.
+    pub log_level: LogLevel,
+    /// How a line of the log looks.
+    pub log_format: LogFormat,
+    /// Where each request leaves a line.
+    pub access_log: AccessLog,
+    /// Whose word about the client's address counts.
+    pub real_ip: RealIp,
+    /// How long open requests may go on after SIGTERM.
+    pub drain_grace_period: Duration,
+    /// Idle connections to targets.
+    pub keepalive: Keepalive,
+    /// What a request may hold.
+    pub request_limits: RequestLimits,
+    /// What a plugin may use, unless its module says otherwise.
+    pub plugin_limits: PluginLimits,
+    /// Size of a request to the Admin API, uploads included.
+    pub upload_limit: ByteCount,
+    /// How long changes are gathered before they are served.
+    pub config_debounce: Duration,
+}
+
+/// Where the configuration is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Database {
+    /// The file of an embedded SQLite database.
+    Sqlite(PathBuf),
+}
+
+/// Where each request leaves a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// At the end of this file.
+    File(PathBuf),
+}
+
+/// Whose word about the client's address counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RealIp {
+    /// Peers in these networks are believed.
+    pub trusted: Vec<IpNet>,
+    /// The header in which they name the client.
+    pub header: HeaderName,
+    /// The client is the last address of the header that is not trusted; otherwise the last address.
+    pub recursive: bool,
+}
+
+impl RealIp {
+    /// Whether the peer at `address` is believed.
+    pub fn trusts(&self, address: std::net::IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// Idle connections to targets, kept by each worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Connections that a worker keeps; 0 keeps none.
+    pub pool_size: usize,
+    /// How long one stays idle before it is closed.
+    pub idle_timeout: Duration,
+}
+
+/// What a request may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Bytes of all headers together; more is answered with 400 or, over HTTP/2, 431.
+    pub headers: ByteCount,
+    /// Bytes of the URI; more is answered with 414.
+    pub uri: ByteCount,
+    /// Number of headers; more is answered with 400.
+    pub header_count: usize,
+}
+
+/// What a plugin may use, unless its module says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PluginLimits {
+    /// CPU time of one call.
+    pub cpu: Duration,
+    /// Linear memory of one instance.
+    pub memory: ByteCount,
+    /// Table elements of one instance.
+    pub table_elements: usize,
+    /// Stack of one instance.
+    pub stack: ByteCount,
+    /// Instances that a worker keeps.
+    pub instances: usize,
+    /// Calls after which an instance is replaced.
+    pub calls_per_instance: u64,
+}
+
+impl Config {
+    /// Reads the settings: `flags` over the `SANDGATE_*` among `variables` over the TOML file at `path`. Touches nothing
+    /// else. Errors: every mistake there is.
+    pub fn load(
+        flags: &Settings,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+        path: Option<&Path>,
+    ) -> Result<Self, ConfigError> {
+        let mut sources = file::Sources::default();
+        if let Some(path) = path {
+            sources.file(path);
+        }
+        sources.environment(variables);
+        sources.flags(flags);
+        read::config(sources).map_err(ConfigError)
+    }
+}
+
+/// The settings are wrong. Shows every mistake on a line of its own.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigError(pub Vec<Mistake>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "the settings have {} mistake(s)", self.0.len())?;
+        self.0.iter().try_for_each(|mistake| write!(out, "\n  {mistake}"))
+    }
+}
+
+/// One wrong setting.
+#[derive(Debug)]
+pub struct Mistake {
+    /// Where it was typed: `--workers`, `SANDGATE_WORKERS`, `sandgate.toml: workers`.
+    pub at: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.at, self.problem)
+    }
+}
+
+/// What can be wrong with a setting.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The file cannot be read.
+    #[error("cannot be read: {0}")]
+    File(io::Error),
+    /// The file is not TOML, or a value of it has no use here.
+    #[error("{0}")]
+    Toml(String),
+    /// There is no such setting.
+    #[error("there is no such setting")]
+    UnknownSetting,
+    /// A variable holds bytes that are no text.
+    #[error("the value is not UTF-8")]
+    NotUnicode,
+    /// Not an IP address and port.
+    #[error("`{0}` is not an IP address with a port, such as 127.0.0.1:8000")]
+    Address(String),
+    /// An unknown word behind an address.
+    #[error("`{0}` behind {1} is not an option, which are ssl, http2, reuseport and backlog=1..65535")]
+    ListenOption(String, SocketAddr),
+    /// Two listeners at one address.
+    #[error("{0} is listened on already")]
+    AddressTaken(SocketAddr),
+    /// The Admin API would be open to other machines.
+    #[error("{0} can be reached from other machines, and the Admin API has no authentication: use a loopback address")]
+    OpenAdmin(SocketAddr),
+    /// A database that later versions will have.
+    #[error("`{0}` is not built yet: use sqlite://path")]
+    DatabaseNotBuilt(String),
+    /// Not a database at all. The text is not repeated, it may hold a password.
+    #[error("is not a database URL: use sqlite://path")]
+    DatabaseUrl,
+    /// An empty path.
+    #[error("the path is empty")]
+    EmptyPath,
+    /// Not a size.
+    #[error("`{0}` is not a size, such as 4096, 32KiB or 16MiB")]
+    Bytes(String),
+    /// Not a duration.
+    #[error("`{0}` is not a duration, such as 20ms, 30s, 5m or 1h")]
+    Duration(String),
+    /// Not a whole number.
+    #[error("`{0}` is not a whole number")]
+    Number(String),
+    /// Not a switch.
+    #[error("`{0}` is neither on nor off")]
+    Switch(String),
+    /// Outside what is sensible.
+    #[error("`{text}` is not within {least} and {most}")]
+    Range {
+        /// As typed.
+        text: String,
+        /// The least allowed.
+        least: String,
+        /// The most allowed.
+        most: String,
+    },
+    /// Not a network.
+    #[error("`{0}` is neither an IP address nor a network such as 10.0.0.0/8")]
+    Network(String),
+    /// Not a header.
+    #[error("`{0}` is not the name of a header")]
+    Header(String),
+    /// Not a name out of a list.
+    #[error(transparent)]
+    Name(#[from] UnknownName),
+}

@@ -1,21 +1,132 @@
 //! The plugins of a route in the order they run, and the walk through them.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
+use http::HeaderName;
 
-use super::exchange::Held;
+use super::{
+    apply,
+    background::Queue,
+    bindings::{exports::sandgate::plugin::lifecycle::Scope, sandgate::plugin::types::ChunkDecision},
+    deployment::{Deployment, FailurePolicy},
+    exchange::Held,
+    instance::CallError,
+    phases::Phases,
+    worker::Lease,
+};
 
-/// A configured plugin.
+/// A configuration of a plugin, as instances get it.
 #[derive(Debug)]
-pub struct Plugin {
-    /// Name of the plugin.
-    pub name: Arc<str>,
+pub(super) struct Configuration {
+    pub(super) id: u32,
+    pub(super) json: Arc<str>,
+    pub(super) scope: Scope,
 }
 
-/// The plugins of a route.
+/// A plugin entity, ready to run or known to be broken.
+#[derive(Debug)]
+pub struct Plugin {
+    /// Id of the plugin entity.
+    pub id: Arc<str>,
+    /// Name of the plugin.
+    pub name: Arc<str>,
+    pub(super) state: State,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    Ready(Ready),
+    /// Every request that selects it fails.
+    Quarantined(Arc<str>),
+}
+
+/// What a call needs.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) deployment: Arc<Deployment>,
+    pub(super) configuration: Configuration,
+    pub(super) request_headers: Vec<HeaderName>,
+    pub(super) response_headers: Vec<HeaderName>,
+    pub(super) queue: Option<Arc<Queue>>,
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        self.deployment.release(self.configuration.id);
+    }
+}
+
+impl Plugin {
+    /// A plugin that cannot run; requests that would need it are refused.
+    pub fn quarantined(id: Arc<str>, name: Arc<str>, reason: impl Into<Arc<str>>) -> Self {
+        Self { id, name, state: State::Quarantined(reason.into()) }
+    }
+
+    /// Why it cannot run, if so.
+    pub fn quarantine(&self) -> Option<&Arc<str>> {
+        match &self.state {
+            State::Ready(_) => None,
+            State::Quarantined(reason) => Some(reason),
+        }
+    }
+
+    fn exports(&self, phase: Phases) -> bool {
+        match &self.state {
+            State::Ready(ready) => ready.deployment.code.phases.has(phase),
+            // A broken plugin stands for its request phase: that is where it refuses.
+            State::Quarantined(_) => phase == Phases::REQUEST_HEADERS,
+        }
+    }
+
+    /// The failure, unless the operator said that requests go on without the plugin.
+    fn fail(&self, error: &CallError) -> Result<(), PluginFailure> {
+        if let State::Ready(ready) = &self.state {
+            if !matches!(error, CallError::Open) {
+                ready.deployment.failed(&error.to_string());
+            }
+            if ready.deployment.policy == FailurePolicy::Open {
+                return Ok(());
+            }
+        }
+        Err(PluginFailure { plugin: self.name.clone(), reason: error.to_string() })
+    }
+}
+
+/// Configurations of one plugin name that can win on a route.
 #[derive(Debug, Default)]
-pub struct Chain {}
+pub struct Slot {
+    /// For a consumer together with the route or the service.
+    pub consumer_and_route: HashMap<Arc<str>, Arc<Plugin>>,
+    /// For the route and the service together.
+    pub route_and_service: Option<Arc<Plugin>>,
+    /// For a consumer alone; shared by all routes.
+    pub consumer: Option<Arc<HashMap<Arc<str>, Arc<Plugin>>>>,
+    /// For the route, else the service, else all requests.
+    pub broad: Option<Arc<Plugin>>,
+}
+
+impl Slot {
+    /// The one configuration that applies, by the precedence of scopes.
+    fn pick(&self, consumer: Option<&str>) -> Option<&Arc<Plugin>> {
+        if let Some(consumer) = consumer
+            && let Some(plugin) = self.consumer_and_route.get(consumer)
+        {
+            return Some(plugin);
+        }
+        if self.route_and_service.is_some() {
+            return self.route_and_service.as_ref();
+        }
+        let of_consumer = consumer.and_then(|consumer| self.consumer.as_ref()?.get(consumer));
+        of_consumer.or(self.broad.as_ref())
+    }
+}
+
+/// The plugins of a route, highest priority first.
+#[derive(Debug, Default)]
+pub struct Chain {
+    slots: Vec<Slot>,
+}
 
 /// What the request phases decided.
 #[derive(Debug)]
@@ -58,48 +169,12 @@ pub enum Direction {
     Response,
 }
 
-impl Chain {
-    /// Whether no plugin takes part.
-    pub fn is_empty(&self) -> bool {
-        true
-    }
-
-    /// Selects the plugins for this exchange one by one and runs their request phases. After an answer or refusal the
-    /// selection goes on, the request phases do not.
-    pub async fn on_request(&self, exchange: &mut Held) -> Result<Flow, PluginFailure> {
-        let _ = exchange;
-        Ok(Flow::Continue)
-    }
-
-    /// Runs the response phases of the selected plugins on `exchange.response` and applies what the request phases asked
-    /// for (`response_changes`). `Some`: a plugin replaced the body.
-    pub async fn on_response(exchange: &mut Held) -> Result<Option<Bytes>, PluginFailure> {
-        let _ = exchange;
-        Ok(None)
-    }
-
-    /// Whether a selected plugin wants to see chunks of this body.
-    pub fn filters(exchange: &Held, direction: Direction) -> bool {
-        let _ = (exchange, direction);
-        false
-    }
-
-    /// Sends a chunk (at most 64 KiB) through the selected plugins that export the phase. `Err(Some(refusal))` only for
-    /// request bodies.
-    pub async fn on_chunk(exchange: &mut Held, direction: Direction, chunk: Bytes, last: bool) -> Result<Bytes, ChunkStop> {
-        let _ = (exchange, direction, last);
-        Ok(chunk)
-    }
-
-    /// Whether a selected plugin exports the log phase.
-    pub fn logs(exchange: &Held) -> bool {
-        let _ = exchange;
-        false
-    }
-
-    /// Runs the log phases of the selected plugins.
-    pub async fn on_log(exchange: &mut Held) {
-        let _ = exchange;
+impl Direction {
+    fn phase(self) -> Phases {
+        match self {
+            Self::Request => Phases::REQUEST_BODY,
+            Self::Response => Phases::RESPONSE_BODY,
+        }
     }
 }
 
@@ -110,4 +185,198 @@ pub enum ChunkStop {
     Refuse(Refusal),
     /// A plugin failed.
     Failed(PluginFailure),
+}
+
+impl Chain {
+    /// From slots in the order in which they run.
+    pub fn new(slots: Vec<Slot>) -> Self {
+        Self { slots }
+    }
+
+    /// Whether no plugin takes part.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Selects the plugins for this exchange one by one and runs their request phases. After an answer or refusal the
+    /// selection goes on, the request phases do not.
+    pub async fn on_request(&self, exchange: &mut Held) -> Result<Flow, PluginFailure> {
+        let mut outcome = Ok(Flow::Continue);
+        for slot in &self.slots {
+            let consumer = exchange.consumer.as_ref().map(|entry| &*entry.consumer.id);
+            let Some(plugin) = slot.pick(consumer).cloned() else { continue };
+            exchange.selected.push(plugin.clone());
+            if matches!(outcome, Ok(Flow::Continue)) && plugin.exports(Phases::REQUEST_HEADERS) {
+                outcome = request_phase(&plugin, exchange).await;
+            }
+        }
+        outcome
+    }
+
+    /// Selects the plugins without running their request phases: for requests that match no route.
+    pub fn select(&self, exchange: &mut Held) {
+        for slot in &self.slots {
+            if let Some(plugin) = slot.pick(None) {
+                exchange.selected.push(plugin.clone());
+            }
+        }
+    }
+
+    /// Applies what the request phases asked for (`response_changes`) and runs the response phases of the selected plugins
+    /// on `exchange.response`. `Some`: a plugin replaced the body.
+    pub async fn on_response(exchange: &mut Held) -> Result<Option<Bytes>, PluginFailure> {
+        apply::deferred(exchange);
+        let mut body = None;
+        for place in 0..exchange.selected.len() {
+            if exchange.selected[place].exports(Phases::RESPONSE_HEADERS) {
+                let plugin = exchange.selected[place].clone();
+                body = response_phase(&plugin, exchange).await?.or(body);
+            }
+        }
+        Ok(body)
+    }
+
+    /// Whether a selected plugin wants to see chunks of this body.
+    pub fn filters(exchange: &Held, direction: Direction) -> bool {
+        exchange.selected.iter().any(|plugin| plugin.exports(direction.phase()))
+    }
+
+    /// Sends a chunk (at most 64 KiB) through the selected plugins that export the phase. `Refuse` only for request bodies.
+    pub async fn on_chunk(exchange: &mut Held, direction: Direction, chunk: Bytes, last: bool) -> Result<Bytes, ChunkStop> {
+        let mut chunk = chunk;
+        for place in 0..exchange.selected.len() {
+            if exchange.selected[place].exports(direction.phase()) {
+                let plugin = exchange.selected[place].clone();
+                chunk = body_phase(&plugin, exchange, direction, (chunk, last)).await?;
+            }
+        }
+        Ok(chunk)
+    }
+
+    /// Whether a selected plugin exports the log phase.
+    pub fn logs(exchange: &Held) -> bool {
+        !exchange.is_away() && exchange.selected.iter().any(|plugin| plugin.exports(Phases::LOG))
+    }
+
+    /// Runs the log phases of the selected plugins.
+    pub async fn on_log(exchange: &mut Held) {
+        for place in 0..exchange.selected.len() {
+            if !exchange.selected[place].exports(Phases::LOG) {
+                continue;
+            }
+            let plugin = exchange.selected[place].clone();
+            if let Err(error) = log_phase(&plugin, exchange).await {
+                // Nothing to refuse any more: the failure is counted and logged.
+                let _ = plugin.fail(&error);
+            }
+        }
+    }
+}
+
+async fn request_phase(plugin: &Arc<Plugin>, exchange: &mut Held) -> Result<Flow, PluginFailure> {
+    match call_request(plugin, exchange).await {
+        Ok(flow) => Ok(flow),
+        Err(error) => plugin.fail(&error).map(|()| Flow::Continue),
+    }
+}
+
+async fn response_phase(plugin: &Arc<Plugin>, exchange: &mut Held) -> Result<Option<Bytes>, PluginFailure> {
+    match call_response(plugin, exchange).await {
+        Ok(body) => Ok(body),
+        Err(error) => plugin.fail(&error).map(|()| None),
+    }
+}
+
+async fn body_phase(
+    plugin: &Arc<Plugin>,
+    exchange: &mut Held,
+    direction: Direction,
+    (chunk, last): (Bytes, bool),
+) -> Result<Bytes, ChunkStop> {
+    match call_chunk(plugin, exchange, direction, (&chunk, last)).await {
+        Ok(ChunkDecision::Pass) => Ok(chunk),
+        Ok(ChunkDecision::Replace(bytes)) => Ok(bytes.into()),
+        Ok(ChunkDecision::Refuse(raw)) => match apply::refusal(raw) {
+            Ok(refusal) if direction == Direction::Request => Err(ChunkStop::Refuse(refusal)),
+            _ => {
+                let error = CallError::Output("a response body cannot be refused any more".into());
+                plugin.fail(&error).map(|()| chunk).map_err(ChunkStop::Failed)
+            }
+        },
+        Err(error) => plugin.fail(&error).map(|()| chunk).map_err(ChunkStop::Failed),
+    }
+}
+
+/// A leased instance that knows the plugin's configuration and has the exchange.
+struct Entered<'p, 'e> {
+    ready: &'p Ready,
+    lease: Lease,
+    exchange: &'e mut Held,
+}
+
+impl<'p, 'e> Entered<'p, 'e> {
+    async fn new(plugin: &'p Arc<Plugin>, exchange: &'e mut Held) -> Result<Self, CallError> {
+        let ready = match &plugin.state {
+            State::Ready(ready) => ready,
+            State::Quarantined(reason) => return Err(CallError::Quarantined(reason.clone())),
+        };
+        if !ready.deployment.health.admits() {
+            return Err(CallError::Open);
+        }
+        let mut lease = Lease::take(&ready.deployment).await?;
+        lease.instance().configure(&ready.configuration).await?;
+        lease.instance().lend(plugin, Some(exchange.lend()));
+        Ok(Self { ready, lease, exchange })
+    }
+
+    /// Takes the exchange back; the instance goes to its pool only after a success.
+    fn leave<R>(mut self, answer: Result<R, CallError>) -> Result<R, CallError> {
+        if let Some(exchange) = self.lease.instance().reclaim() {
+            self.exchange.give_back(exchange);
+        }
+        if answer.is_ok() {
+            self.ready.deployment.health.succeeded();
+            self.lease.give_back();
+        }
+        answer
+    }
+}
+
+async fn call_request(plugin: &Arc<Plugin>, exchange: &mut Held) -> Result<Flow, CallError> {
+    let mut entered = Entered::new(plugin, exchange).await?;
+    let ready = entered.ready;
+    let answer = entered.lease.instance().on_request(ready.configuration.id, &ready.request_headers).await;
+    let decision = entered.leave(answer)?;
+    apply::request(decision, exchange, &ready.deployment.limits)
+}
+
+async fn call_response(plugin: &Arc<Plugin>, exchange: &mut Held) -> Result<Option<Bytes>, CallError> {
+    let mut entered = Entered::new(plugin, exchange).await?;
+    let ready = entered.ready;
+    let answer = entered.lease.instance().on_response(ready.configuration.id, &ready.response_headers).await;
+    let decision = entered.leave(answer)?;
+    apply::response(decision, exchange, &ready.deployment.limits)
+}
+
+async fn call_chunk(
+    plugin: &Arc<Plugin>,
+    exchange: &mut Held,
+    direction: Direction,
+    (chunk, last): (&[u8], bool),
+) -> Result<ChunkDecision, CallError> {
+    let mut entered = Entered::new(plugin, exchange).await?;
+    let config = entered.ready.configuration.id;
+    let instance = entered.lease.instance();
+    let answer = match direction {
+        Direction::Request => instance.on_request_chunk(config, chunk, last).await,
+        Direction::Response => instance.on_response_chunk(config, chunk, last).await,
+    };
+    entered.leave(answer)
+}
+
+async fn log_phase(plugin: &Arc<Plugin>, exchange: &mut Held) -> Result<(), CallError> {
+    let mut entered = Entered::new(plugin, exchange).await?;
+    let config = entered.ready.configuration.id;
+    let answer = entered.lease.instance().on_log(config).await;
+    entered.leave(answer)
 }

@@ -107,6 +107,8 @@ pub enum RequestBody {
     Incoming(Incoming),
     /// Read or replaced by a plugin.
     Buffered(Bytes),
+    /// Read in part by a plugin that then found it too large: what was read, and the rest.
+    Partial(Bytes, Incoming),
 }
 
 /// Path and query that go upstream.
@@ -188,6 +190,8 @@ pub struct Exchange {
     pub path: Arc<str>,
     /// Path and query that go upstream.
     pub upstream: UpstreamTarget,
+    /// Host header for the upstream, when a plugin set one.
+    pub upstream_host: Option<http::HeaderValue>,
     /// Request body, until it is sent.
     pub body: RequestBody,
     /// Whether a plugin replaced or may change the body, so that Content-Length must follow.
@@ -253,6 +257,11 @@ impl Held {
     /// Holds an exchange.
     pub fn new(exchange: Exchange) -> Self {
         Self(Some(Box::new(exchange)))
+    }
+
+    /// Whether a plugin call took it along when it was dropped: the request is gone.
+    pub fn is_away(&self) -> bool {
+        self.0.is_none()
     }
 
     pub(super) fn lend(&mut self) -> Box<Exchange> {

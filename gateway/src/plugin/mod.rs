@@ -1,13 +1,38 @@
 //! The plugin host: modules, their instances on each worker, and the chains that requests walk. Holds no plugin logic; a
 //! plugin's name means nothing here.
 
+mod apply;
+mod background;
+mod bindings;
+mod catalog;
 mod chain;
+mod deployment;
 mod directory;
+mod engine;
 mod exchange;
+mod grants;
+mod health;
+mod host;
+mod instance;
+mod limits;
+mod manifest;
+mod phases;
+mod prepare;
+mod worker;
 
-pub use chain::{Chain, ChunkStop, Direction, Flow, Plugin, PluginFailure, Refusal};
+pub use catalog::{Catalog, Inspected, LoadedModule, Refused};
+pub use chain::{Chain, ChunkStop, Direction, Flow, Plugin, PluginFailure, Refusal, Slot};
+pub use deployment::{Deployment, FailurePolicy, Terms};
 pub use directory::{ConsumerEntry, Credential, Directory};
 pub use exchange::{
     Connection, Exchange, HeaderChange, Held, Origin, RequestBody, RequestHead, RequestId, ResponseHead, RouteFacts, Timing,
     TlsFacts, Try, UpstreamTarget,
 };
+pub use grants::{CAPABILITIES, Grants};
+pub use health::HealthReport;
+pub use host::{NodeFacts, Services, WORKSPACE};
+pub use limits::Limits;
+pub use manifest::{Capability, CollectionDeclaration, Manifest};
+pub use phases::Phases;
+pub use prepare::{Entity, prepare};
+pub use worker::enter_worker;

@@ -1,12 +1,20 @@
 //! Where the configuration is kept. One folder a database, with the same file names; nothing here knows what an entity
 //! means beyond its [`Collection`]. Never on the request path.
 
+#[cfg(test)]
+mod conformance;
+mod entity;
+mod sqlite;
+mod table;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::model::{Collection, Object, Registry};
+
+pub use sqlite::SqliteStore;
 
 /// A configuration version: 0 for an empty database, then one more for each committed write, without gaps.
 pub type Version = u64;

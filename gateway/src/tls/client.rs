@@ -41,25 +41,28 @@ impl ClientTls {
         match made.get() {
             Some(config) => Ok(config.clone()),
             None => {
-                let config = client_config(verification)?;
-                Ok(made.get_or_init(|| config).clone())
+                let config = client_config(verification == Verification::SystemRoots)?;
+                Ok(made.get_or_init(|| Arc::new(config)).clone())
             }
         }
     }
 }
 
-fn client_config(verification: Verification) -> Result<Arc<ClientConfig>, TlsError> {
+/// TLS settings for connections that speak HTTP/1.1. `verify`: the other side must prove who it is by the system's roots.
+///
+/// # Errors
+/// When the library has no usable protocol version.
+pub fn client_config(verify: bool) -> Result<ClientConfig, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-    let mut config = match verification {
-        Verification::SystemRoots => builder.with_root_certificates(system_roots()).with_no_client_auth(),
-        Verification::Off => {
-            let anyone = Arc::new(Anyone { provider });
-            builder.dangerous().with_custom_certificate_verifier(anyone).with_no_client_auth()
-        }
+    let mut config = if verify {
+        builder.with_root_certificates(system_roots()).with_no_client_auth()
+    } else {
+        let anyone = Arc::new(Anyone { provider });
+        builder.dangerous().with_custom_certificate_verifier(anyone).with_no_client_auth()
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 /// The roots that can be read. None at all: every verified handshake fails, which is the safe side.

@@ -6,7 +6,7 @@ mod default;
 mod resolver;
 mod server;
 
-pub use client::{ClientTls, Verification};
+pub use client::{ClientTls, Verification, client_config};
 pub use default::DefaultCertificate;
 pub use resolver::{Certificates, Resolver};
 pub use server::{ServerTls, server_tls};

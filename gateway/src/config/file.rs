@@ -1,0 +1,192 @@
+//! Settings as typed: text under a name, from a flag, the environment or the file. The one list of what can be set.
+
+use std::{collections::BTreeMap, ffi::OsString, path::Path};
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use super::{Mistake, Problem};
+
+/// Prefix of environment variables.
+const PREFIX: &str = "SANDGATE_";
+
+/// Every setting a node has, as text; `None` where this source is silent. The names of the fields are the names in the
+/// file; flags and variables are made from them.
+#[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Addresses for clients, or `off` [default: 0.0.0.0:8000, 0.0.0.0:8443 ssl http2]
+    #[arg(long, value_name = "ADDRESSES")]
+    pub proxy_listen: Option<Text>,
+    /// Addresses of the Admin API, or `off`; loopback only [default: 127.0.0.1:8001]
+    #[arg(long, value_name = "ADDRESSES")]
+    pub admin_listen: Option<Text>,
+    /// Addresses of the Status API, or `off` [default: 127.0.0.1:8007]
+    #[arg(long, value_name = "ADDRESSES")]
+    pub status_listen: Option<Text>,
+    /// Configuration database [default: sqlite:// and sandgate.db in the data directory]
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<Text>,
+    /// Directory of the database, caches and the snapshot [default: ./sandgate-data]
+    #[arg(long, value_name = "PATH")]
+    pub data_dir: Option<Text>,
+    /// Threads that serve requests: 1 to 1,024, or `auto` for one a core [default: auto]
+    #[arg(long, value_name = "NUMBER")]
+    pub workers: Option<Text>,
+    /// error, warn, notice, info or debug [default: notice]
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<Text>,
+    /// plain or json [default: plain]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<Text>,
+    /// File that gets a line for each request, or `off` [default: off]
+    #[arg(long, value_name = "PATH")]
+    pub proxy_access_log: Option<Text>,
+    /// Addresses and networks whose X-Forwarded-* headers are believed [default: none]
+    #[arg(long, value_name = "NETWORKS")]
+    pub trusted_ips: Option<Text>,
+    /// Header in which a trusted peer names the client [default: X-Real-IP]
+    #[arg(long, value_name = "NAME")]
+    pub real_ip_header: Option<Text>,
+    /// Whether the client is the last address that is not trusted, on or off [default: off]
+    #[arg(long, value_name = "SWITCH")]
+    pub real_ip_recursive: Option<Text>,
+    /// How long open requests may go on after SIGTERM: 0 to 1h [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub drain_grace_period: Option<Text>,
+    /// Idle connections to targets that a worker keeps: 0 to 1,000,000 [default: 512]
+    #[arg(long, value_name = "NUMBER")]
+    pub upstream_keepalive_pool_size: Option<Text>,
+    /// How long a connection to a target stays idle before it is closed: 1s to 24h [default: 60s]
+    #[arg(long, value_name = "DURATION")]
+    pub upstream_keepalive_idle_timeout: Option<Text>,
+    /// Size of all headers of a request: 1KiB to 1MiB [default: 32KiB]
+    #[arg(long, value_name = "SIZE")]
+    pub request_header_limit: Option<Text>,
+    /// Size of a request's URI: 256 to 1MiB [default: 8KiB]
+    #[arg(long, value_name = "SIZE")]
+    pub request_uri_limit: Option<Text>,
+    /// Number of headers of a request: 16 to 10,000 [default: 200]
+    #[arg(long, value_name = "NUMBER")]
+    pub request_header_count: Option<Text>,
+    /// CPU time of one call of a plugin: 1ms to 10s [default: 50ms]
+    #[arg(long, value_name = "DURATION")]
+    pub plugin_cpu_limit: Option<Text>,
+    /// Memory of one instance of a plugin: 64KiB to 4GiB [default: 16MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub plugin_memory_limit: Option<Text>,
+    /// Table elements of one instance of a plugin: 100 to 1,000,000 [default: 20000]
+    #[arg(long, value_name = "NUMBER")]
+    pub plugin_table_limit: Option<Text>,
+    /// Stack of one instance of a plugin: 64KiB to 1536KiB [default: 512KiB]
+    #[arg(long, value_name = "SIZE")]
+    pub plugin_stack_limit: Option<Text>,
+    /// Instances of one plugin that a worker keeps: 1 to 1,024 [default: 8]
+    #[arg(long, value_name = "NUMBER")]
+    pub plugin_instances: Option<Text>,
+    /// Calls after which an instance of a plugin is replaced: 1 or more [default: 100000]
+    #[arg(long, value_name = "NUMBER")]
+    pub plugin_instance_calls: Option<Text>,
+    /// Size of a request to the Admin API, uploads included: 64KiB to 1GiB [default: 64MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub upload_limit: Option<Text>,
+    /// How long changes are gathered before they are served: 0 to 10s [default: 20ms]
+    #[arg(long, value_name = "DURATION")]
+    pub config_debounce: Option<Text>,
+}
+
+/// The value of a setting as typed. In the file also a number, a boolean (`on`, `off`) or a list (commas between).
+#[derive(Debug, Clone, Serialize)]
+pub struct Text(String);
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        let value = toml::Value::deserialize(source)?;
+        flat(&value).map(Self).ok_or_else(|| D::Error::custom("neither text, a number, a boolean nor a list of them"))
+    }
+}
+
+fn flat(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Boolean(switch) => Some(if *switch { "on" } else { "off" }.to_owned()),
+        toml::Value::Array(parts) => parts.iter().map(flat).collect::<Option<Vec<_>>>().map(|parts| parts.join(", ")),
+        _ => None,
+    }
+}
+
+/// A setting's text and where it was typed, for errors.
+#[derive(Debug)]
+pub(super) struct Typed {
+    pub(super) text: String,
+    pub(super) at: String,
+}
+
+/// What all sources say, by name of the setting: flags over the environment over the file.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    pub(super) settings: BTreeMap<String, Typed>,
+    pub(super) mistakes: Vec<Mistake>,
+}
+
+impl Sources {
+    /// Lays the file at `path` over what is known.
+    pub(super) fn file(&mut self, path: &Path) {
+        let place = path.display();
+        let table = std::fs::read_to_string(path)
+            .map_err(Problem::File)
+            .and_then(|text| text.parse::<toml::Table>().map_err(|error| Problem::Toml(error.to_string())));
+        match table {
+            Ok(table) => table.into_iter().for_each(|(name, value)| self.put(&name, value, format!("{place}: {name}"))),
+            Err(problem) => self.mistakes.push(Mistake { at: place.to_string(), problem }),
+        }
+    }
+
+    /// Lays the `SANDGATE_*` variables among `variables` over what is known.
+    pub(super) fn environment(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) {
+        for (name, value) in variables {
+            let at = name.to_string_lossy().into_owned();
+            let Some(name) = at.strip_prefix(PREFIX).map(str::to_lowercase) else { continue };
+            match value.into_string() {
+                // The path of the file is found by the command line.
+                _ if name == "config" => {}
+                Ok(text) => self.put(&name, text.into(), at),
+                Err(_) => self.mistakes.push(Mistake { at, problem: Problem::NotUnicode }),
+            }
+        }
+    }
+
+    /// Lays the flags over what is known.
+    pub(super) fn flags(&mut self, flags: &Settings) {
+        for (name, text) in named(flags) {
+            if let serde_json::Value::String(text) = text {
+                let at = format!("--{}", name.replace('_', "-"));
+                self.settings.insert(name, Typed { text, at });
+            }
+        }
+    }
+
+    fn put(&mut self, name: &str, value: toml::Value, at: String) {
+        if !named(&Settings::default()).contains_key(name) {
+            return self.mistakes.push(Mistake { at, problem: Problem::UnknownSetting });
+        }
+        match value.try_into() {
+            Ok(Text(text)) => drop(self.settings.insert(name.to_owned(), Typed { text, at })),
+            Err(error) => self.mistakes.push(Mistake { at, problem: Problem::Toml(error.message().to_owned()) }),
+        }
+    }
+}
+
+/// Every setting by its name, silent ones `null`.
+fn named(settings: &Settings) -> serde_json::Map<String, serde_json::Value> {
+    match serde_json::to_value(settings) {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    }
+}

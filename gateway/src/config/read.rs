@@ -1,0 +1,212 @@
+//! From text to [`Config`]: one line a setting, with its default and range.
+
+use std::{
+    fmt::Display,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    str::FromStr,
+    thread,
+    time::Duration,
+};
+
+use http::HeaderName;
+use ipnet::IpNet;
+
+use super::{
+    AccessLog, ByteCount, Config, Database, Keepalive, Listen, Mistake, PluginLimits, Problem, RealIp, RequestLimits,
+    file::Sources, listen::listens, quantity::duration,
+};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Reads everything, and gathers mistakes on the way: a setting with one counts as its default until the end.
+pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
+    let mut reader = Reader { sources };
+    let data_dir = reader.take("data_dir", "./sandgate-data", path);
+    let config = Config {
+        proxy_listen: reader.take("proxy_listen", "0.0.0.0:8000, 0.0.0.0:8443 ssl http2", listens),
+        admin_listen: reader.take("admin_listen", "127.0.0.1:8001", loopback),
+        status_listen: reader.take("status_listen", "127.0.0.1:8007", listens),
+        database: reader.database(&data_dir),
+        data_dir,
+        workers: reader.take("workers", "auto", workers),
+        log_level: reader.take("log_level", "notice", named),
+        log_format: reader.take("log_format", "plain", named),
+        access_log: reader.take("proxy_access_log", "off", access_log),
+        real_ip: reader.real_ip(),
+        drain_grace_period: reader.take("drain_grace_period", "30s", time(Duration::ZERO, 3600 * SECOND)),
+        keepalive: reader.keepalive(),
+        request_limits: reader.request_limits(),
+        plugin_limits: reader.plugin_limits(),
+        upload_limit: reader.take("upload_limit", "64MiB", size(64 * KIB, 1024 * MIB)),
+        config_debounce: reader.take("config_debounce", "20ms", time(Duration::ZERO, 10 * SECOND)),
+    };
+    reader.refuse_equal_addresses(&config);
+    if reader.sources.mistakes.is_empty() { Ok(config) } else { Err(reader.sources.mistakes) }
+}
+
+struct Reader {
+    sources: Sources,
+}
+
+impl Reader {
+    /// The setting `name` as `parse` understands it, or `default`.
+    fn take<T>(&mut self, name: &str, default: &str, parse: impl Fn(&str) -> Result<T, Problem>) -> T {
+        if let Some(typed) = self.sources.settings.get(name) {
+            match parse(typed.text.trim()) {
+                Ok(value) => return value,
+                Err(problem) => self.sources.mistakes.push(Mistake { at: typed.at.clone(), problem }),
+            }
+        }
+        parse(default).expect("every default is sound, as a test checks")
+    }
+
+    fn database(&mut self, data_dir: &Path) -> Database {
+        match self.sources.settings.contains_key("database_url") {
+            true => self.take("database_url", "sqlite://sandgate.db", database),
+            // Not by way of text: the directory may have a name that is no UTF-8.
+            false => Database::Sqlite(data_dir.join("sandgate.db")),
+        }
+    }
+
+    fn real_ip(&mut self) -> RealIp {
+        RealIp {
+            trusted: self.take("trusted_ips", "", networks),
+            header: self.take("real_ip_header", "x-real-ip", header),
+            recursive: self.take("real_ip_recursive", "off", switch),
+        }
+    }
+
+    fn keepalive(&mut self) -> Keepalive {
+        Keepalive {
+            pool_size: self.take("upstream_keepalive_pool_size", "512", number(0, 1_000_000)),
+            idle_timeout: self.take("upstream_keepalive_idle_timeout", "60s", time(SECOND, 86_400 * SECOND)),
+        }
+    }
+
+    fn request_limits(&mut self) -> RequestLimits {
+        RequestLimits {
+            headers: self.take("request_header_limit", "32KiB", size(KIB, MIB)),
+            uri: self.take("request_uri_limit", "8KiB", size(256, MIB)),
+            header_count: self.take("request_header_count", "200", number(16, 10_000)),
+        }
+    }
+
+    fn plugin_limits(&mut self) -> PluginLimits {
+        PluginLimits {
+            cpu: self.take("plugin_cpu_limit", "50ms", time(SECOND / 1000, 10 * SECOND)),
+            memory: self.take("plugin_memory_limit", "16MiB", size(64 * KIB, 4096 * MIB)),
+            table_elements: self.take("plugin_table_limit", "20000", number(100, 1_000_000)),
+            stack: self.take("plugin_stack_limit", "512KiB", size(64 * KIB, 1536 * KIB)),
+            instances: self.take("plugin_instances", "8", number(1, 1024)),
+            calls_per_instance: self.take("plugin_instance_calls", "100000", number(1, u64::MAX)),
+        }
+    }
+
+    /// Two listeners on one address would share its connections by chance.
+    fn refuse_equal_addresses(&mut self, config: &Config) {
+        let mut seen = Vec::new();
+        let rooms = [
+            ("proxy_listen", &config.proxy_listen),
+            ("admin_listen", &config.admin_listen),
+            ("status_listen", &config.status_listen),
+        ];
+        for (name, listen) in rooms.into_iter().flat_map(|(name, all)| all.iter().map(move |listen| (name, listen))) {
+            if listen.address.port() != 0 && seen.contains(&listen.address) {
+                let at = self.sources.settings.get(name).map_or(name, |typed| &typed.at).to_owned();
+                self.sources.mistakes.push(Mistake { at, problem: Problem::AddressTaken(listen.address) });
+            }
+            seen.push(listen.address);
+        }
+    }
+}
+
+fn loopback(text: &str) -> Result<Vec<Listen>, Problem> {
+    let listens = listens(text)?;
+    match listens.iter().find(|listen| !listen.address.ip().is_loopback()) {
+        Some(open) => Err(Problem::OpenAdmin(open.address)),
+        None => Ok(listens),
+    }
+}
+
+fn database(text: &str) -> Result<Database, Problem> {
+    match text.split_once("://") {
+        Some(("sqlite", file)) => path(file).map(Database::Sqlite),
+        Some((scheme @ ("postgres" | "postgresql"), _)) => Err(Problem::DatabaseNotBuilt(format!("{scheme}://"))),
+        None if text == "off" => Err(Problem::DatabaseNotBuilt(text.to_owned())),
+        _ => Err(Problem::DatabaseUrl),
+    }
+}
+
+fn path(text: &str) -> Result<PathBuf, Problem> {
+    if text.is_empty() { Err(Problem::EmptyPath) } else { Ok(PathBuf::from(text)) }
+}
+
+fn access_log(text: &str) -> Result<AccessLog, Problem> {
+    if text == "off" { Ok(AccessLog::Off) } else { path(text).map(AccessLog::File) }
+}
+
+fn workers(text: &str) -> Result<NonZeroUsize, Problem> {
+    if text == "auto" {
+        return Ok(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
+    }
+    let number: usize = number(1, 1024)(text)?;
+    Ok(NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN))
+}
+
+fn networks(text: &str) -> Result<Vec<IpNet>, Problem> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(|part| network(part).ok_or_else(|| Problem::Network(part.to_owned()))).collect()
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
+}
+
+fn header(text: &str) -> Result<HeaderName, Problem> {
+    text.parse().map_err(|_| Problem::Header(text.to_owned()))
+}
+
+fn switch(text: &str) -> Result<bool, Problem> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(Problem::Switch(text.to_owned())),
+    }
+}
+
+fn named<T: FromStr>(text: &str) -> Result<T, Problem>
+where
+    Problem: From<T::Err>,
+{
+    Ok(text.parse()?)
+}
+
+fn number<T: FromStr + PartialOrd + Display + Copy>(least: T, most: T) -> impl Fn(&str) -> Result<T, Problem> {
+    move |text| {
+        let number = text.parse().map_err(|_| Problem::Number(text.to_owned()))?;
+        within(text, number, (&least, &most), T::to_string)
+    }
+}
+
+fn size(least: u64, most: u64) -> impl Fn(&str) -> Result<ByteCount, Problem> {
+    move |text| within(text, text.parse()?, (&ByteCount::new(least), &ByteCount::new(most)), ByteCount::to_string)
+}
+
+fn time(least: Duration, most: Duration) -> impl Fn(&str) -> Result<Duration, Problem> {
+    move |text| within(text, duration(text)?, (&least, &most), |limit| format!("{limit:?}"))
+}
+
+fn within<T: PartialOrd>(
+    text: &str,
+    value: T,
+    (least, most): (&T, &T),
+    show: impl Fn(&T) -> String,
+) -> Result<T, Problem> {
+    if (least..=most).contains(&&value) {
+        return Ok(value);
+    }
+    Err(Problem::Range { text: text.to_owned(), least: show(least), most: show(most) })
+}

@@ -1,0 +1,183 @@
+use std::{ffi::OsString, net::IpAddr, path::Path, time::Duration};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Settings from variables alone, without the prefix.
+fn load(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let variables = variables.iter().map(|(name, value)| (format!("SANDGATE_{name}").into(), (*value).into()));
+    Config::load(&Settings::default(), variables, None)
+}
+
+fn load_file(text: &str) -> Result<Config, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sandgate.toml");
+    std::fs::write(&path, text).unwrap();
+    Config::load(&Settings::default(), [], Some(&path))
+}
+
+fn shown(listens: &[Listen]) -> String {
+    listens.iter().map(Listen::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn an_empty_environment_gives_the_defaults() {
+    let config = load(&[]).unwrap();
+    assert_eq!(shown(&config.proxy_listen), "0.0.0.0:8000, 0.0.0.0:8443 ssl http2");
+    assert_eq!(shown(&config.admin_listen), "127.0.0.1:8001");
+    assert_eq!(shown(&config.status_listen), "127.0.0.1:8007");
+    assert_eq!(config.database, Database::Sqlite("./sandgate-data/sandgate.db".into()));
+    assert_eq!((config.log_level, config.log_format), (LogLevel::Notice, LogFormat::Plain));
+    assert_eq!(config.access_log, AccessLog::Off);
+    assert_eq!((config.real_ip.header.as_str(), config.real_ip.recursive), ("x-real-ip", false));
+    assert_eq!(config.request_limits.headers, ByteCount::new(32 * 1024));
+    assert_eq!(config.request_limits.uri, ByteCount::new(8 * 1024));
+    assert_eq!(config.plugin_limits.cpu, Duration::from_millis(50));
+    assert_eq!(config.config_debounce, Duration::from_millis(20));
+}
+
+#[test]
+fn listen_addresses_follow_kongs_syntax() {
+    let cases = [
+        ("127.0.0.1:8000", "127.0.0.1:8000"),
+        ("127.0.0.1:8000, 127.0.0.1:8443 ssl http2", "127.0.0.1:8000, 127.0.0.1:8443 ssl http2"),
+        ("[::1]:8000 http2 ssl reuseport backlog=511", "[::1]:8000 ssl http2 reuseport backlog=511"),
+        ("  0.0.0.0:0   http2 ", "0.0.0.0:0 http2"),
+        ("off", ""),
+    ];
+    for (typed, meant) in cases {
+        assert_eq!(shown(&load(&[("PROXY_LISTEN", typed)]).unwrap().proxy_listen), meant, "{typed}");
+    }
+}
+
+#[test]
+fn each_mistake_is_explained_with_its_place() {
+    let cases = [
+        ("PROXY_LISTEN", "127.0.0.1:1 sssl", "`sssl` behind 127.0.0.1:1 is not an option"),
+        ("PROXY_LISTEN", "127.0.0.1:1 backlog=0", "`backlog=0` behind 127.0.0.1:1 is not an option"),
+        ("PROXY_LISTEN", "localhost:80", "`localhost:80` is not an IP address with a port"),
+        ("PROXY_LISTEN", "127.0.0.1:1,", "`` is not an IP address with a port"),
+        ("PROXY_LISTEN", "127.0.0.1:1,127.0.0.1:1", "127.0.0.1:1 is listened on already"),
+        ("STATUS_LISTEN", "127.0.0.1:8001", "127.0.0.1:8001 is listened on already"),
+        ("ADMIN_LISTEN", "0.0.0.0:8001", "0.0.0.0:8001 can be reached from other machines"),
+        ("DATABASE_URL", "postgres://kong:secret@db/kong", "`postgres://` is not built yet"),
+        ("DATABASE_URL", "off", "`off` is not built yet"),
+        ("DATABASE_URL", "mysql://kong:secret@db", "is not a database URL"),
+        ("DATABASE_URL", "sqlite://", "the path is empty"),
+        ("WORKERS", "0", "`0` is not within 1 and 1024"),
+        ("WORKERS", "-1", "`-1` is not a whole number"),
+        ("LOG_LEVEL", "verbose", "`verbose` is none of error, warn, notice, info, debug"),
+        ("TRUSTED_IPS", "10.0.0.0/8, unix:", "`unix:` is neither an IP address nor a network"),
+        ("REAL_IP_HEADER", "x real ip", "`x real ip` is not the name of a header"),
+        ("REAL_IP_RECURSIVE", "yes", "`yes` is neither on nor off"),
+        ("DRAIN_GRACE_PERIOD", "30", "`30` is not a duration"),
+        ("PLUGIN_CPU_LIMIT", "1m", "`1m` is not within 1ms and 10s"),
+        ("UPLOAD_LIMIT", "64 MB", "`64 MB` is not a size"),
+        ("UPLOAD_LIMIT", "99999999999999999999GiB", "is not a size"),
+        ("REQUEST_URI_LIMIT", "100", "`100` is not within 256 and 1MiB"),
+        ("PROXY_LISTENS", "off", "there is no such setting"),
+    ];
+    for (name, typed, expected) in cases {
+        let shown = load(&[(name, typed)]).unwrap_err().to_string();
+        assert!(shown.contains(&format!("SANDGATE_{name}: ")) && shown.contains(expected), "{name}={typed}: {shown}");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_shown_at_once() {
+    let error = load(&[("WORKERS", "many"), ("COLOUR", "red"), ("LOG_LEVEL", "loud")]).unwrap_err();
+    let mut places: Vec<_> = error.0.iter().map(|mistake| mistake.at.as_str()).collect();
+    places.sort_unstable();
+    assert_eq!(places, ["SANDGATE_COLOUR", "SANDGATE_LOG_LEVEL", "SANDGATE_WORKERS"]);
+}
+
+#[test]
+fn flags_go_over_the_environment_and_the_environment_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("node.toml");
+    std::fs::write(&path, "workers = 1\nlog_level = 'info'\ndata_dir = 'here'").unwrap();
+    let flags = Settings { workers: Some("3".to_owned().into()), ..Settings::default() };
+    let variables = [("SANDGATE_WORKERS", "2"), ("SANDGATE_LOG_LEVEL", "debug"), ("HOME", "/")];
+    let variables = variables.map(|(name, value)| (name.into(), value.into()));
+    let config = Config::load(&flags, variables, Some(&path)).unwrap();
+    assert_eq!((config.workers.get(), config.log_level), (3, LogLevel::Debug));
+    assert_eq!(config.database, Database::Sqlite("here/sandgate.db".into()));
+}
+
+#[test]
+fn a_file_may_hold_numbers_switches_and_lists() {
+    let text = "proxy_listen = ['127.0.0.1:1', '127.0.0.1:2 ssl']\nworkers = 2\nreal_ip_recursive = true";
+    let config = load_file(text).unwrap();
+    assert_eq!(shown(&config.proxy_listen), "127.0.0.1:1, 127.0.0.1:2 ssl");
+    assert!(config.workers.get() == 2 && config.real_ip.recursive);
+}
+
+#[test]
+fn mistakes_in_a_file_are_shown_with_their_key() {
+    let cases = [
+        ("worker = 2", "sandgate.toml: worker: there is no such setting"),
+        ("workers = 2.5", "sandgate.toml: workers: neither text, a number"),
+        ("[proxy_listen]\na = 1", "sandgate.toml: proxy_listen: neither text, a number"),
+        ("workers = ", "sandgate.toml: TOML parse error"),
+    ];
+    for (text, expected) in cases {
+        let shown = load_file(text).unwrap_err().to_string();
+        assert!(shown.contains(expected), "{text}: {shown}");
+    }
+    let missing = Config::load(&Settings::default(), [], Some(Path::new("/no/such/file"))).unwrap_err();
+    assert!(missing.to_string().contains("/no/such/file: cannot be read"), "{missing}");
+}
+
+#[test]
+fn sizes_and_durations_have_units() {
+    let sizes = [("80k", 80 << 10), ("70000", 70_000), ("1 MiB", 1 << 20), ("1g", 1 << 30)];
+    for (typed, bytes) in sizes {
+        assert_eq!(load(&[("UPLOAD_LIMIT", typed)]).unwrap().upload_limit.get(), bytes, "{typed}");
+    }
+    for (typed, millis) in [("0", 0), ("250ms", 250), ("5 m", 300_000), ("1h", 3_600_000)] {
+        let grace = load(&[("DRAIN_GRACE_PERIOD", typed)]).unwrap().drain_grace_period;
+        assert_eq!(grace, Duration::from_millis(millis), "{typed}");
+    }
+}
+
+#[test]
+fn kongs_names_of_log_levels_are_accepted() {
+    for name in ["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"] {
+        assert!(load(&[("LOG_LEVEL", name)]).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_trusted_network_believes_its_addresses() {
+    let real_ip = load(&[("TRUSTED_IPS", "10.0.0.0/8, 192.0.2.1, ::1")]).unwrap().real_ip;
+    let cases =
+        [("10.1.2.3", true), ("192.0.2.1", true), ("192.0.2.2", false), ("::ffff:10.0.0.1", true), ("::1", true)];
+    for (address, trusted) in cases {
+        assert_eq!(real_ip.trusts(address.parse::<IpAddr>().unwrap()), trusted, "{address}");
+    }
+}
+
+#[test]
+fn every_setting_is_read() {
+    for name in serde_json::to_value(Settings::default()).unwrap().as_object().unwrap().keys() {
+        assert!(include_str!("read.rs").contains(&format!("\"{name}\"")), "{name} is never read");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_reading_fail_badly(text in ".{0,60}", name in "[A-Z_]{0,20}") {
+        for name in ["PROXY_LISTEN", "DATABASE_URL", "TRUSTED_IPS", "UPLOAD_LIMIT", "CONFIG_DEBOUNCE", &name] {
+            let variable = (OsString::from(format!("SANDGATE_{name}")), OsString::from(&text));
+            let _ = Config::load(&Settings::default(), [variable], None);
+        }
+    }
+
+    #[test]
+    fn a_listen_address_survives_being_shown(port: u16, tls: bool, http2: bool, reuseport: bool, backlog in 1u32..65_536) {
+        let listen = Listen { address: ([127, 0, 0, 1], port).into(), tls, http2, reuseport, backlog };
+        prop_assert_eq!(listen.to_string().parse::<Listen>().unwrap(), listen);
+    }
+}

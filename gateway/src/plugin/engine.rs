@@ -1,0 +1,109 @@
+//! The wasmtime engine, its ticker, and the linkers. One of each in a process.
+
+use std::{path::Path, thread, time::Duration};
+
+use wasmtime::{
+    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    component::{HasSelf, Linker},
+};
+
+use super::{bindings::sandgate::plugin as wit, instance::HostState};
+
+/// Ticks at which running calls yield and their CPU time is looked at.
+const TICK: Duration = Duration::from_millis(5);
+/// Instances, memories and call stacks that may exist at once, all workers and the background together.
+const SLOTS: u32 = 1_000;
+/// Core modules that a component may bring (a WASI one has its adapters).
+const CORES_A_COMPONENT: u32 = 8;
+/// No module may be granted more linear memory than this.
+pub(super) const MEMORY_CEILING: usize = 256 << 20;
+const STACK: usize = 512 << 10;
+
+/// Makes the engine, with compiled code kept in `cache` (a folder that only this user may enter).
+pub(super) fn engine(cache: &Path) -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config.wasm_component_model(true);
+    config.concurrency_support(false);
+    config.epoch_interruption(true);
+    config.max_wasm_stack(STACK);
+    config.async_stack_size(2 * STACK);
+    config.cranelift_opt_level(OptLevel::Speed);
+    // Compilation has a thread of its own; spreading it over all cores would take them from the workers.
+    config.parallel_compilation(false);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+    let mut folder = CacheConfig::new();
+    folder.with_directory(cache);
+    config.cache(Some(Cache::new(folder)?));
+    let engine = Engine::new(&config)?;
+    tick(&engine);
+    Ok(engine)
+}
+
+fn pool() -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(SLOTS);
+    pool.total_core_instances(SLOTS * 4);
+    pool.total_memories(SLOTS);
+    pool.total_tables(SLOTS * 4);
+    pool.total_stacks(SLOTS);
+    pool.max_core_instances_per_component(CORES_A_COMPONENT);
+    pool.max_tables_per_component(CORES_A_COMPONENT * 2);
+    pool.max_memories_per_component(1);
+    pool.max_memory_size(MEMORY_CEILING);
+    pool.table_elements(20_000);
+    pool.linear_memory_keep_resident(2 << 20);
+    pool.pagemap_scan(Enabled::Auto);
+    pool
+}
+
+/// Ticks on an OS thread, so that a stuck runtime cannot stop it. Ends with the engine.
+fn tick(engine: &Engine) {
+    let engine = engine.weak();
+    let ticker = thread::Builder::new().name("wasm-ticker".into());
+    let started = ticker.spawn(move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            thread::sleep(TICK);
+        }
+    });
+    started.expect("the process can start a thread at its start");
+}
+
+/// Linker for modules that import only our interfaces, and one for those that bring WASI 0.2 too.
+pub(super) struct Linkers {
+    pub(super) plain: Linker<HostState>,
+    pub(super) wasi: Linker<HostState>,
+}
+
+impl Linkers {
+    pub(super) fn new(engine: &Engine) -> wasmtime::Result<Self> {
+        let mut plain = Linker::new(engine);
+        link(&mut plain)?;
+        let mut wasi = plain.clone();
+        wasmtime_wasi::p2::add_to_linker_async(&mut wasi)?;
+        Ok(Self { plain, wasi })
+    }
+}
+
+/// Every interface, granted or not: an ungranted one answers with a refusal that names it.
+fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    type Host = HasSelf<HostState>;
+    wit::types::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::request::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::response::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::notes::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::logging::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::clock::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::random::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::node::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::consumers::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::counters::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::key_value::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::metrics::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::queue::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::sinks::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::outbound_http::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::crypto::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::secrets::add_to_linker::<_, Host>(linker, |state| state)
+}

@@ -1,0 +1,75 @@
+//! `logging`.
+
+use std::{sync::Arc, time::Instant};
+
+use serde_json::value::RawValue;
+
+use super::record;
+use crate::plugin::{
+    bindings::sandgate::plugin::{
+        logging::{Host, Level},
+        types::HostError,
+    },
+    instance::{HostState, Stage},
+};
+
+const LONGEST: usize = 8 << 10;
+const MOST_FIELDS: usize = 64;
+
+impl Host for HostState {
+    fn enabled(&mut self, level: Level) -> bool {
+        match level {
+            Level::Debug => tracing::enabled!(tracing::Level::DEBUG),
+            Level::Info => tracing::enabled!(tracing::Level::INFO),
+            Level::Warn => tracing::enabled!(tracing::Level::WARN),
+            Level::Error => tracing::enabled!(tracing::Level::ERROR),
+        }
+    }
+
+    fn write(&mut self, level: Level, message: String) {
+        write_log(&self.deployment().name, level, &message);
+    }
+
+    fn set_field(&mut self, key: String, value: String) -> Result<(), HostError> {
+        if self.stage == Stage::Log {
+            return Err(HostError::Invalid("the record is made; set fields before the log phase".into()));
+        }
+        let Some(exchange) = &mut self.exchange else { return Err(HostError::Invalid("there is no request".into())) };
+        if key.len() + value.len() > LONGEST || exchange.log_fields.len() >= MOST_FIELDS {
+            return Err(HostError::Invalid(format!("at most {MOST_FIELDS} fields of {LONGEST} bytes")));
+        }
+        if serde_json::from_str::<&RawValue>(&value).is_err() {
+            return Err(HostError::Invalid("the value is not JSON".into()));
+        }
+        exchange.log_fields.retain(|(known, _)| *known != key);
+        exchange.log_fields.push((key, value));
+        Ok(())
+    }
+
+    fn access_record(&mut self) -> Result<String, HostError> {
+        let in_log = self.stage == Stage::Log;
+        let Some(exchange) = self.exchange.as_mut().filter(|_| in_log) else {
+            return Err(HostError::Invalid("the record exists in the log phase only".into()));
+        };
+        if let Some(record) = &exchange.record {
+            return Ok(record.to_string());
+        }
+        let record = record::build(exchange, Instant::now());
+        if exchange.selected.len() > 1 {
+            exchange.record = Some(Arc::from(record.as_str()));
+        }
+        Ok(record)
+    }
+}
+
+/// Writes a plugin's message to the gateway's log.
+pub(super) fn write_log(plugin: &str, level: Level, message: &str) {
+    let cut = message.floor_char_boundary(message.len().min(LONGEST));
+    let message = &message[..cut];
+    match level {
+        Level::Debug => tracing::debug!(plugin, "{message}"),
+        Level::Info => tracing::info!(plugin, "{message}"),
+        Level::Warn => tracing::warn!(plugin, "{message}"),
+        Level::Error => tracing::error!(plugin, "{message}"),
+    }
+}

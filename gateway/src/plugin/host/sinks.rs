@@ -1,0 +1,178 @@
+//! `sinks`: append-only files. Workers collect what a path gets and hand it to one writer thread: every 64 KiB, and 50 ms
+//! after the first byte. At most that much is lost when the process is killed.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fs::{File, OpenOptions},
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use crate::plugin::{
+    bindings::sandgate::plugin::{sinks::Host, types::HostError},
+    instance::{HostState, Stage},
+    worker,
+};
+
+const FULL: usize = 64 << 10;
+const LINGER: Duration = Duration::from_millis(50);
+const BACKLOG: usize = 16 << 20;
+
+/// The writer's side.
+#[derive(Debug, Clone)]
+pub struct Sinks {
+    orders: mpsc::Sender<Order>,
+    backlog: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Write { path: Arc<str>, data: Vec<u8>, reopen: bool },
+    Flush(mpsc::SyncSender<()>),
+}
+
+thread_local! {
+    static HELD: RefCell<Held> = RefCell::default();
+}
+
+/// What a worker has not handed over yet.
+#[derive(Default)]
+struct Held {
+    by_path: HashMap<Arc<str>, (Vec<u8>, bool)>,
+    timer: bool,
+}
+
+impl Sinks {
+    /// Starts the writer.
+    pub fn start() -> Self {
+        let (orders, incoming) = mpsc::channel();
+        let backlog = Arc::new(AtomicUsize::new(0));
+        let written = backlog.clone();
+        let writer = thread::Builder::new().name("sink-writer".into());
+        let started = writer.spawn(move || Writer { files: HashMap::new(), backlog: written }.run(incoming));
+        started.expect("the process can start a thread at its start");
+        Self { orders, backlog }
+    }
+
+    /// Hands over what this thread holds, and waits until all of it is written.
+    pub fn flush(&self) {
+        self.hand_over();
+        let (done, wait) = mpsc::sync_channel(1);
+        if self.orders.send(Order::Flush(done)).is_ok() {
+            let _ = wait.recv_timeout(Duration::from_secs(5));
+        }
+    }
+
+    /// Hands over what this thread holds.
+    pub(in crate::plugin) fn hand_over(&self) {
+        let held = HELD.with_borrow_mut(|held| {
+            held.timer = false;
+            std::mem::take(&mut held.by_path)
+        });
+        for (path, (data, reopen)) in held {
+            self.order(path, data, reopen);
+        }
+    }
+
+    fn append(&self, path: &str, data: &[u8], reopen: bool) -> Result<(), HostError> {
+        if self.backlog.load(Relaxed) + data.len() > BACKLOG {
+            return Err(HostError::Failed("the writer is too far behind".into()));
+        }
+        if !worker::is_worker() {
+            self.order(path.into(), data.to_vec(), reopen);
+            return Ok(());
+        }
+        let full = HELD.with_borrow_mut(|held| held.add(path, data, reopen));
+        match full {
+            Full::Yes => self.hand_over(),
+            Full::StartTimer => {
+                let sinks = self.clone();
+                tokio::task::spawn_local(async move {
+                    tokio::time::sleep(LINGER).await;
+                    sinks.hand_over();
+                });
+            }
+            Full::No => {}
+        }
+        Ok(())
+    }
+
+    fn order(&self, path: Arc<str>, data: Vec<u8>, reopen: bool) {
+        self.backlog.fetch_add(data.len(), Relaxed);
+        let _ = self.orders.send(Order::Write { path, data, reopen });
+    }
+}
+
+enum Full {
+    Yes,
+    StartTimer,
+    No,
+}
+
+impl Held {
+    fn add(&mut self, path: &str, data: &[u8], reopen: bool) -> Full {
+        let place = match self.by_path.get_mut(path) {
+            Some(place) => place,
+            None => self.by_path.entry(path.into()).or_default(),
+        };
+        place.0.extend_from_slice(data);
+        place.1 |= reopen;
+        if place.0.len() >= FULL {
+            return Full::Yes;
+        }
+        if std::mem::replace(&mut self.timer, true) { Full::No } else { Full::StartTimer }
+    }
+}
+
+struct Writer {
+    files: HashMap<Arc<str>, File>,
+    backlog: Arc<AtomicUsize>,
+}
+
+impl Writer {
+    fn run(mut self, orders: mpsc::Receiver<Order>) {
+        for order in orders {
+            match order {
+                Order::Write { path, data, reopen } => {
+                    if let Err(error) = self.write(&path, &data, reopen) {
+                        self.files.remove(&path);
+                        tracing::error!(path = &*path, %error, bytes = data.len(), "a sink could not be written");
+                    }
+                    self.backlog.fetch_sub(data.len(), Relaxed);
+                }
+                Order::Flush(done) => drop(done.send(())),
+            }
+        }
+    }
+
+    fn write(&mut self, path: &Arc<str>, data: &[u8], reopen: bool) -> std::io::Result<()> {
+        if reopen {
+            self.files.remove(path);
+        }
+        if !self.files.contains_key(path) {
+            let file = OpenOptions::new().append(true).create(true).open(&**path)?;
+            self.files.insert(path.clone(), file);
+        }
+        match self.files.get_mut(path) {
+            Some(file) => file.write_all(data),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Host for HostState {
+    fn append(&mut self, path: String, data: Vec<u8>, reopen: bool) -> Result<(), HostError> {
+        if !matches!(self.stage, Stage::Log | Stage::Background) {
+            return Err(HostError::Denied("sinks outside the log, batch and timer phases".into()));
+        }
+        self.permit_for("sinks", &path)?;
+        self.services().sinks.append(&path, &data, reopen)
+    }
+}

@@ -1,0 +1,367 @@
+//! An instance of a module: its store, its exported functions, and one call at a time into it.
+
+use std::{
+    fmt::Write,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
+
+use http::{HeaderMap, HeaderName};
+use wasmtime::{Store, Trap};
+
+use super::{
+    bindings::{
+        exports::sandgate::plugin as phases,
+        sandgate::plugin::types::{ChunkDecision, RequestDecision, ResponseDecision},
+    },
+    chain::Plugin,
+    deployment::Deployment,
+    exchange::Exchange,
+    host::wasi::Wasi,
+    limits::{CpuLimit, Limiter, Meter, on_tick},
+};
+
+/// In which phase the guest is being called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Between calls, or being made.
+    Idle,
+    /// `describe` or `validate`.
+    Inspect,
+    /// `configure` or `release`.
+    Configure,
+    RequestHeaders,
+    RequestBody,
+    ResponseHeaders,
+    ResponseBody,
+    Log,
+    /// `batch` or `timer`.
+    Background,
+}
+
+/// What the host functions of one instance work on.
+pub(super) struct HostState {
+    pub(super) exchange: Option<Box<Exchange>>,
+    pub(super) plugin: Option<Arc<Plugin>>,
+    pub(super) stage: Stage,
+    pub(super) worker: u32,
+    pub(super) meter: Meter,
+    pub(super) wasi: Option<Box<Wasi>>,
+    limiter: Limiter,
+    deployment: Arc<Deployment>,
+}
+
+impl HostState {
+    pub(super) fn deployment(&self) -> &Arc<Deployment> {
+        &self.deployment
+    }
+}
+
+/// Why a call failed. The instance is not used again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CallError {
+    #[error("it trapped: {0}")]
+    Trap(String),
+    #[error("{0}")]
+    Cpu(String),
+    #[error("the host panicked in its call")]
+    Panic,
+    #[error("it cannot be instantiated: {0}")]
+    Instantiate(String),
+    #[error("it refused its configuration: {0}")]
+    Configure(String),
+    #[error("every instance stayed busy for {0:?}")]
+    Busy(std::time::Duration),
+    #[error("it gave back what cannot be: {0}")]
+    Output(String),
+    #[error("its circuit is open after repeated failures")]
+    Open,
+    #[error("{0}")]
+    Quarantined(Arc<str>),
+}
+
+impl From<wasmtime::Error> for CallError {
+    fn from(error: wasmtime::Error) -> Self {
+        if let Some(limit) = error.downcast_ref::<CpuLimit>() {
+            return Self::Cpu(limit.to_string());
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(trap) => Self::Trap(trap.to_string()),
+            None => Self::Trap(error.root_cause().to_string()),
+        }
+    }
+}
+
+/// Exported functions, as far as there are any.
+struct Guest {
+    lifecycle: phases::lifecycle::Guest,
+    request_headers: Option<phases::request_headers::Guest>,
+    request_body: Option<phases::request_body::Guest>,
+    response_headers: Option<phases::response_headers::Guest>,
+    response_body: Option<phases::response_body::Guest>,
+    log: Option<phases::log::Guest>,
+    batch: Option<phases::batch::Guest>,
+    timer: Option<phases::timer::Guest>,
+}
+
+/// Values of declared headers for one call; its strings are kept from call to call.
+#[derive(Debug, Default)]
+struct Arguments {
+    values: Vec<Option<String>>,
+    spare: Vec<String>,
+    repeated: u64,
+}
+
+impl Arguments {
+    fn fill(&mut self, names: &[HeaderName], headers: &HeaderMap) {
+        self.spare.extend(self.values.drain(..).flatten());
+        self.repeated = 0;
+        for (place, name) in names.iter().enumerate() {
+            let mut all = headers.get_all(name).iter();
+            let first = all.next().and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+            if all.next().is_some() && place < 64 {
+                self.repeated |= 1 << place;
+            }
+            let value = first.map(|text| {
+                let mut owned = self.spare.pop().unwrap_or_default();
+                owned.clear();
+                owned.push_str(text);
+                owned
+            });
+            self.values.push(value);
+        }
+    }
+}
+
+/// A live instance.
+pub(super) struct Instance {
+    store: Store<HostState>,
+    guest: Guest,
+    arguments: Arguments,
+    configured: Vec<u64>,
+    released: u64,
+    calls: u64,
+}
+
+impl Instance {
+    /// Makes an instance for `worker`.
+    pub(super) async fn new(deployment: Arc<Deployment>, worker: u32) -> Result<Self, CallError> {
+        let code = deployment.code.clone();
+        let limits = deployment.limits.clone();
+        let state = HostState {
+            exchange: None,
+            plugin: None,
+            stage: Stage::Idle,
+            worker,
+            meter: Meter::default(),
+            wasi: code.needs_wasi.then(|| Box::new(Wasi::new(deployment.name.clone()))),
+            limiter: Limiter::new(&limits),
+            deployment,
+        };
+        let released = state.deployment.release_mark();
+        let mut store = Store::new(&code.engine, state);
+        store.limiter(|state| &mut state.limiter);
+        store.epoch_deadline_callback(on_tick);
+        store.set_hostcall_fuel(limits.output);
+        store.set_epoch_deadline(1);
+        let meter = store.data().meter.clone();
+        let failed = |error: CallError| CallError::Instantiate(error.to_string());
+        let instance = watch(&meter, code.pre.instantiate_async(&mut store)).await.map_err(failed)?;
+        let guest = Guest::load(&code.exports, &mut store, &instance).map_err(|error| failed(error.into()))?;
+        Ok(Self { store, guest, arguments: Arguments::default(), configured: Vec::new(), released, calls: 0 })
+    }
+
+    /// Whether it has served long enough.
+    pub(super) fn is_worn(&self) -> bool {
+        let limits = &self.store.data().deployment.limits;
+        limits.fresh || self.calls >= limits.recycle_after
+    }
+
+    /// Takes back what [`Self::lend`] lent, even after a failure.
+    pub(super) fn reclaim(&mut self) -> Option<Box<Exchange>> {
+        let state = self.store.data_mut();
+        state.plugin = None;
+        state.stage = Stage::Idle;
+        state.exchange.take()
+    }
+
+    /// Lends an exchange for the next call.
+    pub(super) fn lend(&mut self, plugin: &Arc<Plugin>, exchange: Option<Box<Exchange>>) {
+        let state = self.store.data_mut();
+        state.plugin = Some(plugin.clone());
+        state.exchange = exchange;
+    }
+
+    fn begin(&mut self, stage: Stage) -> Meter {
+        self.calls += 1;
+        self.store.set_epoch_deadline(1);
+        let state = self.store.data_mut();
+        state.stage = stage;
+        state.meter.reset();
+        state.meter.clone()
+    }
+
+    /// `describe`.
+    pub(super) async fn describe(&mut self) -> Result<phases::lifecycle::Manifest, CallError> {
+        let meter = self.begin(Stage::Inspect);
+        watch(&meter, self.guest.lifecycle.call_describe(&mut self.store)).await
+    }
+
+    /// `validate`: place and message of each mistake.
+    pub(super) async fn validate(&mut self, config: &str) -> Result<Vec<(String, String)>, CallError> {
+        let meter = self.begin(Stage::Inspect);
+        let verdict = watch(&meter, self.guest.lifecycle.call_validate(&mut self.store, config)).await?;
+        let errors = verdict.err().unwrap_or_default();
+        Ok(errors.into_iter().map(|error| (error.path, error.message)).collect())
+    }
+
+    /// Makes the configuration known to the instance, and forgets those that are gone. `None`: it knew it already.
+    pub(super) async fn configure(&mut self, config: &super::chain::Configuration) -> Result<Option<phases::lifecycle::Prepared>, CallError> {
+        self.forget_released().await?;
+        let (word, bit) = (config.id as usize / 64, 1 << (config.id % 64));
+        if self.configured.get(word).is_some_and(|bits| bits & bit != 0) {
+            return Ok(None);
+        }
+        let meter = self.begin(Stage::Configure);
+        let call = self.guest.lifecycle.call_configure(&mut self.store, config.id, &config.json, &config.scope);
+        let prepared = watch(&meter, call).await?.map_err(|errors| CallError::Configure(describe_errors(&errors)))?;
+        if self.configured.len() <= word {
+            self.configured.resize(word + 1, 0);
+        }
+        self.configured[word] |= bit;
+        Ok(Some(prepared))
+    }
+
+    async fn forget_released(&mut self) -> Result<(), CallError> {
+        let deployment = self.store.data().deployment.clone();
+        if !deployment.has_released(self.released) {
+            return Ok(());
+        }
+        let Some((ids, mark)) = deployment.released_since(self.released) else {
+            self.calls = u64::MAX;
+            return Ok(());
+        };
+        self.released = mark;
+        for id in ids {
+            let (word, bit) = (id as usize / 64, 1 << (id % 64));
+            if !self.configured.get(word).is_some_and(|bits| bits & bit != 0) {
+                continue;
+            }
+            self.configured[word] &= !bit;
+            let meter = self.begin(Stage::Configure);
+            watch(&meter, self.guest.lifecycle.call_release(&mut self.store, id)).await?;
+        }
+        Ok(())
+    }
+
+    /// `request-headers`.
+    pub(super) async fn on_request(&mut self, config: u32, declared: &[HeaderName]) -> Result<RequestDecision, CallError> {
+        let meter = self.begin(Stage::RequestHeaders);
+        if let Some(exchange) = &self.store.data().exchange {
+            self.arguments.fill(declared, &exchange.request.headers);
+        }
+        let guest = self.guest.request_headers.as_ref().ok_or_else(not_exported)?;
+        watch(&meter, guest.call_on_request(&mut self.store, config, &self.arguments.values, self.arguments.repeated)).await
+    }
+
+    /// `response-headers`.
+    pub(super) async fn on_response(&mut self, config: u32, declared: &[HeaderName]) -> Result<ResponseDecision, CallError> {
+        let meter = self.begin(Stage::ResponseHeaders);
+        let mut status = 0;
+        if let Some(response) = self.store.data().exchange.as_ref().and_then(|exchange| exchange.response.as_ref()) {
+            status = response.status.as_u16();
+            self.arguments.fill(declared, &response.headers);
+        }
+        let guest = self.guest.response_headers.as_ref().ok_or_else(not_exported)?;
+        let arguments = &self.arguments;
+        watch(&meter, guest.call_on_response(&mut self.store, config, status, &arguments.values, arguments.repeated)).await
+    }
+
+    /// `request-body`.
+    pub(super) async fn on_request_chunk(&mut self, config: u32, chunk: &[u8], last: bool) -> Result<ChunkDecision, CallError> {
+        let meter = self.begin(Stage::RequestBody);
+        let guest = self.guest.request_body.as_ref().ok_or_else(not_exported)?;
+        watch(&meter, guest.call_on_request_chunk(&mut self.store, config, chunk, last)).await
+    }
+
+    /// `response-body`.
+    pub(super) async fn on_response_chunk(&mut self, config: u32, chunk: &[u8], last: bool) -> Result<ChunkDecision, CallError> {
+        let meter = self.begin(Stage::ResponseBody);
+        let guest = self.guest.response_body.as_ref().ok_or_else(not_exported)?;
+        watch(&meter, guest.call_on_response_chunk(&mut self.store, config, chunk, last)).await
+    }
+
+    /// `log`.
+    pub(super) async fn on_log(&mut self, config: u32) -> Result<(), CallError> {
+        let meter = self.begin(Stage::Log);
+        let guest = self.guest.log.as_ref().ok_or_else(not_exported)?;
+        watch(&meter, guest.call_on_log(&mut self.store, config)).await
+    }
+
+    /// `batch`: the plugin's own error is the inner one.
+    pub(super) async fn on_batch(&mut self, config: u32, entries: &[Vec<u8>]) -> Result<Result<(), String>, CallError> {
+        let meter = self.begin(Stage::Background);
+        let guest = self.guest.batch.as_ref().ok_or_else(not_exported)?;
+        watch(&meter, guest.call_on_batch(&mut self.store, config, entries)).await
+    }
+
+    /// `timer`: the plugin's own error is the inner one.
+    pub(super) async fn on_timer(&mut self, config: u32) -> Result<Result<(), String>, CallError> {
+        let meter = self.begin(Stage::Background);
+        let guest = self.guest.timer.as_ref().ok_or_else(not_exported)?;
+        watch(&meter, guest.call_on_timer(&mut self.store, config)).await
+    }
+}
+
+impl Guest {
+    fn load(
+        exports: &super::catalog::Exports,
+        store: &mut Store<HostState>,
+        instance: &wasmtime::component::Instance,
+    ) -> wasmtime::Result<Self> {
+        macro_rules! phase {
+            ($name:ident) => {
+                exports.$name.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?
+            };
+        }
+        Ok(Self {
+            lifecycle: exports.lifecycle.load(&mut *store, instance)?,
+            request_headers: phase!(request_headers),
+            request_body: phase!(request_body),
+            response_headers: phase!(response_headers),
+            response_body: phase!(response_body),
+            log: phase!(log),
+            batch: phase!(batch),
+            timer: phase!(timer),
+        })
+    }
+}
+
+fn not_exported() -> CallError {
+    CallError::Output("the phase is not exported".into())
+}
+
+fn describe_errors(errors: &[phases::lifecycle::ConfigError]) -> String {
+    errors.iter().fold(String::new(), |mut text, error| {
+        let separator = if text.is_empty() { "" } else { "; " };
+        let _ = write!(text, "{separator}{}: {}", error.path, error.message);
+        text
+    })
+}
+
+/// Awaits a call: the time between polls is not counted as its own, and a panic of a host function ends only the call.
+async fn watch<R>(meter: &Meter, call: impl Future<Output = wasmtime::Result<R>>) -> Result<R, CallError> {
+    let mut call = pin!(call);
+    std::future::poll_fn(|context| {
+        meter.resume();
+        match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(answer)) => Poll::Ready(answer.map_err(CallError::from)),
+            Err(_panic) => Poll::Ready(Err(CallError::Panic)),
+        }
+    })
+    .await
+}

@@ -1,0 +1,162 @@
+//! One search through the index.
+
+use http::HeaderMap;
+use smallvec::SmallVec;
+
+use super::index::{Entry, Index, Keyed, Literals, Paths, PatternChunk, PatternGroup};
+use super::name::Authority;
+use super::pattern::PathPattern;
+use super::query::{Query, Transport};
+use super::rule::CompiledRule;
+use super::trie::Trie;
+
+/// What was found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hit<'a> {
+    pub(super) rule: usize,
+    /// How much of the path its path matched; `None` if the rule has no paths.
+    pub(super) prefix_length: Option<usize>,
+    pub(super) pattern: Option<&'a PathPattern>,
+    rank: u32,
+}
+
+/// Literal paths are looked at first, as nearly nothing has to be tried for them; expressions only where they would
+/// still win.
+pub(super) struct Search<'a, 'q> {
+    rules: &'a [CompiledRule],
+    query: &'q Query<'a>,
+    authority: Option<Authority<'a>>,
+    patterns: SmallVec<[&'a PatternGroup; 8]>,
+    best: Option<Hit<'a>>,
+}
+
+impl<'a, 'q> Search<'a, 'q> {
+    pub(super) fn new(rules: &'a [CompiledRule], query: &'q Query<'a>) -> Self {
+        let authority = Authority::of(query.host, query.port);
+        Self { rules, query, authority, patterns: SmallVec::new(), best: None }
+    }
+
+    pub(super) fn run(mut self, index: &'a Index) -> Option<Hit<'a>> {
+        if let Some(authority) = self.authority {
+            self.visit_hosts(index, authority.name.as_bytes());
+        }
+        self.visit(&index.any);
+        for group in std::mem::take(&mut self.patterns) {
+            self.try_patterns(group);
+        }
+        self.best
+    }
+
+    fn visit_hosts(&mut self, index: &'a Index, name: &'a [u8]) {
+        if let Some(paths) = index.exact.get(name) {
+            self.visit(paths);
+        }
+        self.visit_each(&index.prefixes, name);
+        if !index.suffixes.is_empty() {
+            let reversed: SmallVec<[u8; 128]> = name.iter().rev().copied().collect();
+            self.visit_each(&index.suffixes, &reversed);
+        }
+    }
+
+    fn visit_each(&mut self, hosts: &'a Trie<Paths>, name: &[u8]) {
+        hosts.prefixes_of(name).for_each(|(_, paths)| self.visit(paths));
+    }
+
+    fn visit(&mut self, paths: &'a Paths) {
+        for (length, place) in paths.prefixes_of(self.query.path.as_bytes()) {
+            self.try_literals(&place.literals, length);
+            self.patterns.extend(place.patterns.as_deref());
+        }
+    }
+
+    fn try_literals(&mut self, literals: &'a Literals, length: usize) {
+        self.scan(&literals.scanned, length);
+        if let Some(keyed) = &literals.keyed {
+            self.try_headers(keyed, length);
+            match self.query.transport {
+                Transport::Plain => self.scan(&keyed.any_sni, length),
+                Transport::Tls { sni } => {
+                    let entries = sni.and_then(|sni| keyed.snis.get(sni));
+                    self.scan(entries.map_or(&[], Vec::as_slice), length);
+                }
+            }
+        }
+    }
+
+    fn try_headers(&mut self, keyed: &'a Keyed, length: usize) {
+        if keyed.headers.is_empty() {
+            return;
+        }
+        for (name, value) in canonical(self.query.headers) {
+            let by_value = std::str::from_utf8(&name).ok().and_then(|name| keyed.headers.get(name));
+            if let Some(entries) = by_value.and_then(|by_value| by_value.get(&value[..])) {
+                self.scan(entries, length);
+            }
+        }
+    }
+
+    /// Takes the first entry that matches, unless a better one is known by then.
+    fn scan(&mut self, entries: &[Entry], length: usize) {
+        for entry in entries {
+            if !self.would_win(entry) {
+                return;
+            }
+            if self.admits(entry) {
+                // Paths begin with a slash: nothing was compared for an entry at length 0.
+                self.take(entry, (length > 0).then_some(length), None);
+                return;
+            }
+        }
+    }
+
+    fn try_patterns(&mut self, group: &'a PatternGroup) {
+        for chunk in &group.chunks {
+            if !self.would_win(&chunk.entries[0].0) {
+                return;
+            }
+            self.try_chunk(chunk);
+        }
+    }
+
+    fn try_chunk(&mut self, chunk: &'a PatternChunk) {
+        match &chunk.set {
+            None => _ = (0..chunk.entries.len()).any(|at| self.try_pattern(chunk, at)),
+            Some(set) => _ = set.matches(self.query.path).iter().any(|at| self.try_pattern(chunk, at)),
+        }
+    }
+
+    /// Says whether the rest of the chunk need not be tried.
+    fn try_pattern(&mut self, chunk: &'a PatternChunk, at: usize) -> bool {
+        let (entry, pattern) = &chunk.entries[at];
+        if !self.would_win(entry) {
+            return true;
+        }
+        let length = self.admits(entry).then(|| pattern.matched_length(self.query.path)).flatten();
+        if length.is_some() {
+            self.take(entry, length, Some(pattern));
+        }
+        length.is_some()
+    }
+
+    fn would_win(&self, entry: &Entry) -> bool {
+        self.best.is_none_or(|best| entry.rank < best.rank)
+    }
+
+    fn admits(&self, entry: &Entry) -> bool {
+        let has_port = |port| self.authority.is_some_and(|authority| authority.port == port);
+        entry.port.is_none_or(has_port)
+            && (!entry.has_more_conditions || self.rules[entry.rule as usize].admits_rest(self.query))
+    }
+
+    fn take(&mut self, entry: &Entry, prefix_length: Option<usize>, pattern: Option<&'a PathPattern>) {
+        self.best = Some(Hit { rule: entry.rule as usize, prefix_length, pattern, rank: entry.rank });
+    }
+}
+
+/// Headers as conditions have them: names with hyphens only, values in lower case.
+fn canonical(headers: &HeaderMap) -> impl Iterator<Item = (SmallVec<[u8; 64]>, SmallVec<[u8; 128]>)> {
+    headers.iter().map(|(name, value)| {
+        let name = name.as_str().bytes().map(|byte| if byte == b'_' { b'-' } else { byte });
+        (name.collect(), value.as_bytes().iter().map(u8::to_ascii_lowercase).collect())
+    })
+}

@@ -1,0 +1,200 @@
+//! Reading, on a connection of the pool or inside a write.
+
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
+
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use crate::{
+    model::{Collection, Object, Registry},
+    store::{
+        Change, Delta, Filter, Key, Page, Result, Rows, Tags, Version, entity,
+        table::{CORE, Place, SHARED, Table},
+    },
+};
+
+/// Unix seconds now, for the comparison with `expires_at`.
+pub(super) fn now() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// `SELECT columns FROM` the table of a collection, with a condition that holds for its living entities.
+pub(super) fn select(columns: &str, table: &Table, collection: &str) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new(format!("SELECT {columns} FROM {} WHERE ", table.name));
+    if table.shared {
+        query.push("collection = ").push_bind(collection);
+        query.push(" AND (expires_at IS NULL OR expires_at > ").push_bind(now()).push(")");
+    } else {
+        query.push("TRUE");
+    }
+    query
+}
+
+/// `AND` the value at `place` equals `value`; a missing one compares like any other.
+pub(super) fn and_equal(query: &mut QueryBuilder<Sqlite>, place: Place, value: Option<&str>) {
+    match place {
+        Place::Column(name) => query.push(format!(" AND {name}")),
+        Place::Json(names) => {
+            let path = names.iter().fold("$".to_owned(), |path, name| format!("{path}.\"{name}\""));
+            // SQLite has 0 and 1 for the truth values of JSON.
+            query.push(" AND CASE json_type(data, ").push_bind(path.clone());
+            query.push(") WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE CAST(json_extract(data, ");
+            query.push_bind(path).push(") AS TEXT) END")
+        }
+    };
+    match value {
+        Some(value) => query.push(" = ").push_bind(value),
+        None => query.push(" IS NULL"),
+    };
+}
+
+/// One entity.
+pub(super) async fn get(db: &mut SqliteConnection, collection: &Collection, key: Key<'_>) -> Result<Option<Object>> {
+    let table = Table::of(&collection.name);
+    let mut query = select("data", table, &collection.name);
+    match key {
+        Key::Id(id) => drop(query.push(" AND id = ").push_bind(id)),
+        Key::Unique(field, value) if table.shared && is_unique(collection, field) => {
+            query.push(" AND id = (SELECT id FROM entity_keys WHERE collection = ").push_bind(&*collection.name);
+            query.push(" AND fields = ").push_bind(entity::json_list([Some(field)].into_iter()));
+            query.push(" AND value = ").push_bind(entity::json_list([Some(value)].into_iter())).push(")");
+        }
+        Key::Unique(field, value) => and_equal(&mut query, table.place(collection, field), Some(value)),
+    }
+    let data: Option<String> = query.push(" LIMIT 1").build_query_scalar().fetch_optional(db).await?;
+    data.map(|data| entity::parse(&collection.name, &data)).transpose()
+}
+
+fn is_unique(collection: &Collection, field: &str) -> bool {
+    collection.unique.iter().any(|group| matches!(group.as_slice(), [only] if &**only == field))
+}
+
+/// A page of a listing.
+pub(super) async fn page(
+    db: &mut SqliteConnection,
+    collection: &Collection,
+    filter: &Filter,
+    page: &Page,
+) -> Result<Rows> {
+    let table = Table::of(&collection.name);
+    let mut query = select("id, data", table, &collection.name);
+    if let Some((field, id)) = &filter.parent {
+        and_equal(&mut query, table.place(collection, field), Some(id));
+    }
+    if let Some((field, value)) = &filter.equals {
+        and_equal(&mut query, table.place(collection, field), Some(value));
+    }
+    if let Some(tags) = &filter.tags {
+        and_tagged(&mut query, &collection.name, tags);
+    }
+    if let Some(after) = &page.after {
+        query.push(" AND id > ").push_bind(after);
+    }
+    // One more than asked for tells whether there is another page.
+    let limit = i64::try_from(page.size).unwrap_or(i64::MAX).saturating_add(1);
+    query.push(" ORDER BY id LIMIT ").push_bind(limit);
+    let mut found: Vec<(String, String)> = query.build_query_as().fetch_all(db).await?;
+    let more = found.len() > page.size;
+    found.truncate(page.size);
+    let next = found.last().filter(|_| more).map(|(id, _)| id.clone());
+    let rows = found.iter().map(|(_, data)| entity::parse(&collection.name, data)).collect::<Result<_>>()?;
+    Ok(Rows { rows, next })
+}
+
+fn and_tagged(query: &mut QueryBuilder<Sqlite>, collection: &str, tags: &Tags) {
+    let (Tags::All(wanted) | Tags::Any(wanted)) = tags;
+    let mut wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    query.push(" AND id IN (SELECT id FROM tags WHERE collection = ").push_bind(collection).push(" AND tag IN (");
+    let mut list = query.separated(", ");
+    for tag in &wanted {
+        list.push_bind(*tag);
+    }
+    query.push(") GROUP BY id");
+    if matches!(tags, Tags::All(_)) {
+        query.push(" HAVING count(*) = ").push_bind(i64::try_from(wanted.len()).unwrap_or(i64::MAX));
+    }
+    query.push(")");
+}
+
+/// The newest version, and the one that the history of changes begins after.
+async fn versions(db: &mut SqliteConnection) -> Result<(Version, Version)> {
+    let (version, history_from): (i64, i64) =
+        sqlx::query_as("SELECT version, history_from FROM config_version").fetch_one(db).await?;
+    Ok((version.cast_unsigned(), history_from.cast_unsigned()))
+}
+
+/// The newest version.
+pub(super) async fn version(db: &mut SqliteConnection) -> Result<Version> {
+    Ok(versions(db).await?.0)
+}
+
+/// What happened since a version. `db` is inside a transaction, so that all of it is of one moment.
+pub(super) async fn delta(db: &mut SqliteConnection, registry: &Registry, since: Version) -> Result<Delta> {
+    let (version, history_from) = versions(&mut *db).await?;
+    let full = since < history_from || since > version;
+    let changes = if full { everything(db, registry).await? } else { changes(db, registry, since).await? };
+    Ok(Delta { version, full, changes })
+}
+
+/// All living entities: also those of collections that no module declares any more, since the declarations themselves
+/// may be among the entities.
+async fn everything(db: &mut SqliteConnection, registry: &Registry) -> Result<Vec<Change>> {
+    let mut found = Found::new(registry);
+    for table in CORE {
+        let rows: Vec<(String, String)> =
+            select("id, data", table, table.name).build_query_as().fetch_all(&mut *db).await?;
+        rows.into_iter().try_for_each(|(id, data)| found.add(table.name, &id, Some(data)))?;
+    }
+    let mut query = QueryBuilder::new(format!("SELECT collection, id, data FROM {} ", SHARED.name));
+    query.push("WHERE expires_at IS NULL OR expires_at > ").push_bind(now()).push(" ORDER BY collection, id");
+    let rows: Vec<(String, String, String)> = query.build_query_as().fetch_all(db).await?;
+    rows.into_iter().try_for_each(|(collection, id, data)| found.add(&collection, &id, Some(data)))?;
+    Ok(found.changes)
+}
+
+/// Entities that changed after `since`, collection by collection.
+async fn changes(db: &mut SqliteConnection, registry: &Registry, since: Version) -> Result<Vec<Change>> {
+    let mut found = Found::new(registry);
+    let collections: Vec<String> = sqlx::query_scalar("SELECT DISTINCT collection FROM changes WHERE version > ?")
+        .bind(since.cast_signed())
+        .fetch_all(&mut *db)
+        .await?;
+    for collection in collections {
+        let table = Table::of(&collection);
+        let mut query = QueryBuilder::new("SELECT changed.id, living.data FROM (SELECT DISTINCT id FROM changes");
+        query.push(" WHERE version > ").push_bind(since.cast_signed());
+        query.push(" AND collection = ").push_bind(&collection).push(") AS changed LEFT JOIN ").push(table.name);
+        query.push(" AS living ON living.id = changed.id");
+        if table.shared {
+            query.push(" AND living.collection = ").push_bind(&collection);
+            query.push(" AND (living.expires_at IS NULL OR living.expires_at > ").push_bind(now()).push(")");
+        }
+        let rows: Vec<(String, Option<String>)> = query.build_query_as().fetch_all(&mut *db).await?;
+        rows.into_iter().try_for_each(|(id, data)| found.add(&collection, &id, data))?;
+    }
+    Ok(found.changes)
+}
+
+/// Changes gathered so far; names of collections are shared with the registry or among themselves.
+struct Found {
+    names: HashMap<Arc<str>, Arc<str>>,
+    changes: Vec<Change>,
+}
+
+impl Found {
+    fn new(registry: &Registry) -> Self {
+        let names = registry.iter().map(|collection| (collection.name.clone(), collection.name.clone()));
+        Self { names: names.collect(), changes: Vec::new() }
+    }
+
+    fn add(&mut self, collection: &str, id: &str, data: Option<String>) -> Result<()> {
+        let name = match self.names.get(collection) {
+            Some(name) => name.clone(),
+            None => self.names.entry(collection.into()).or_insert_with(|| collection.into()).clone(),
+        };
+        let entity = data.map(|data| entity::parse(collection, &data)).transpose()?;
+        self.changes.push(Change { collection: name, id: id.into(), entity });
+        Ok(())
+    }
+}

@@ -16,7 +16,7 @@ pub mod admin;
 pub mod balancer;
 pub mod cli;
 pub mod config;
-// pub mod gateway;
+pub mod gateway;
 pub mod listener;
 pub mod model;
 pub mod plugin;

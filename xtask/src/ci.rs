@@ -15,14 +15,7 @@ pub fn run() -> Result<()> {
     dependencies()?;
     // Before the first build of the gateway, which embeds them.
     plugins::run(&plugins::Options { guests: true })?;
-    shell::run(shell::cargo().args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]))?;
+    shell::run(shell::cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     suite::run(&suite::Options::default())
 }
 

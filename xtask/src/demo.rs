@@ -34,19 +34,9 @@ const KEY: &str = "demo-key";
 
 /// What is configured, as form posts: path and fields. The route comes last, so that it never serves unguarded.
 const CHANGES: [(&str, &[&str]); 6] = [
-    (
-        "/services",
-        &["name=demo", "url=http://127.0.0.1:{upstream}"],
-    ),
+    ("/services", &["name=demo", "url=http://127.0.0.1:{upstream}"]),
     ("/services/demo/plugins", &["name=key-auth"]),
-    (
-        "/services/demo/plugins",
-        &[
-            "name=rate-limiting",
-            "config.minute=3",
-            "config.policy=local",
-        ],
-    ),
+    ("/services/demo/plugins", &["name=rate-limiting", "config.minute=3", "config.policy=local"]),
     ("/consumers", &["username=alice"]),
     ("/consumers/alice/key-auth", &["key=demo-key"]),
     ("/services/demo/routes", &["name=demo", "paths[]=/demo"]),
@@ -55,35 +45,21 @@ const CHANGES: [(&str, &[&str]); 6] = [
 /// Builds, starts, configures, calls, and stays up until Ctrl-C.
 pub fn run(options: &Options) -> Result<()> {
     let base = options.port_base;
-    let ports = Ports {
-        proxy: base,
-        proxy_tls: base + 443,
-        admin: base + 1,
-        status: base + 7,
-    };
+    let ports = Ports { proxy: base, proxy_tls: base + 443, admin: base + 1, status: base + 7 };
     refuse_taken(&ports)?;
     setup::prepare(Purpose::Run)?;
     plugins::run(&plugins::Options::default())?;
     let binary = gateway::build(options.release)?;
     shell::end_children_on_signals()?;
     let upstream = start_upstream()?;
-    let start = Start {
-        binary,
-        ports,
-        data: fresh_data()?,
-        workers: None,
-        under: Vec::new(),
-    };
+    let start = Start { binary, ports, data: fresh_data()?, workers: None, under: Vec::new() };
     let mut gateway = start.start(Duration::from_secs(60))?;
     configure(&gateway, upstream)?;
     call(&gateway)?;
     if options.once {
         return Ok(());
     }
-    println!(
-        "\nThe gateway stays up (proxy {base}, Admin API {}); Ctrl-C ends it.",
-        ports.admin
-    );
+    println!("\nThe gateway stays up (proxy {base}, Admin API {}); Ctrl-C ends it.", ports.admin);
     loop {
         gateway.process.alive()?;
         thread::sleep(Duration::from_millis(200));
@@ -110,25 +86,11 @@ fn fresh_data() -> Result<PathBuf> {
 
 fn configure(gateway: &Gateway, upstream: u16) -> Result<()> {
     for (path, fields) in CHANGES {
-        let fields: Vec<_> = fields
-            .iter()
-            .map(|field| field.replace("{upstream}", &upstream.to_string()))
-            .collect();
-        let data: String = fields
-            .iter()
-            .map(|field| format!(" -d '{field}'"))
-            .collect();
-        println!(
-            "\n$ curl -X POST http://127.0.0.1:{}{path}{data}",
-            gateway.ports.admin
-        );
+        let fields: Vec<_> = fields.iter().map(|field| field.replace("{upstream}", &upstream.to_string())).collect();
+        let data: String = fields.iter().map(|field| format!(" -d '{field}'")).collect();
+        println!("\n$ curl -X POST http://127.0.0.1:{}{path}{data}", gateway.ports.admin);
         let form = [("Content-Type", "application/x-www-form-urlencoded")];
-        let answer = http::call(
-            gateway.ports.admin,
-            &format!("POST {path}"),
-            &form,
-            fields.join("&").as_bytes(),
-        )?;
+        let answer = http::call(gateway.ports.admin, &format!("POST {path}"), &form, fields.join("&").as_bytes())?;
         show(&answer);
         if answer.status != 201 {
             bail!("POST {path} answered {}", answer.status);
@@ -155,14 +117,8 @@ fn call(gateway: &Gateway) -> Result<()> {
 }
 
 fn curl(gateway: &Gateway, headers: &[(&str, &str)]) -> Result<Response> {
-    let shown: String = headers
-        .iter()
-        .map(|(name, value)| format!(" -H '{name}: {value}'"))
-        .collect();
-    println!(
-        "\n$ curl http://127.0.0.1:{}/demo{shown}",
-        gateway.ports.proxy
-    );
+    let shown: String = headers.iter().map(|(name, value)| format!(" -H '{name}: {value}'")).collect();
+    println!("\n$ curl http://127.0.0.1:{}/demo{shown}", gateway.ports.proxy);
     let answer = http::call(gateway.ports.proxy, "GET /demo", headers, b"")?;
     show(&answer);
     Ok(answer)
@@ -170,27 +126,19 @@ fn curl(gateway: &Gateway, headers: &[(&str, &str)]) -> Result<Response> {
 
 fn show(answer: &Response) {
     let text = answer.text();
-    println!(
-        "{} {}",
-        answer.status,
-        text.trim().chars().take(200).collect::<String>()
-    );
+    println!("{} {}", answer.status, text.trim().chars().take(200).collect::<String>());
 }
 
 fn expect(answer: &Response, allowed: &[u16]) -> Result<()> {
     if !allowed.contains(&answer.status) {
-        bail!(
-            "the gateway answered {}, not one of {allowed:?}",
-            answer.status
-        );
+        bail!("the gateway answered {}, not one of {allowed:?}", answer.status);
     }
     Ok(())
 }
 
 /// An upstream that answers with what it was sent. Its threads end with this program.
 fn start_upstream() -> Result<u16> {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("starting the demo upstream")?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("starting the demo upstream")?;
     let port = listener.local_addr()?.port();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -208,19 +156,18 @@ fn echo(mut stream: TcpStream) -> Option<()> {
         let head = read_head(&mut reader)?;
         let mut body = vec![0; head.iter().find_map(|line| length(line)).unwrap_or(0)];
         reader.read_exact(&mut body).ok()?;
-        let seen = json!({ "request": head[0], "headers": head[1..], "body": String::from_utf8_lossy(&body) }).to_string();
+        let seen =
+            json!({ "request": head[0], "headers": head[1..], "body": String::from_utf8_lossy(&body) }).to_string();
         let length = seen.len();
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{seen}"
-        );
+        let answer =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{seen}");
         stream.write_all(answer.as_bytes()).ok()?;
     }
 }
 
 fn length(header: &str) -> Option<usize> {
     let (name, value) = header.split_once(':')?;
-    name.eq_ignore_ascii_case("content-length")
-        .then(|| value.trim().parse().ok())?
+    name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
 }
 
 /// Request line and headers; `None` at the end of the connection.

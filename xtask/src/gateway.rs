@@ -22,12 +22,7 @@ impl Ports {
     /// Ports that are free now.
     pub fn free() -> Result<Self> {
         let port = shell::free_port;
-        Ok(Self {
-            proxy: port()?,
-            proxy_tls: port()?,
-            admin: port()?,
-            status: port()?,
-        })
+        Ok(Self { proxy: port()?, proxy_tls: port()?, admin: port()?, status: port()? })
     }
 }
 
@@ -45,25 +40,12 @@ pub struct Start {
 impl Start {
     /// Starts it and waits until its Admin API answers.
     pub fn start(&self, patience: Duration) -> Result<Gateway> {
-        let mut gateway = Gateway {
-            process: self.spawn()?,
-            ports: self.ports,
-        };
+        let mut gateway = Gateway { process: self.spawn()?, ports: self.ports };
         let end = Instant::now() + patience;
-        while !gateway
-            .get("/status")
-            .is_ok_and(|answer| answer.status == 200)
-        {
-            gateway
-                .process
-                .alive()
-                .with_context(|| format!("{} did not start", self.binary.display()))?;
+        while !gateway.get("/status").is_ok_and(|answer| answer.status == 200) {
+            gateway.process.alive().with_context(|| format!("{} did not start", self.binary.display()))?;
             if Instant::now() > end {
-                bail!(
-                    "{} did not answer on port {} in {patience:?}",
-                    self.binary.display(),
-                    self.ports.admin
-                );
+                bail!("{} did not answer on port {} in {patience:?}", self.binary.display(), self.ports.admin);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -72,25 +54,13 @@ impl Start {
 
     /// Starts it without waiting.
     pub fn spawn(&self) -> Result<Running> {
-        let words: Vec<_> = self
-            .under
-            .iter()
-            .cloned()
-            .chain([self.binary.display().to_string(), "run".into()])
-            .collect();
+        let words: Vec<_> =
+            self.under.iter().cloned().chain([self.binary.display().to_string(), "run".into()]).collect();
         let mut command = shell::command(&words[0]);
-        let Ports {
-            proxy,
-            proxy_tls,
-            admin,
-            status,
-        } = self.ports;
+        let Ports { proxy, proxy_tls, admin, status } = self.ports;
         command
             .args(&words[1..])
-            .env(
-                "SANDGATE_PROXY_LISTEN",
-                format!("127.0.0.1:{proxy}, 127.0.0.1:{proxy_tls} ssl http2"),
-            )
+            .env("SANDGATE_PROXY_LISTEN", format!("127.0.0.1:{proxy}, 127.0.0.1:{proxy_tls} ssl http2"))
             .env("SANDGATE_ADMIN_LISTEN", format!("127.0.0.1:{admin}"))
             .env("SANDGATE_STATUS_LISTEN", format!("127.0.0.1:{status}"))
             .env("SANDGATE_DATA_DIR", &self.data)
@@ -117,11 +87,7 @@ impl Gateway {
 
     /// Creates an entity from JSON and returns it.
     pub fn create(&self, path: &str, entity: &Value) -> Result<Value> {
-        self.change(
-            &format!("POST {path}"),
-            "application/json",
-            entity.to_string().as_bytes(),
-        )
+        self.change(&format!("POST {path}"), "application/json", entity.to_string().as_bytes())
     }
 
     /// Any change: fails unless the answer is of the 200s.
@@ -135,18 +101,12 @@ impl Gateway {
 
     /// Uploads a module with everything granted.
     pub fn upload(&self, module: &Path) -> Result<Value> {
-        let bytes =
-            std::fs::read(module).with_context(|| format!("reading {}", module.display()))?;
+        let bytes = std::fs::read(module).with_context(|| format!("reading {}", module.display()))?;
         self.change("POST /modules?grant=*", "application/wasm", &bytes)
     }
 
     /// Waits until the proxy answers this path with this status.
-    pub fn await_proxy(
-        &self,
-        path: &str,
-        headers: &[(&str, &str)],
-        status: u16,
-    ) -> Result<Response> {
+    pub fn await_proxy(&self, path: &str, headers: &[(&str, &str)], status: u16) -> Result<Response> {
         let end = Instant::now() + Duration::from_secs(10);
         loop {
             let answer = http::call(self.ports.proxy, &format!("GET {path}"), headers, b"")?;
@@ -154,11 +114,7 @@ impl Gateway {
                 return Ok(answer);
             }
             if Instant::now() > end {
-                bail!(
-                    "GET {path} answers {}, not {status}: {}",
-                    answer.status,
-                    answer.text()
-                );
+                bail!("GET {path} answers {}, not {status}: {}", answer.status, answer.text());
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -178,7 +134,5 @@ pub fn build(release: bool) -> Result<PathBuf> {
 
 /// Where cargo puts the binary.
 pub fn binary(release: bool) -> PathBuf {
-    shell::target()
-        .join(if release { "release" } else { "debug" })
-        .join("sandgate")
+    shell::target().join(if release { "release" } else { "debug" }).join("sandgate")
 }

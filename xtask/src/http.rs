@@ -23,10 +23,7 @@ impl Response {
     /// A header by its name in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(':'));
-        lines
-            .filter(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
-            .next()
+        lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
     }
 
     /// The body as text.
@@ -62,15 +59,8 @@ fn parse(bytes: &[u8]) -> Option<Response> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    let mut response = Response {
-        status,
-        head,
-        body: bytes[end + 4..].to_vec(),
-    };
-    if response
-        .header("transfer-encoding")
-        .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
-    {
+    let mut response = Response { status, head, body: bytes[end + 4..].to_vec() };
+    if response.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
         response.body = join_chunks(&response.body);
     }
     Some(response)
@@ -79,9 +69,8 @@ fn parse(bytes: &[u8]) -> Option<Response> {
 fn join_chunks(mut bytes: &[u8]) -> Vec<u8> {
     let mut joined = Vec::new();
     while let Some(line) = bytes.windows(2).position(|two| two == b"\r\n") {
-        let size = std::str::from_utf8(&bytes[..line])
-            .ok()
-            .and_then(|text| usize::from_str_radix(text.trim(), 16).ok());
+        let size =
+            std::str::from_utf8(&bytes[..line]).ok().and_then(|text| usize::from_str_radix(text.trim(), 16).ok());
         let (Some(size), start) = (size.filter(|size| *size > 0), line + 2) else {
             break;
         };
@@ -98,10 +87,7 @@ mod tests {
     #[test]
     fn an_answer_is_read_with_and_without_chunks() {
         let plain = parse(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nhello").expect("it is an answer");
-        assert_eq!(
-            (plain.status, plain.header("a"), plain.text().as_str()),
-            (200, Some("b"), "hello")
-        );
+        assert_eq!((plain.status, plain.header("a"), plain.text().as_str()), (200, Some("b"), "hello"));
         let chunked = parse(b"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
         let chunked = chunked.expect("it is an answer");
         assert_eq!((chunked.status, chunked.text().as_str()), (401, "abcde"));

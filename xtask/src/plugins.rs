@@ -35,8 +35,8 @@ pub fn run(options: &Options) -> Result<()> {
     if options.guests {
         guests.extend(find(&metadata, "tests/guests", "guests")?);
     }
-    build(&of(&guests, CORE), CORE, None)?;
-    if let Err(error) = build(&of(&guests, WASI), WASI, None) {
+    build(&of(&guests, CORE), CORE)?;
+    if let Err(error) = build(&of(&guests, WASI), WASI) {
         // Only on a machine without rustup's targets: the tests that load such a guest say that it is missing.
         say(format!("LEFT OUT: the guests for {WASI}: {error:#}"));
         guests.retain(|guest| guest.target != WASI);
@@ -50,34 +50,13 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Builds a guest of `tests/guests` under another plugin name and returns its component: the guest reads
-/// `SANDGATE_GUEST_NAME` when it is compiled.
-pub fn variant(folder: &str, name: &str) -> Result<PathBuf> {
-    let guests = find(&metadata()?, "tests/guests", "guests")?;
-    let file = format!("{folder}.wasm");
-    let guest = guests
-        .into_iter()
-        .find(|guest| guest.component.ends_with(&file));
-    let mut guest = guest.with_context(|| format!("no guest {folder}"))?;
-    build(&[&guest], &guest.target, Some(name))?;
-    guest.component = shell::target()
-        .join("variants")
-        .join(format!("{name}.wasm"));
-    write_component(&guest)?;
-    Ok(guest.component)
-}
-
 fn of<'a>(guests: &'a [Guest], target: &str) -> Vec<&'a Guest> {
-    guests
-        .iter()
-        .filter(|guest| guest.target == target)
-        .collect()
+    guests.iter().filter(|guest| guest.target == target).collect()
 }
 
 fn metadata() -> Result<Value> {
     let mut command = shell::cargo();
-    let text =
-        shell::output(command.args(["metadata", "--no-deps", "--offline", "--format-version=1"]))?;
+    let text = shell::output(command.args(["metadata", "--no-deps", "--offline", "--format-version=1"]))?;
     Ok(serde_json::from_str(&text)?)
 }
 
@@ -90,31 +69,17 @@ fn find(metadata: &Value, parent: &str, components: &str) -> Result<Vec<Guest>> 
     folders.retain(|folder| folder.join("Cargo.toml").is_file());
     folders.sort();
     let components = shell::target().join(components);
-    folders
-        .iter()
-        .map(|folder| guest(metadata, folder, &components))
-        .collect()
+    folders.iter().map(|folder| guest(metadata, folder, &components)).collect()
 }
 
 fn guest(metadata: &Value, folder: &Path, components: &Path) -> Result<Guest> {
     let manifest = folder.join("Cargo.toml").display().to_string();
-    let packages = metadata["packages"]
-        .as_array()
-        .context("cargo metadata without packages")?;
-    let package = packages
-        .iter()
-        .find(|package| package["manifest_path"] == *manifest);
-    let package =
-        package.with_context(|| format!("{manifest} is not a package of the workspace"))?;
-    let module = package["targets"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|target| is_module(target));
+    let packages = metadata["packages"].as_array().context("cargo metadata without packages")?;
+    let package = packages.iter().find(|package| package["manifest_path"] == *manifest);
+    let package = package.with_context(|| format!("{manifest} is not a package of the workspace"))?;
+    let module = package["targets"].as_array().into_iter().flatten().find(|target| is_module(target));
     let module = module.with_context(|| format!("{manifest} has no library of the type cdylib"))?;
-    let target = package["metadata"]["sandgate"]["target"]
-        .as_str()
-        .unwrap_or(CORE);
+    let target = package["metadata"]["sandgate"]["target"].as_str().unwrap_or(CORE);
     if target != CORE && target != WASI {
         bail!("{manifest}: guests are built for {CORE} or {WASI}, not for {target}");
     }
@@ -122,69 +87,47 @@ fn guest(metadata: &Value, folder: &Path, components: &Path) -> Result<Guest> {
         package: text(&package["name"])?,
         artifact: format!("{}.wasm", text(&module["name"])?.replace('-', "_")),
         target: target.to_owned(),
-        component: components
-            .join(folder.file_name().context("a guest without a name")?)
-            .with_added_extension("wasm"),
+        component: components.join(folder.file_name().context("a guest without a name")?).with_added_extension("wasm"),
     })
 }
 
 fn is_module(target: &Value) -> bool {
-    target["crate_types"]
-        .as_array()
-        .is_some_and(|types| types.iter().any(|kind| kind == "cdylib"))
+    target["crate_types"].as_array().is_some_and(|types| types.iter().any(|kind| kind == "cdylib"))
 }
 
 fn text(value: &Value) -> Result<String> {
-    Ok(value
-        .as_str()
-        .context("cargo metadata without a name")?
-        .to_owned())
+    Ok(value.as_str().context("cargo metadata without a name")?.to_owned())
 }
 
-/// Apart from the native build, so that the two never wait for each other's lock.
-fn directory() -> PathBuf {
+/// Where guests are built: apart from the native build, so that the two never wait for each other's lock.
+pub fn directory() -> PathBuf {
     shell::target().join("wasm")
 }
 
 /// One cargo for all guests of a target.
-fn build(guests: &[&Guest], target: &str, name: Option<&str>) -> Result<()> {
+fn build(guests: &[&Guest], target: &str) -> Result<()> {
     if guests.is_empty() {
         return Ok(());
     }
     let mut command = Toolchain::prepare(target)?.build(target);
-    command
-        .arg("--target-dir")
-        .arg(directory())
-        .env_remove("SANDGATE_GUEST_NAME");
+    command.arg("--target-dir").arg(directory());
     for guest in guests {
         command.args(["--package", &guest.package]);
-    }
-    if let Some(name) = name {
-        command.env("SANDGATE_GUEST_NAME", name);
     }
     shell::run(&mut command)
 }
 
 fn write_component(guest: &Guest) -> Result<bool> {
-    let artifact = directory()
-        .join(&guest.target)
-        .join("plugin")
-        .join(&guest.artifact);
+    let artifact = directory().join(&guest.target).join("plugin").join(&guest.artifact);
     let bytes = fs::read(&artifact).with_context(|| format!("reading {}", artifact.display()))?;
     // For WASI 0.2 the compiler has made a component already.
-    let component = if guest.target == WASI {
-        bytes
-    } else {
-        encode(&bytes).with_context(|| guest.package.clone())?
-    };
+    let component = if guest.target == WASI { bytes } else { encode(&bytes).with_context(|| guest.package.clone())? };
     shell::write_if_changed(&guest.component, &component)
 }
 
-fn encode(module: &[u8]) -> Result<Vec<u8>> {
-    ComponentEncoder::default()
-        .validate(true)
-        .module(module)?
-        .encode()
+/// A core module with a description of its type → a component.
+pub fn encode(module: &[u8]) -> Result<Vec<u8>> {
+    ComponentEncoder::default().validate(true).module(module)?.encode()
 }
 
 /// A plugin whose folder is gone must not stay in the binary.

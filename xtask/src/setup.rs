@@ -36,66 +36,18 @@ struct Need {
 
 /// For what each Debian package is needed. A C compiler and cmake build aws-lc and SQLite.
 const NEEDS: [Need; 12] = [
-    Need {
-        since: Purpose::Run,
-        present: || program("cc"),
-        package: "build-essential",
-    },
-    Need {
-        since: Purpose::Run,
-        present: || program("cmake"),
-        package: "cmake",
-    },
-    Need {
-        since: Purpose::Run,
-        present: || program("pkg-config"),
-        package: "pkg-config",
-    },
-    Need {
-        since: Purpose::Test,
-        present: || program("curl"),
-        package: "curl",
-    },
-    Need {
-        since: Purpose::Test,
-        present: || program("python3"),
-        package: "python3",
-    },
-    Need {
-        since: Purpose::Test,
-        present: || program("openssl"),
-        package: "openssl",
-    },
-    Need {
-        since: Purpose::Test,
-        present: || program("h2load"),
-        package: "nghttp2-client",
-    },
-    Need {
-        since: Purpose::Bench,
-        present: || program("nginx"),
-        package: "nginx",
-    },
-    Need {
-        since: Purpose::Bench,
-        present: || package("libnginx-mod-http-lua"),
-        package: "libnginx-mod-http-lua",
-    },
-    Need {
-        since: Purpose::Bench,
-        present: || package("lua-cjson"),
-        package: "lua-cjson",
-    },
-    Need {
-        since: Purpose::Bench,
-        present: || program("wrk"),
-        package: "wrk",
-    },
-    Need {
-        since: Purpose::Bench,
-        present: || program("valgrind"),
-        package: "valgrind",
-    },
+    Need { since: Purpose::Run, present: || program("cc"), package: "build-essential" },
+    Need { since: Purpose::Run, present: || program("cmake"), package: "cmake" },
+    Need { since: Purpose::Run, present: || program("pkg-config"), package: "pkg-config" },
+    Need { since: Purpose::Test, present: || program("curl"), package: "curl" },
+    Need { since: Purpose::Test, present: || program("python3"), package: "python3" },
+    Need { since: Purpose::Test, present: || program("openssl"), package: "openssl" },
+    Need { since: Purpose::Test, present: || program("h2load"), package: "nghttp2-client" },
+    Need { since: Purpose::Bench, present: || program("nginx"), package: "nginx" },
+    Need { since: Purpose::Bench, present: || package("libnginx-mod-http-lua"), package: "libnginx-mod-http-lua" },
+    Need { since: Purpose::Bench, present: || package("lua-cjson"), package: "lua-cjson" },
+    Need { since: Purpose::Bench, present: || program("wrk"), package: "wrk" },
+    Need { since: Purpose::Bench, present: || program("valgrind"), package: "valgrind" },
 ];
 
 /// Installs what is missing for the purpose.
@@ -105,10 +57,7 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// The same for a command that needs it.
 pub fn prepare(purpose: Purpose) -> Result<()> {
-    let missing: Vec<_> = NEEDS
-        .iter()
-        .filter(|need| need.since <= purpose && !(need.present)())
-        .collect();
+    let missing: Vec<_> = NEEDS.iter().filter(|need| need.since <= purpose && !(need.present)()).collect();
     let packages: Vec<_> = missing.iter().map(|need| need.package).collect();
     install(&packages)?;
     Toolchain::prepare(CORE)?;
@@ -123,19 +72,12 @@ pub fn prepare(purpose: Purpose) -> Result<()> {
 
 /// Installs those Debian packages that are not there yet.
 pub fn install(packages: &[&str]) -> Result<()> {
-    let missing: Vec<_> = packages
-        .iter()
-        .copied()
-        .filter(|name| !package(name))
-        .collect();
+    let missing: Vec<_> = packages.iter().copied().filter(|name| !package(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     if !program("apt-get") {
-        bail!(
-            "please install the like of Debian's {}: this machine has no apt-get",
-            missing.join(", ")
-        );
+        bail!("please install the like of Debian's {}: this machine has no apt-get", missing.join(", "));
     }
     say(format!("installing Debian's {}", missing.join(", ")));
     let install = || apt(&["install", "--yes", "--no-install-recommends"], &missing);
@@ -152,21 +94,12 @@ fn apt(arguments: &[&str], packages: &[&str]) -> Result<()> {
     let mut command = match (root, program("sudo")) {
         (true, _) => shell::command("apt-get"),
         (false, true) => shell::command("sudo"),
-        (false, false) => bail!(
-            "installing packages needs root: run this as root, or install {}",
-            packages.join(", ")
-        ),
+        (false, false) => bail!("installing packages needs root: run this as root, or install {}", packages.join(", ")),
     };
     if !root {
         command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
     }
-    shell::run(
-        command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .arg("-q")
-            .args(arguments)
-            .args(packages),
-    )
+    shell::run(command.env("DEBIAN_FRONTEND", "noninteractive").arg("-q").args(arguments).args(packages))
 }
 
 fn program(name: &str) -> bool {
@@ -175,6 +108,5 @@ fn program(name: &str) -> bool {
 
 fn package(name: &str) -> bool {
     let mut query = Command::new("dpkg-query");
-    shell::output(query.args(["--show", "--showformat=${db:Status-Status}", name]))
-        .is_ok_and(|is| is == "installed")
+    shell::output(query.args(["--show", "--showformat=${db:Status-Status}", name])).is_ok_and(|is| is == "installed")
 }

@@ -30,14 +30,9 @@ pub fn run(options: &Options) -> Result<()> {
 
 fn test(options: &Options) -> Result<()> {
     let mut command = shell::cargo();
-    command
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .args(&options.filter);
+    command.args(["test", "--workspace", "--no-fail-fast"]).args(&options.filter);
     say("cargo test --workspace --no-fail-fast");
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("starting cargo test")?;
+    let mut child = command.stdout(Stdio::piped()).spawn().context("starting cargo test")?;
     let mut summaries = Vec::new();
     for line in BufReader::new(child.stdout.take().context("cargo test without output")?).lines() {
         let line = line.context("reading what cargo test prints")?;
@@ -57,28 +52,17 @@ fn test(options: &Options) -> Result<()> {
 /// The runner's own lines again, and their sum.
 fn report(summaries: &[String]) {
     println!("\n{SUMMARY}");
-    for line in summaries
-        .iter()
-        .filter(|line| count(line, "passed") + count(line, "failed") > 0)
-    {
+    for line in summaries.iter().filter(|line| count(line, "passed") + count(line, "failed") > 0) {
         println!("{line}");
     }
-    let sum = |word| {
-        summaries
-            .iter()
-            .map(|line| count(line, word))
-            .sum::<usize>()
-    };
+    let sum = |word| summaries.iter().map(|line| count(line, word)).sum::<usize>();
     println!("{} passed, {} failed", sum("passed"), sum("failed"));
 }
 
 /// The number before `word` in a line such as `test result: ok. 3 passed; 0 failed; …`.
 fn count(line: &str, word: &str) -> usize {
     let words: Vec<_> = line.split([' ', ';']).collect();
-    let number = words
-        .windows(2)
-        .find(|pair| pair[1] == word)
-        .and_then(|pair| pair[0].parse().ok());
+    let number = words.windows(2).find(|pair| pair[1] == word).and_then(|pair| pair[0].parse().ok());
     number.unwrap_or(0)
 }
 
@@ -89,13 +73,6 @@ mod tests {
     #[test]
     fn the_counts_of_a_summary_line_are_read() {
         let line = "test result: FAILED. 41 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.2s";
-        assert_eq!(
-            [
-                count(line, "passed"),
-                count(line, "failed"),
-                count(line, "gone")
-            ],
-            [41, 2, 0]
-        );
+        assert_eq!([count(line, "passed"), count(line, "failed"), count(line, "gone")], [41, 2, 0]);
     }
 }

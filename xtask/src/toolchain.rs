@@ -35,19 +35,13 @@ impl Toolchain {
             return Ok(Self::Rustup);
         }
         shell::say(format!("adding the target {target} with rustup"));
-        if shell::run(shell::command("rustup").args(["target", "add", target])).is_ok()
-            && installed(target)
-        {
+        if shell::run(shell::command("rustup").args(["target", "add", target])).is_ok() && installed(target) {
             return Ok(Self::Rustup);
         }
         if target != CORE {
-            bail!(
-                "rustup cannot add the target {target}, and Debian has no standard library for it"
-            );
+            bail!("rustup cannot add the target {target}, and Debian has no standard library for it");
         }
-        shell::say(
-            "rustup cannot add it: using Debian's compiler, which builds the standard library itself",
-        );
+        shell::say("rustup cannot add it: using Debian's compiler, which builds the standard library itself");
         setup::install(&DEBIAN_PACKAGES)?;
         Ok(Self::Debian)
     }
@@ -68,18 +62,10 @@ impl Toolchain {
 
 fn debian() -> Command {
     let mut command = shell::command("/usr/bin/cargo");
-    for name in [
-        "CARGO",
-        "RUSTUP_TOOLCHAIN",
-        "RUSTUP_HOME",
-        "LD_LIBRARY_PATH",
-    ] {
+    for name in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTUP_HOME", "LD_LIBRARY_PATH"] {
         command.env_remove(name);
     }
-    let linker = DEBIAN_LINKERS
-        .into_iter()
-        .find(|file| Path::new(file).exists())
-        .unwrap_or(DEBIAN_LINKERS[0]);
+    let linker = DEBIAN_LINKERS.into_iter().find(|file| Path::new(file).exists()).unwrap_or(DEBIAN_LINKERS[0]);
     command
         .env("PATH", "/usr/bin:/bin")
         .env("RUSTC_BOOTSTRAP", "1")
@@ -91,11 +77,6 @@ fn debian() -> Command {
 /// Whether the workspace's compiler has the standard library of this target.
 fn installed(target: &str) -> bool {
     let forced = std::env::var_os("SANDGATE_DEBIAN_WASM").is_some();
-    let found = shell::output(shell::command("rustc").args([
-        "--print",
-        "target-libdir",
-        "--target",
-        target,
-    ]));
+    let found = shell::output(shell::command("rustc").args(["--print", "target-libdir", "--target", target]));
     !forced && found.is_ok_and(|folder| Path::new(folder.trim()).is_dir())
 }

@@ -28,8 +28,7 @@ struct Connection {
 pub fn run(options: &Options) -> Result<()> {
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind(([127, 0, 0, 1], options.port).into())?;
-    poll.registry()
-        .register(&mut listener, LISTENER, Interest::READABLE)?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut events = Events::with_capacity(512);
     let mut connections: HashMap<Token, Connection> = HashMap::new();
     let mut next = LISTENER.0;
@@ -49,9 +48,8 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 fn response() -> Vec<u8> {
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: text/plain\r\nContent-Length: {BODY}\r\n\r\n"
-    );
+    let head =
+        format!("HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: text/plain\r\nContent-Length: {BODY}\r\n\r\n");
     [head.as_bytes(), &[b'a'; BODY]].concat()
 }
 
@@ -64,15 +62,8 @@ fn accept(
     while let Ok((mut stream, _)) = listener.accept() {
         *next += 1;
         stream.set_nodelay(true)?;
-        poll.registry()
-            .register(&mut stream, Token(*next), Interest::READABLE)?;
-        connections.insert(
-            Token(*next),
-            Connection {
-                stream,
-                begun: Vec::new(),
-            },
-        );
+        poll.registry().register(&mut stream, Token(*next), Interest::READABLE)?;
+        connections.insert(Token(*next), Connection { stream, begun: Vec::new() });
     }
     Ok(())
 }
@@ -105,16 +96,10 @@ fn serve(connection: &mut Connection, response: &[u8]) -> Option<()> {
 fn complete(begun: &mut Vec<u8>, arrived: &[u8]) -> usize {
     // Nearly always exactly one whole request.
     if begun.is_empty() && arrived.ends_with(b"\r\n\r\n") {
-        return arrived
-            .windows(4)
-            .filter(|four| four == b"\r\n\r\n")
-            .count();
+        return arrived.windows(4).filter(|four| four == b"\r\n\r\n").count();
     }
     begun.extend_from_slice(arrived);
-    let ends = begun
-        .windows(4)
-        .enumerate()
-        .filter(|(_, four)| four == b"\r\n\r\n");
+    let ends = begun.windows(4).enumerate().filter(|(_, four)| four == b"\r\n\r\n");
     let ends: Vec<_> = ends.map(|(at, _)| at + 4).collect();
     begun.drain(..ends.last().copied().unwrap_or(0));
     ends.len()
@@ -128,24 +113,13 @@ mod tests {
     fn requests_are_counted_however_they_arrive() {
         let cases: [(&str, &[&str], &[usize]); 4] = [
             ("one", &["GET / HTTP/1.1\r\n\r\n"], &[1]),
-            (
-                "two at once",
-                &["GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n"],
-                &[2],
-            ),
+            ("two at once", &["GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n"], &[2]),
             ("one in two parts", &["GET / HTTP/1.1\r\n", "\r\n"], &[0, 1]),
-            (
-                "one and a half",
-                &["GET / HTTP/1.1\r\n\r\nGET", " / HTTP/1.1\r\n\r\n"],
-                &[1, 1],
-            ),
+            ("one and a half", &["GET / HTTP/1.1\r\n\r\nGET", " / HTTP/1.1\r\n\r\n"], &[1, 1]),
         ];
         for (label, parts, expected) in cases {
             let mut begun = Vec::new();
-            let counts: Vec<_> = parts
-                .iter()
-                .map(|part| complete(&mut begun, part.as_bytes()))
-                .collect();
+            let counts: Vec<_> = parts.iter().map(|part| complete(&mut begun, part.as_bytes())).collect();
             assert_eq!(counts, expected, "{label}");
         }
     }

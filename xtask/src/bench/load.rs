@@ -63,11 +63,7 @@ impl Loader {
     pub fn new(folder: &Path, cpus: String, backend: u32) -> Result<Self> {
         let script = folder.join("load.lua");
         fs::write(&script, SCRIPT)?;
-        Ok(Self {
-            script,
-            cpus,
-            backend,
-        })
+        Ok(Self { script, cpus, backend })
     }
 
     /// Loads one side; again if the machine was not its own.
@@ -77,23 +73,12 @@ impl Loader {
             return Ok(first);
         }
         let second = self.once(side, seconds)?;
-        Ok(if second.company < first.company {
-            second
-        } else {
-            first
-        })
+        Ok(if second.company < first.company { second } else { first })
     }
 
     fn once(&self, side: &Side, seconds: u32) -> Result<Sample> {
         let pids = cpu::tree(side.pid);
-        let clocks = || {
-            [
-                cpu::used(&pids),
-                cpu::machine(),
-                cpu::ended_children(),
-                cpu::used(&[self.backend]),
-            ]
-        };
+        let clocks = || [cpu::used(&pids), cpu::machine(), cpu::ended_children(), cpu::used(&[self.backend])];
         let (before, begin) = (clocks(), Instant::now());
         let requests = self.wrk(side, seconds)?;
         let wall = begin.elapsed().as_nanos() as f64;
@@ -109,35 +94,13 @@ impl Loader {
 
     fn wrk(&self, side: &Side, seconds: u32) -> Result<f64> {
         let mut command = shell::command("taskset");
-        command.args([
-            "--cpu-list",
-            &self.cpus,
-            "wrk",
-            "--threads",
-            "1",
-            "--timeout",
-            "10s",
-        ]);
-        command.args([
-            "--connections",
-            &CONNECTIONS.to_string(),
-            "--duration",
-            &format!("{seconds}s"),
-            "--script",
-        ]);
-        command
-            .arg(&self.script)
-            .args(["--header", &format!("apikey: {}", super::API_KEY)]);
+        command.args(["--cpu-list", &self.cpus, "wrk", "--threads", "1", "--timeout", "10s"]);
+        command.args(["--connections", &CONNECTIONS.to_string(), "--duration", &format!("{seconds}s"), "--script"]);
+        command.arg(&self.script).args(["--header", &format!("apikey: {}", super::API_KEY)]);
         command.arg(format!("http://127.0.0.1:{}{}", side.port, side.path));
         let text = shell::output(command.env("BENCH_ROUTES", side.random.to_string()))?;
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("RESULT"))
-            .context("wrk without a result")?;
-        let numbers: Vec<f64> = line
-            .split_whitespace()
-            .filter_map(|word| word.parse().ok())
-            .collect();
+        let line = text.lines().find_map(|line| line.strip_prefix("RESULT")).context("wrk without a result")?;
+        let numbers: Vec<f64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         match numbers[..] {
             [requests, _, 0.0] if requests > 0.0 => Ok(requests),
             [requests, _, errors] => bail!("{}: {errors} of {requests} requests failed", side.name),

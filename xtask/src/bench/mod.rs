@@ -3,6 +3,7 @@
 
 pub mod backend;
 mod cpu;
+mod guests;
 mod instructions;
 mod load;
 mod nginx;
@@ -67,7 +68,7 @@ enum Rows {
 }
 
 /// The sides of a round, each beside what it is compared with, and the rows that need them.
-const ORDER: [(&str, &[Rows]); 13] = [
+const ORDER: [(&str, &[Rows]); 15] = [
     ("nginx", &[Rows::Bare, Rows::Std, Rows::Control]),
     ("bare", &[Rows::Bare, Rows::Std, Rows::Chain]),
     ("std", &[Rows::Std]),
@@ -75,6 +76,8 @@ const ORDER: [(&str, &[Rows]); 13] = [
     ("chain-1", &[Rows::Chain]),
     ("chain-5", &[Rows::Chain]),
     ("chain-10", &[Rows::Chain]),
+    ("look", &[Rows::Chain]),
+    ("change", &[Rows::Chain]),
     ("lua", &[Rows::Chain, Rows::Control]),
     ("lua-chain-1", &[Rows::Chain, Rows::Control]),
     ("lua-chain-5", &[Rows::Chain, Rows::Control]),
@@ -97,11 +100,7 @@ pub fn consumer_key(number: usize) -> String {
 
 impl Options {
     fn wants(&self, rows: Rows) -> bool {
-        if self.only.is_empty() {
-            rows != Rows::Control
-        } else {
-            self.only.contains(&rows)
-        }
+        if self.only.is_empty() { rows != Rows::Control } else { self.only.contains(&rows) }
     }
 
     fn wants_gateway(&self) -> bool {
@@ -129,6 +128,7 @@ pub fn run(options: &Options) -> Result<()> {
         bench.loads(&mut results)?;
     }
     if options.wants(Rows::Times) {
+        guests::build()?;
         results.times = Some(bench.subject().times()?);
     }
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -169,49 +169,24 @@ impl<'a> Bench<'a> {
         let mut cpus = cpu::allowed()?;
         let last = cpus.pop().context("no processor is allowed")?;
         let others: Vec<_> = cpus.iter().map(ToString::to_string).collect();
-        let others = if others.is_empty() {
-            last.to_string()
-        } else {
-            others.join(",")
-        };
-        let pinned = ["taskset", "--cpu-list", &last.to_string()]
-            .map(str::to_owned)
-            .to_vec();
+        let others = if others.is_empty() { last.to_string() } else { others.join(",") };
+        let pinned = ["taskset", "--cpu-list", &last.to_string()].map(str::to_owned).to_vec();
         let port = shell::free_port()?;
         let program = std::env::current_exe()?;
         let mut command = shell::command("taskset");
-        command
-            .args(["--cpu-list", &others])
-            .arg(program)
-            .args(["bench-backend", &port.to_string()]);
+        command.args(["--cpu-list", &others]).arg(program).args(["bench-backend", &port.to_string()]);
         let backend = Running::start(&mut command)?;
-        Ok(Self {
-            options,
-            binary,
-            folder,
-            pinned,
-            others,
-            backend,
-            port,
-        })
+        Ok(Self { options, binary, folder, pinned, others, backend, port })
     }
 
     fn subject(&self) -> Subject<'_> {
-        Subject {
-            binary: self.binary,
-            folder: self.folder,
-            backend: self.port,
-        }
+        Subject { binary: self.binary, folder: self.folder, backend: self.port }
     }
 
     /// Every side once a round, so that all see the same machine; then the instructions.
     fn loads(&self, results: &mut Results) -> Result<()> {
         let sides = self.processes(&self.pinned)?;
-        let (rounds, seconds) = if self.options.quick {
-            (3, 1)
-        } else {
-            (self.options.rounds, self.options.seconds)
-        };
+        let (rounds, seconds) = if self.options.quick { (3, 1) } else { (self.options.rounds, self.options.seconds) };
         let loader = Loader::new(self.folder, self.others.clone(), self.backend.pid())?;
         for side in &sides.all {
             loader.measure(side, 1)?;
@@ -220,19 +195,12 @@ impl<'a> Bench<'a> {
             for side in &sides.all {
                 let sample = loader.measure(side, seconds)?;
                 let (name, cpu, rate) = (side.name, sample.cpu_us, sample.requests_per_second);
-                say(format!(
-                    "round {round} {name:<14} {cpu:>7.2} µs {rate:>7.0}/s others {:.2}",
-                    sample.company
-                ));
+                say(format!("round {round} {name:<14} {cpu:>7.2} µs {rate:>7.0}/s others {:.2}", sample.company));
                 results.samples.entry(name).or_default().push(sample);
             }
         }
         drop(sides);
-        if self.options.quick {
-            Ok(())
-        } else {
-            self.count(results)
-        }
+        if self.options.quick { Ok(()) } else { self.count(results) }
     }
 
     fn processes(&self, under: &[String]) -> Result<Sides> {
@@ -249,44 +217,26 @@ impl<'a> Bench<'a> {
             sides.routes(self.many_routes(under)?);
         }
         sides.all.retain(|side| self.is_wanted(side.name));
-        sides
-            .all
-            .sort_by_key(|side| ORDER.iter().position(|(name, _)| *name == side.name));
+        sides.all.sort_by_key(|side| ORDER.iter().position(|(name, _)| *name == side.name));
         Ok(sides)
     }
 
     fn is_wanted(&self, side: &str) -> bool {
-        let rows = ORDER
-            .iter()
-            .filter(|(name, _)| *name == side)
-            .flat_map(|(_, rows)| *rows);
+        let rows = ORDER.iter().filter(|(name, _)| *name == side).flat_map(|(_, rows)| *rows);
         rows.into_iter().any(|rows| self.options.wants(*rows))
     }
 
     fn nginx(&self, name: &str, lua: bool, under: &[String]) -> Result<Nginx> {
-        nginx::Start {
-            folder: &self.folder.join(name),
-            backend: self.port,
-            lua,
-            under,
-        }
-        .start()
+        nginx::Start { folder: &self.folder.join(name), backend: self.port, lua, under }.start()
     }
 
     /// The gateway with everything but many routes. Configured in its first start, found in the database later.
     fn main(&self, under: &[String]) -> Result<(Gateway, bool)> {
         let fresh = !self.folder.join("main").exists();
-        let gateway = self
-            .subject()
-            .start("main", under, Some(1))?
-            .start(Duration::from_secs(900))?;
+        let gateway = self.subject().start("main", under, Some(1))?.start(Duration::from_secs(900))?;
         if fresh {
-            let counters = if self.options.wants(Rows::Chain) {
-                sandgate::counters()
-            } else {
-                Vec::new()
-            };
-            self.subject().configure(&gateway, &counters)?;
+            let modules = if self.options.wants(Rows::Chain) { guests::build()? } else { Vec::new() };
+            self.subject().configure(&gateway, &modules)?;
         }
         gateway.await_proxy("/x", &[], 200)?;
         gateway.await_proxy("/std", &[], 401)?;
@@ -300,17 +250,11 @@ impl<'a> Bench<'a> {
 
     fn many_routes(&self, under: &[String]) -> Result<Gateway> {
         let fresh = !self.folder.join("routes").exists();
-        let gateway = self
-            .subject()
-            .start("routes", under, Some(1))?
-            .start(Duration::from_secs(900))?;
+        let gateway = self.subject().start("routes", under, Some(1))?.start(Duration::from_secs(900))?;
         if fresh {
             let begin = Instant::now();
             self.subject().configure_routes(&gateway)?;
-            say(format!(
-                "{ROUTES} services and routes created in {:.0?}",
-                begin.elapsed()
-            ));
+            say(format!("{ROUTES} services and routes created in {:.0?}", begin.elapsed()));
         }
         gateway.await_proxy(&format!("/svc-{:05}/x", ROUTES - 1), &[], 200)?;
         Ok(gateway)
@@ -347,20 +291,8 @@ struct Sides {
 }
 
 impl Sides {
-    fn add(
-        &mut self,
-        (port, pid): (u16, u32),
-        name: &'static str,
-        path: &'static str,
-        random: usize,
-    ) {
-        self.all.push(Side {
-            name,
-            port,
-            pid,
-            path,
-            random,
-        });
+    fn add(&mut self, (port, pid): (u16, u32), name: &'static str, path: &'static str, random: usize) {
+        self.all.push(Side { name, port, pid, path, random });
     }
 
     fn nginx(&mut self, nginx: Nginx) {
@@ -391,6 +323,8 @@ impl Sides {
             ("chain-1", "/chain-1"),
             ("chain-5", "/chain-5"),
             ("chain-10", "/chain-10"),
+            ("look", "/look"),
+            ("change", "/change"),
         ];
         for (name, path) in chained.into_iter().filter(|_| chains) {
             self.add(at, name, path, 0);
@@ -399,12 +333,7 @@ impl Sides {
     }
 
     fn routes(&mut self, gateway: Gateway) {
-        self.add(
-            (gateway.ports.proxy, gateway.process.pid()),
-            "routes-10000",
-            "",
-            ROUTES,
-        );
+        self.add((gateway.ports.proxy, gateway.process.pid()), "routes-10000", "", ROUTES);
         self.gateways.push(gateway);
     }
 }

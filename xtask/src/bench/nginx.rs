@@ -80,27 +80,14 @@ impl Start<'_> {
         fs::create_dir_all(self.folder)?;
         let file = self.folder.join("nginx.conf");
         fs::write(&file, self.configuration(port)?)?;
-        let nginx = shell::find("nginx")
-            .context("nginx is not installed")?
-            .display()
-            .to_string();
+        let nginx = shell::find("nginx").context("nginx is not installed")?.display().to_string();
         let words: Vec<_> = self.under.iter().cloned().chain([nginx]).collect();
         let mut command = shell::command(&words[0]);
-        command
-            .args(&words[1..])
-            .arg("-p")
-            .arg(self.folder)
-            .arg("-c")
-            .arg(&file);
-        let mut started = Nginx {
-            process: Running::start(&mut command)?,
-            port,
-        };
+        command.args(&words[1..]).arg("-p").arg(self.folder).arg("-c").arg(&file);
+        let mut started = Nginx { process: Running::start(&mut command)?, port };
         let end = Instant::now() + Duration::from_secs(60);
         let path = if self.lua { "GET /std" } else { "GET /x" };
-        while !http::call(port, path, &[("apikey", API_KEY)], b"")
-            .is_ok_and(|answer| answer.status == 200)
-        {
+        while !http::call(port, path, &[("apikey", API_KEY)], b"").is_ok_and(|answer| answer.status == 200) {
             started.process.alive().context("nginx did not start")?;
             if Instant::now() > end {
                 bail!("nginx does not answer {path}");
@@ -112,11 +99,7 @@ impl Start<'_> {
 
     fn configuration(&self, port: u16) -> Result<String> {
         let folder = self.folder.display();
-        let (modules, lua) = if self.lua {
-            self.lua()?
-        } else {
-            Default::default()
-        };
+        let (modules, lua) = if self.lua { self.lua()? } else { Default::default() };
         let backend = self.backend;
         // Under valgrind, too, one process does everything: there is no master to count.
         Ok(format!(
@@ -131,27 +114,19 @@ impl Start<'_> {
              keepalive_requests 1000000000;\n    keepalive_timeout 600s;\n  }}\n{lua}\n\
              server {{\n    listen 127.0.0.1:{port} backlog=4096;\n    location / {{ proxy_pass http://backend; }}\n\
              {locations}\n  }}\n}}\n",
-            locations = if self.lua {
-                locations(self.folder)
-            } else {
-                String::new()
-            },
+            locations = if self.lua { locations(self.folder) } else { String::new() },
         ))
     }
 
     /// What loads the module, and what the plugins need in `http`.
     fn lua(&self) -> Result<(String, String)> {
         fs::write(self.folder.join("plugins.lua"), LUA)?;
-        let keys: String = (0..CONSUMERS)
-            .map(|n| format!("{} consumer-{n:04}\n", consumer_key(n)))
-            .collect();
+        let keys: String = (0..CONSUMERS).map(|n| format!("{} consumer-{n:04}\n", consumer_key(n))).collect();
         fs::write(self.folder.join("keys"), keys)?;
         let folder = self.folder.display();
         let modules = modules()?;
         let modules = modules.display();
-        let load = format!(
-            "load_module {modules}/ndk_http_module.so;\nload_module {modules}/ngx_http_lua_module.so;"
-        );
+        let load = format!("load_module {modules}/ndk_http_module.so;\nload_module {modules}/ngx_http_lua_module.so;");
         let http = format!(
             "lua_package_path \"{folder}/?.lua;;\";\n  lua_shared_dict counters 16m;\n\
              init_by_lua_block {{ plugins = require \"plugins\"; plugins.load(\"{folder}/keys\") }}"
@@ -178,15 +153,8 @@ fn locations(folder: &Path) -> String {
 fn modules() -> Result<PathBuf> {
     let nginx = shell::find("nginx").context("nginx is not installed")?;
     // `nginx -V` writes to standard error.
-    let output = shell::command(nginx)
-        .arg("-V")
-        .output()
-        .context("asking nginx how it was built")?;
+    let output = shell::command(nginx).arg("-V").output().context("asking nginx how it was built")?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let path = text
-        .split_whitespace()
-        .find_map(|word| word.strip_prefix("--modules-path="));
-    Ok(path
-        .context("nginx does not say where its modules are")?
-        .into())
+    let path = text.split_whitespace().find_map(|word| word.strip_prefix("--modules-path="));
+    Ok(path.context("nginx does not say where its modules are")?.into())
 }

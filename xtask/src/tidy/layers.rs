@@ -14,15 +14,8 @@ pub fn offences(source: &Path) -> io::Result<Vec<String>> {
     let map = fs::read_to_string(source.join("lib.rs"))?;
     let table = table(&map);
     let mut found = Vec::new();
-    for room in map
-        .lines()
-        .filter_map(declared)
-        .filter(|room| !table.contains_key(*room))
-    {
-        found.push(format!(
-            "{}: the layer table lacks `{room}`",
-            source.join("lib.rs").display()
-        ));
+    for room in map.lines().filter_map(declared).filter(|room| !table.contains_key(*room)) {
+        found.push(format!("{}: the layer table lacks `{room}`", source.join("lib.rs").display()));
     }
     let mut files = Vec::new();
     rust_files(source, &mut files)?;
@@ -33,10 +26,7 @@ pub fn offences(source: &Path) -> io::Result<Vec<String>> {
         let text = fs::read_to_string(file)?;
         for (import, other) in imports(&text, &table) {
             if import != room && other >= level {
-                found.push(format!(
-                    "{}: `{room}` (line {level}) imports `{import}` (line {other})",
-                    file.display()
-                ));
+                found.push(format!("{}: `{room}` (line {level}) imports `{import}` (line {other})", file.display()));
             }
         }
     }
@@ -56,9 +46,7 @@ fn table(map: &str) -> Table {
 }
 
 fn declared(line: &str) -> Option<&str> {
-    line.trim_start_matches("pub ")
-        .strip_prefix("mod ")?
-        .strip_suffix(';')
+    line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';')
 }
 
 fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -84,17 +72,12 @@ fn room_of(source: &Path, file: &Path, table: &Table) -> Option<(String, u32)> {
 /// The rooms that a file names after `crate::`, its tests left out.
 fn imports(text: &str, table: &Table) -> BTreeMap<String, u32> {
     let end = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
-    let lines = text[..end]
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
+    let lines = text[..end].lines().filter(|line| !line.trim_start().starts_with("//"));
     let code = lines.collect::<Vec<_>>().join("\n");
     let mut found = BTreeMap::new();
     for (at, name) in code.match_indices("crate::") {
         let whole = !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_');
-        for room in names(&code[at + name.len()..])
-            .into_iter()
-            .filter(|_| whole)
-        {
+        for room in names(&code[at + name.len()..]).into_iter().filter(|_| whole) {
             if let Some(level) = table.get(room) {
                 found.insert(room.to_owned(), *level);
             }
@@ -134,31 +117,14 @@ mod tests {
     #[test]
     fn rooms_are_found_in_paths_groups_and_not_in_tests_or_comments() {
         let table = table("//! 2  store  plugin\n//! 1  model\n//! 0  router\n");
-        let found = |text| {
-            imports(text, &table)
-                .into_keys()
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
+        let found = |text| imports(text, &table).into_keys().collect::<Vec<_>>().join(" ");
         let cases = [
             ("a path", "use crate::model::Object;", "model"),
-            (
-                "a path in an expression",
-                "let x = crate::store::open();",
-                "store",
-            ),
-            (
-                "a group",
-                "use crate::{model::{Object, store}, router::Router,\n    plugin};",
-                "model plugin router",
-            ),
+            ("a path in an expression", "let x = crate::store::open();", "store"),
+            ("a group", "use crate::{model::{Object, store}, router::Router,\n    plugin};", "model plugin router"),
             ("a comment", "// as crate::store does", ""),
             ("another crate", "use mycrate::store;", ""),
-            (
-                "a test",
-                "use crate::model;\n#[cfg(test)]\nmod tests { use crate::store; }",
-                "model",
-            ),
+            ("a test", "use crate::model;\n#[cfg(test)]\nmod tests { use crate::store; }", "model"),
         ];
         for (label, text, expected) in cases {
             assert_eq!(found(text), expected, "{label}");

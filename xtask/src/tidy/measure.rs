@@ -14,6 +14,10 @@ pub struct File {
     pub functions: Vec<Function>,
     /// The lines of tests.
     pub tests: Vec<RangeInclusive<usize>>,
+    /// The lines of items that expect a lint of clippy, with the reason beside it.
+    pub expected: Vec<RangeInclusive<usize>>,
+    /// Modules in files of their own that are tests.
+    pub test_modules: Vec<String>,
 }
 
 /// One function.
@@ -32,30 +36,27 @@ pub struct Function {
 pub fn file(text: &str) -> Result<File> {
     let mut walk = Walk::default();
     walk.visit_file(&syn::parse_file(text)?);
-    let in_tests: usize = walk
-        .tests
-        .iter()
-        .map(|range| range.end() - range.start() + 1)
-        .sum();
-    Ok(File {
-        lines: text.lines().count().saturating_sub(in_tests),
-        functions: walk.functions,
-        tests: walk.tests,
-    })
+    let in_tests: usize = walk.tests.iter().map(|range| range.end() - range.start() + 1).sum();
+    let Walk { functions, tests, expected, test_modules } = walk;
+    Ok(File { lines: text.lines().count().saturating_sub(in_tests), functions, tests, expected, test_modules })
 }
 
 #[derive(Default)]
 struct Walk {
     functions: Vec<Function>,
     tests: Vec<RangeInclusive<usize>>,
+    expected: Vec<RangeInclusive<usize>>,
+    test_modules: Vec<String>,
 }
 
 impl Walk {
     fn leave_out(&mut self, attributes: &[syn::Attribute], item: &impl Spanned) -> bool {
+        let lines = item.span().start().line..=item.span().end().line;
         let test = attributes.iter().any(is_test);
         if test {
-            self.tests
-                .push(item.span().start().line..=item.span().end().line);
+            self.tests.push(lines);
+        } else if attributes.iter().any(|attribute| attribute.path().is_ident("expect")) {
+            self.expected.push(lines);
         }
         test
     }
@@ -77,20 +78,17 @@ impl Walk {
 /// `#[cfg(test)]`, `#[test]` and the likes of `#[tokio::test]`.
 fn is_test(attribute: &syn::Attribute) -> bool {
     let path = attribute.path();
-    let last = path
-        .segments
-        .last()
-        .is_some_and(|segment| segment.ident == "test");
+    let last = path.segments.last().is_some_and(|segment| segment.ident == "test");
     last || path.is_ident("cfg")
-        && attribute
-            .parse_args::<syn::Path>()
-            .is_ok_and(|condition| condition.is_ident("test"))
+        && attribute.parse_args::<syn::Path>().is_ok_and(|condition| condition.is_ident("test"))
 }
 
 impl<'ast> Visit<'ast> for Walk {
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
         if !self.leave_out(&item.attrs, item) {
             visit::visit_item_mod(self, item);
+        } else if item.content.is_none() {
+            self.test_modules.push(item.ident.to_string());
         }
     }
 
@@ -142,10 +140,7 @@ impl<'ast> Visit<'ast> for Depth {
     fn visit_expr(&mut self, expression: &'ast syn::Expr) {
         let block = |expression: &syn::Expr| matches!(expression, syn::Expr::Block(_));
         let nests = match expression {
-            syn::Expr::Match(_)
-            | syn::Expr::ForLoop(_)
-            | syn::Expr::While(_)
-            | syn::Expr::Loop(_) => true,
+            syn::Expr::Match(_) | syn::Expr::ForLoop(_) | syn::Expr::While(_) | syn::Expr::Loop(_) => true,
             syn::Expr::Closure(closure) => block(&closure.body),
             syn::Expr::If(branch) => return self.visit_branch(branch),
             _ => false,
@@ -166,11 +161,7 @@ impl Depth {
     fn visit_branch(&mut self, branch: &syn::ExprIf) {
         self.visit_expr(&branch.cond);
         self.deeper(|depth| depth.visit_block(&branch.then_branch));
-        match branch
-            .else_branch
-            .as_ref()
-            .map(|(_, otherwise)| &**otherwise)
-        {
+        match branch.else_branch.as_ref().map(|(_, otherwise)| &**otherwise) {
             Some(syn::Expr::If(next)) => self.visit_branch(next),
             Some(otherwise) => self.deeper(|depth| visit::visit_expr(depth, otherwise)),
             None => {}
@@ -189,9 +180,7 @@ mod tests {
         let measured = file(text).expect("the text parses");
         assert_eq!(measured.lines, 7);
         assert_eq!(measured.tests, [8..=11]);
-        let [plain] = &measured.functions[..] else {
-            panic!("one function")
-        };
+        let [plain] = &measured.functions[..] else { panic!("one function") };
         assert_eq!((plain.lines, plain.parameters, plain.nesting), (7, 2, 2));
     }
 }

@@ -17,11 +17,12 @@ struct Part {
 impl Multipart {
     pub(super) fn parse(content_type: &str, body: &[u8]) -> Option<Self> {
         let boundary = parameter(content_type, "boundary")?;
-        let delimiter = ["--", &boundary].concat();
+        let delimiter = ["\r\n--", &boundary].concat();
+        let first = &delimiter.as_bytes()[2..];
         let mut parts = Vec::new();
-        let mut rest = &body[find(body, delimiter.as_bytes())? + delimiter.len()..];
+        let mut rest = &body[find(body, first)? + first.len()..];
         while !rest.starts_with(b"--") {
-            let start = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n"))?;
+            let start = rest.strip_prefix(b"\r\n")?;
             let end = find(start, delimiter.as_bytes())?;
             parts.extend(Part::parse(&start[..end]));
             rest = &start[end + delimiter.len()..];
@@ -84,7 +85,6 @@ impl Part {
 
     /// From what stands between two delimiters.
     fn parse(text: &[u8]) -> Option<Self> {
-        let text = text.strip_suffix(b"\r\n").or_else(|| text.strip_suffix(b"\n")).unwrap_or(text);
         let split = find(text, b"\r\n\r\n")?;
         let head = std::str::from_utf8(&text[..split]).ok()?;
         let disposition = head.lines().find(|line| {

@@ -19,7 +19,7 @@ use crate::{
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The most bytes that plugins see at once.
-const CHUNK: usize = 64 << 10;
+pub(super) const CHUNK: usize = 64 << 10;
 
 /// The body of an answer.
 pub struct Body(Kind);
@@ -190,10 +190,7 @@ impl Kept {
 
     /// The head is with the client: all that can be done is to break off.
     fn broken(&self, stop: ChunkStop) -> BoxError {
-        let failure = match stop {
-            ChunkStop::Refuse(refusal) => Failure::Refused(refusal),
-            ChunkStop::Failed(failure) => Failure::Plugin(failure),
-        };
+        let failure = Failure::from(stop);
         if let Some(exchange) = &self.exchange {
             failure.log(exchange.id.as_str());
         }

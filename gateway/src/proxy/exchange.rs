@@ -128,6 +128,11 @@ impl Care {
         Self { exchange: Some(exchange), proxy }
     }
 
+    /// Takes the exchange out to lend it to a body on its way; this one is hollow until it gets it back.
+    pub(super) fn lend(&mut self) -> Self {
+        Self { exchange: self.exchange.take(), proxy: self.proxy.clone() }
+    }
+
     /// Whether anyone wants to hear of the exchange when it is over.
     fn is_logged(&self) -> bool {
         self.proxy.settings.access_log.is_some() || (!self.selected.is_empty() && Chain::logs(self))

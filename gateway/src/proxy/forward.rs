@@ -11,7 +11,10 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, u
 use rustls_pki_types::ServerName;
 use smallvec::SmallVec;
 
-use super::{Failure, Proxy, Session, headers, headers::without_port, payload::Payload, routing::Routed, words};
+use super::{
+    Failure, Proxy, Session, exchange::Care, filter::Shelf, headers, headers::without_port, payload::Payload, routing::Routed,
+    words,
+};
 use crate::{
     balancer::InFlight,
     plugin::{Exchange, Try},
@@ -27,7 +30,7 @@ const FREE_RETRIES: u32 = 1000;
 pub(super) async fn send(
     proxy: &Proxy,
     session: &Session,
-    exchange: &mut Exchange,
+    exchange: &mut Care,
     routed: &Routed,
 ) -> Result<Response<ResponseBody>, Failure> {
     let service = routed.entry.service.as_deref().ok_or(Failure::NoService)?;
@@ -77,7 +80,7 @@ struct Picked {
 }
 
 impl Forwarding<'_> {
-    async fn attempt(&mut self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, Failure> {
+    async fn attempt(&mut self, exchange: &mut Care) -> Result<Response<ResponseBody>, Failure> {
         let picked = self.pick(exchange).await?;
         let key = self.key(&picked)?;
         let Some(body) = self.payload.attempt() else { return Err(Failure::BadRequest("its body was sent already")) };
@@ -86,12 +89,19 @@ impl Forwarding<'_> {
         let service = self.service;
         let timeouts =
             Timeouts { connect: service.connect_timeout, write: service.write_timeout, read: service.read_timeout };
-        let sent = self.proxy.upstream.send(&key, request, &timeouts).await;
+        let sending = self.proxy.upstream.send(&key, request, &timeouts);
+        let (sent, stopped) = match self.payload.shelf() {
+            None => (sending.await, None),
+            Some(shelf) => on_shelf(shelf, exchange, sending).await?,
+        };
         let status = sent.as_ref().ok().map(Response::status);
         let failed = sent.is_err();
         let waited = std::time::Duration::ZERO;
         exchange.tries.push(Try { address: picked.address, started_at, balancer: waited, status, failed });
-        Ok(sent?)
+        match stopped {
+            Some(failure) => Err(failure),
+            None => Ok(sent?),
+        }
     }
 
     async fn pick(&mut self, exchange: &Exchange) -> Result<Picked, Failure> {
@@ -159,6 +169,19 @@ impl Forwarding<'_> {
         *request.headers_mut() = sent;
         Ok(request)
     }
+}
+
+/// Sends a body that needs the exchange on its way.
+async fn on_shelf<T>(
+    shelf: &Shelf,
+    exchange: &mut Care,
+    sending: impl Future<Output = T>,
+) -> Result<(T, Option<Failure>), Failure> {
+    shelf.put(exchange.lend());
+    let sent = sending.await;
+    let (back, stopped) = shelf.take().await;
+    *exchange = back.ok_or(Failure::Crashed)?;
+    Ok((sent, stopped))
 }
 
 /// The target of the request line; the client's own where nothing was changed.

@@ -7,6 +7,7 @@ mod begin;
 mod body;
 mod exchange;
 mod failure;
+mod filter;
 mod forward;
 mod headers;
 mod payload;

@@ -15,11 +15,6 @@ pub(super) struct HeadScan {
 }
 
 impl HeadScan {
-    /// Forgets the last head.
-    pub(super) fn reset(&mut self) {
-        *self = Self::default();
-    }
-
     /// Looks at the next bytes.
     pub(super) fn see(&mut self, bytes: &[u8]) {
         let starts = !self.past_request_line && self.request_line == 0;

@@ -13,19 +13,19 @@ use hyper::body::Incoming;
 use super::{
     Body, Failure, Proxy, Session, answer,
     begin::begin,
-    forward, headers,
+    forward::{self, Proxied},
+    headers,
     routing::{self, Routed},
 };
 use crate::{
     plugin::{Chain, Direction, Flow, Held, Origin, ResponseHead},
     snapshot::Snapshot,
-    upstream::ResponseBody,
 };
 
 /// The body of an answer; its head is in the exchange.
 enum Answer {
     Made(Bytes),
-    Proxied(ResponseBody),
+    Proxied(Proxied),
 }
 
 /// Answers one request. Every path ends in an answer.

@@ -32,7 +32,7 @@ pub(super) async fn send(
     session: &Session,
     exchange: &mut Care,
     routed: &Routed,
-) -> Result<Response<ResponseBody>, Failure> {
+) -> Result<Response<Proxied>, Failure> {
     let service = routed.entry.service.as_deref().ok_or(Failure::NoService)?;
     let payload = Payload::take(exchange, routed.entry.route.request_buffering).await?;
     exchange.timing.upstream_started = Some(Instant::now());
@@ -76,15 +76,33 @@ struct Forwarding<'a> {
 struct Picked {
     address: SocketAddr,
     host: HeaderValue,
+    in_flight: Option<InFlight>,
+    since: Instant,
+}
+
+impl Picked {
+    /// Tells the balancer how the attempt went.
+    fn report(&self, is_answered: bool) {
+        match &self.in_flight {
+            Some(in_flight) if is_answered => in_flight.answered(self.since.elapsed()),
+            Some(in_flight) => in_flight.failed(),
+            None => {}
+        }
+    }
+}
+
+/// The body of a target's answer. The target counts as busy until it is dropped.
+pub(super) struct Proxied {
+    pub(super) body: ResponseBody,
     _in_flight: Option<InFlight>,
 }
 
 impl Forwarding<'_> {
-    async fn attempt(&mut self, exchange: &mut Care) -> Result<Response<ResponseBody>, Failure> {
+    async fn attempt(&mut self, exchange: &mut Care) -> Result<Response<Proxied>, Failure> {
         let picked = self.pick(exchange).await?;
         let key = self.key(&picked)?;
         let Some(body) = self.payload.attempt() else { return Err(Failure::BadRequest("its body was sent already")) };
-        let request = self.request(exchange, picked.host, body)?;
+        let request = self.request(exchange, picked.host.clone(), body)?;
         let started_at = start_of_attempt(exchange);
         let service = self.service;
         let timeouts =
@@ -98,14 +116,15 @@ impl Forwarding<'_> {
         let failed = sent.is_err();
         let waited = std::time::Duration::ZERO;
         exchange.tries.push(Try { address: picked.address, started_at, balancer: waited, status, failed });
+        picked.report(sent.is_ok());
         match stopped {
             Some(failure) => Err(failure),
-            None => Ok(sent?),
+            None => Ok(sent?.map(|body| Proxied { body, _in_flight: picked.in_flight })),
         }
     }
 
     async fn pick(&mut self, exchange: &Exchange) -> Result<Picked, Failure> {
-        let service = self.service;
+        let (service, since) = (self.service, Instant::now());
         let (address, of_target, in_flight) = match &service.upstream {
             None => (service.address, None, None),
             Some(upstream) => {
@@ -126,7 +145,7 @@ impl Forwarding<'_> {
             wanted.map_or(Cow::Borrowed(&target.host_header), |host| Cow::Owned(words::text(host)))
         });
         let host = self.host(exchange, &configured);
-        Ok(Picked { address, host, _in_flight: in_flight })
+        Ok(Picked { address, host, in_flight, since })
     }
 
     /// What a plugin set, else what the client sent where the route keeps that, else the target's.

@@ -24,7 +24,8 @@ impl HeadScan {
             self.request_line += end.unwrap_or(bytes.len());
         }
         // Requests without a body by nature are left to the engine.
-        if !self.past_head && !(starts && matches!(bytes.first(), Some(b'G' | b'H'))) {
+        self.past_head |= starts && matches!(bytes.first(), Some(b'G' | b'H'));
+        if !self.past_head {
             self.find_lengths(bytes);
         }
     }

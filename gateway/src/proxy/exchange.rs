@@ -46,7 +46,7 @@ async fn run(proxy: &Proxy, session: &Session, snapshot: &Snapshot, exchange: &m
     let routed = route(session, snapshot, exchange)?;
     match routed.entry.chain.on_request(exchange).await? {
         Flow::Answer(body) => return Ok(Answer::Made(body)),
-        Flow::Refuse(refusal) => return Err(Failure::Refused(refusal)),
+        Flow::Refuse(refusal) => return Err(Failure::Refused(Box::new(refusal))),
         Flow::Continue => {}
     }
     let (mut head, body) = forward::send(proxy, session, exchange, &routed).await?.into_parts();

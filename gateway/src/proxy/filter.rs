@@ -32,7 +32,7 @@ pub(super) async fn filter_all(exchange: &mut Held, mut bytes: Bytes) -> Result<
 impl From<ChunkStop> for Failure {
     fn from(stop: ChunkStop) -> Self {
         match stop {
-            ChunkStop::Refuse(refusal) => Self::Refused(refusal),
+            ChunkStop::Refuse(refusal) => Self::Refused(Box::new(refusal)),
             ChunkStop::Failed(failure) => Self::Plugin(failure),
         }
     }

@@ -1,6 +1,7 @@
 //! A gateway in this process and real sockets.
 
 mod harness;
+mod http2;
 
 use std::{
     io::{Read as _, Write as _},

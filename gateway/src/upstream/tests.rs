@@ -130,17 +130,24 @@ fn a_body_that_is_not_read_to_its_end_costs_the_connection() {
 
 #[test]
 fn an_idle_connection_that_its_target_closed_is_noticed() {
+    let (close, waits) = std::sync::mpsc::channel();
+    let waits = std::sync::Mutex::new(waits);
     let address = target(|mut stream| {
         read_head(&mut stream);
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+        // Closes only when the answer has been taken.
+        waits.lock().unwrap().recv().unwrap();
     });
     let client = client(Settings::default());
     block_on(async {
         let answer = client.send(&key(address), get(), &timeouts(1000)).await.unwrap();
         text(answer).await.unwrap();
         assert_eq!(client.status().idle, 1);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        client.tick();
+        close.send(()).unwrap();
+        while client.status().idle > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            client.tick();
+        }
         assert_eq!(client.status(), PoolStatus { idle: 0, reused: 0, stale: 1 });
     });
 }

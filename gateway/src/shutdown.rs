@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
+use tokio::{runtime::Handle, sync::watch};
 
 /// The wish to end, given once and never taken back. Works on any runtime, a worker's local one too: clones may be sent
 /// to other threads and waited for there.
@@ -61,16 +61,14 @@ pub struct Tasks {
 #[derive(Debug)]
 struct Shared {
     runtime: Handle,
+    /// Asks tasks to end.
     shutdown: Shutdown,
+    /// Ends those that did not.
+    cut: Shutdown,
     numbers: AtomicU64,
-    running: Mutex<BTreeMap<u64, Running>>,
+    /// Names of the tasks. Never held while a task is started or dropped, as both come back here.
+    running: Mutex<BTreeMap<u64, Arc<str>>>,
     count: watch::Sender<usize>,
-}
-
-#[derive(Debug)]
-struct Running {
-    name: Arc<str>,
-    abort: AbortHandle,
 }
 
 impl Tasks {
@@ -79,6 +77,7 @@ impl Tasks {
         let shared = Shared {
             runtime,
             shutdown: Shutdown::new(),
+            cut: Shutdown::new(),
             numbers: AtomicU64::new(0),
             running: Mutex::default(),
             count: watch::Sender::new(0),
@@ -98,7 +97,7 @@ impl Tasks {
 
     /// Names of the tasks that run now, oldest first.
     pub fn names(&self) -> Vec<Arc<str>> {
-        self.shared.running().values().map(|task| task.name.clone()).collect()
+        self.shared.running().values().cloned().collect()
     }
 
     /// Runs `future` in the background. Callable from any thread. After the drain began the future is dropped unrun,
@@ -107,19 +106,17 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (name, number) = (name.into(), self.shared.numbers.fetch_add(1, Ordering::Relaxed));
-        let mut running = self.shared.running();
-        if self.shared.shutdown.is_triggered() {
-            tracing::debug!(task = &*name, "a task is not started, the gateway is shutting down");
-            return;
-        }
-        let ended = Ended { shared: self.shared.clone(), number };
-        let task = self.shared.runtime.spawn(async move {
+        let Some(ended) = self.shared.enter(name.into()) else { return };
+        let cut = self.shared.cut.clone();
+        self.shared.runtime.spawn(async move {
             let _ended = ended;
-            future.await;
+            tokio::select! {
+                biased;
+                () = future => {}
+                // What the task was doing is lost; the drain names it.
+                () = cut.triggered() => {}
+            }
         });
-        running.insert(number, Running { name, abort: task.abort_handle() });
-        self.shared.count.send_replace(running.len());
     }
 
     /// Gives the signal, waits at most `grace` for every task to end, then cuts the rest. Answers with the names of
@@ -137,15 +134,28 @@ impl Tasks {
         if tokio::time::timeout(grace, count.wait_for(|count| *count == 0)).await.is_ok() {
             return Vec::new();
         }
-        let running = self.shared.running();
-        running.values().for_each(|task| task.abort.abort());
-        running.values().map(|task| task.name.clone()).collect()
+        let names = self.names();
+        self.shared.cut.trigger();
+        names
     }
 }
 
 impl Shared {
-    fn running(&self) -> MutexGuard<'_, BTreeMap<u64, Running>> {
+    fn running(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<str>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lists a task, unless the drain began.
+    fn enter(self: &Arc<Self>, name: Arc<str>) -> Option<Ended> {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let mut running = self.running();
+        if self.shutdown.is_triggered() {
+            tracing::debug!(task = &*name, "a task is not started, the gateway is shutting down");
+            return None;
+        }
+        running.insert(number, name);
+        self.count.send_replace(running.len());
+        Some(Ended { shared: self.clone(), number })
     }
 }
 
@@ -158,9 +168,9 @@ struct Ended {
 impl Drop for Ended {
     fn drop(&mut self) {
         let mut running = self.shared.running();
-        let task = running.remove(&self.number);
-        if let (true, Some(task)) = (std::thread::panicking(), task) {
-            tracing::error!(task = &*task.name, "a background task panicked and is gone");
+        let name = running.remove(&self.number);
+        if let (true, Some(name)) = (std::thread::panicking(), name) {
+            tracing::error!(task = &*name, "a background task panicked and is gone");
         }
         self.shared.count.send_replace(running.len());
     }
@@ -192,7 +202,9 @@ mod tests {
         tasks.spawn("deaf", std::future::pending());
         tasks.spawn("done", std::future::ready(()));
         assert_eq!(tasks.drain(Duration::from_millis(20)).await, ["deaf".into()]);
-        tokio::task::yield_now().await;
+        while !tasks.names().is_empty() {
+            tokio::task::yield_now().await;
+        }
         assert!(tasks.names().is_empty(), "a cut task is gone");
     }
 
@@ -201,6 +213,16 @@ mod tests {
         let tasks = tasks();
         tasks.spawn("broken", async { panic!("on purpose") });
         assert!(tasks.drain(Duration::from_secs(5)).await.is_empty());
+    }
+
+    #[test]
+    fn spawning_on_a_runtime_that_is_gone_does_not_hang() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let tasks = Tasks::new(runtime.handle().clone());
+        runtime.shutdown_background();
+        tasks.spawn("too late", std::future::pending());
+        // Whether tokio drops the task at once or with its last worker is its own affair.
+        assert!(tasks.names().len() <= 1);
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{host::Host, query, request::Header};
+use crate::{host::Host, query::Pairs, request::Header};
 
 mod multipart;
 
@@ -13,8 +13,8 @@ use self::multipart::Multipart;
 pub enum Fields {
     /// Members of a JSON object.
     Json(Map<String, Value>),
-    /// Pairs of an urlencoded form, decoded; `None` for a name without `=`.
-    Form(Vec<(String, Option<String>)>),
+    /// Pairs of an urlencoded form.
+    Form(Pairs),
     /// Parts of a multipart form.
     Multipart(Multipart),
 }
@@ -61,7 +61,7 @@ impl Fields {
             return json(body).map(Fields::Json);
         }
         if kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            return Some(Fields::Form(query::pairs(std::str::from_utf8(body).ok()?).collect()));
+            return std::str::from_utf8(body).ok().map(|text| Fields::Form(Pairs::parse(text)));
         }
         if kind.eq_ignore_ascii_case("multipart/form-data") {
             return Multipart::parse(content_type, body).map(Fields::Multipart);
@@ -77,14 +77,7 @@ impl Fields {
                 Some(Value::Array(_) | Value::Object(_)) => Found::Several,
                 _ => Found::Nothing,
             },
-            Fields::Form(pairs) => {
-                let mut values = pairs.iter().filter(|pair| pair.0 == name);
-                match (values.next(), values.next()) {
-                    (Some(_), Some(_)) => Found::Several,
-                    (Some((_, Some(value))), None) => Found::One(value.clone()),
-                    _ => Found::Nothing,
-                }
-            }
+            Fields::Form(pairs) => pairs.get(name),
             Fields::Multipart(form) => form.get(name).map_or(Found::Nothing, Found::One),
         }
     }
@@ -93,39 +86,84 @@ impl Fields {
     pub fn remove(&mut self, name: &str) -> bool {
         match self {
             Fields::Json(members) => members.remove(name).is_some(),
-            Fields::Form(pairs) => {
-                let before = pairs.len();
-                pairs.retain(|pair| pair.0 != name);
-                pairs.len() < before
-            }
+            Fields::Form(pairs) => pairs.remove(name),
             Fields::Multipart(form) => form.remove(name),
         }
+    }
+
+    /// Moves a field to another name, which loses its own value.
+    pub fn rename(&mut self, old: &str, new: &str) -> bool {
+        match self {
+            Fields::Json(members) => {
+                let Some(value) = members.remove(old) else { return false };
+                members.insert(new.into(), value);
+                true
+            }
+            Fields::Form(pairs) => pairs.rename(old, new),
+            Fields::Multipart(form) => form.rename(old, new),
+        }
+    }
+
+    /// Gives a field that is there this value. A JSON `false` counts as absent.
+    pub fn replace(&mut self, name: &str, value: &str) -> bool {
+        match self {
+            Fields::Json(members) if is_there(members.get(name)) => members.insert(name.into(), value.into()).is_some(),
+            Fields::Json(_) => false,
+            Fields::Form(pairs) => pairs.replace(name, value),
+            Fields::Multipart(form) => form.get(name).is_some() && form.set(name, value),
+        }
+    }
+
+    /// Gives a field that is not there this value. A JSON `false` counts as absent.
+    pub fn add(&mut self, name: &str, value: &str) -> bool {
+        match self {
+            Fields::Json(members) if is_there(members.get(name)) => false,
+            Fields::Json(members) => {
+                members.insert(name.into(), value.into());
+                true
+            }
+            Fields::Form(pairs) => pairs.add(name, value),
+            Fields::Multipart(form) => form.get(name).is_none() && form.set(name, value),
+        }
+    }
+
+    /// Gives a field one more value; multipart forms stay as they are.
+    pub fn append(&mut self, name: &str, value: &str) -> bool {
+        match self {
+            Fields::Json(members) => {
+                let list = appended(members.remove(name), value);
+                members.insert(name.into(), list);
+            }
+            Fields::Form(pairs) => pairs.append(name, value),
+            Fields::Multipart(_) => return false,
+        }
+        true
     }
 
     /// The body again.
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Fields::Json(members) => serde_json::to_vec(members).unwrap_or_default(),
-            Fields::Form(pairs) => encode_form(pairs).into_bytes(),
+            Fields::Form(pairs) => pairs.encode().into_bytes(),
             Fields::Multipart(form) => form.encode(),
         }
     }
 }
 
-/// `a=1&b=2` of decoded pairs.
-pub fn encode_form(pairs: &[(String, Option<String>)]) -> String {
-    let mut out = String::new();
-    for (name, value) in pairs {
-        if !out.is_empty() {
-            out.push('&');
-        }
-        query::encode(name, &mut out);
-        if let Some(value) = value {
-            out.push('=');
-            query::encode(value, &mut out);
-        }
-    }
-    out
+/// Lua's idea of a value that counts.
+fn is_there(value: Option<&Value>) -> bool {
+    !matches!(value, None | Some(Value::Bool(false)))
+}
+
+/// A text becomes a list of two, a list grows, everything else gives way to a list of one.
+fn appended(old: Option<Value>, value: &str) -> Value {
+    let mut list = match old {
+        Some(Value::Array(list)) => list,
+        Some(text @ Value::String(_)) => vec![text],
+        _ => Vec::new(),
+    };
+    list.push(value.into());
+    Value::Array(list)
 }
 
 fn json(body: &[u8]) -> Option<Map<String, Value>> {
@@ -137,3 +175,6 @@ fn json(body: &[u8]) -> Option<Map<String, Value>> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

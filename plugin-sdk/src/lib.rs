@@ -41,6 +41,7 @@ pub mod auth;
 pub mod bindings;
 pub mod body;
 pub mod config;
+pub mod custom_fields;
 pub mod flow;
 pub mod host;
 #[cfg(not(target_family = "wasm"))]
@@ -53,6 +54,7 @@ pub mod response;
 pub mod runtime;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+pub mod text;
 
 pub use sandgate_sdk_macros::{Config, plugin};
 pub use serde_json as json;

@@ -72,12 +72,14 @@ pub trait Describe {
     fn manifest() -> Manifest;
 }
 
+#[expect(clippy::derivable_impls, reason = "the type is generated")]
 impl Default for Prepared {
     fn default() -> Self {
         Self { request_headers: Vec::new(), response_headers: Vec::new(), queue: None, timer: None }
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the type is generated")]
 impl Default for Scope {
     fn default() -> Self {
         Self { plugin_id: String::new(), route_id: None, service_id: None, consumer_id: None }

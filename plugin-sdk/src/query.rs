@@ -2,12 +2,106 @@
 
 use crate::body::Found;
 
-/// The decoded pairs of `a=1&b=2`, in order. A name without `=` has the value `None`.
-pub fn pairs(query: &str) -> impl Iterator<Item = (String, Option<String>)> + '_ {
-    query.split('&').filter(|part| !part.is_empty()).map(|part| match part.split_once('=') {
-        Some((name, value)) => (decode(name), Some(decode(value))),
-        None => (decode(part), None),
-    })
+/// The decoded pairs of a query or a form, in order. A name without `=` has the value `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pairs(Vec<(String, Option<String>)>);
+
+impl Pairs {
+    /// From `a=1&b=2`.
+    pub fn parse(text: &str) -> Self {
+        let pair = |part: &str| match part.split_once('=') {
+            Some((name, value)) => (decode(name), Some(decode(value))),
+            None => (decode(part), None),
+        };
+        Self(text.split('&').filter(|part| !part.is_empty()).map(pair).collect())
+    }
+
+    /// The value of a name.
+    pub fn get(&self, name: &str) -> Found {
+        let mut values = self.0.iter().filter(|pair| pair.0 == name);
+        match (values.next(), values.next()) {
+            (Some(_), Some(_)) => Found::Several,
+            (Some((_, Some(value))), None) => Found::One(value.clone()),
+            _ => Found::Nothing,
+        }
+    }
+
+    /// Whether there is such a name, with a value or without.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|pair| pair.0 == name)
+    }
+
+    /// Removes every value of a name. False when there is none.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let before = self.0.len();
+        self.0.retain(|pair| pair.0 != name);
+        self.0.len() < before
+    }
+
+    /// Moves every value of a name to another, which loses its own.
+    pub fn rename(&mut self, old: &str, new: &str) -> bool {
+        if !self.has(old) {
+            return false;
+        }
+        self.remove(new);
+        for pair in self.0.iter_mut().filter(|pair| pair.0 == old) {
+            pair.0 = new.into();
+        }
+        true
+    }
+
+    /// Gives a name that is there this value alone.
+    pub fn replace(&mut self, name: &str, value: &str) -> bool {
+        let Some(place) = self.0.iter().position(|pair| pair.0 == name) else { return false };
+        self.0[place].1 = Some(value.into());
+        let mut n = 0;
+        self.0.retain(|pair| {
+            n += 1;
+            n <= place + 1 || pair.0 != name
+        });
+        true
+    }
+
+    /// Gives a name that is not there a value.
+    pub fn add(&mut self, name: &str, value: &str) -> bool {
+        let absent = !self.has(name);
+        if absent {
+            self.append(name, value);
+        }
+        absent
+    }
+
+    /// Gives a name one more value.
+    pub fn append(&mut self, name: &str, value: &str) {
+        self.0.push((name.into(), Some(value.into())));
+    }
+
+    /// Takes over the pairs of another; its names lose their values here.
+    pub fn merge(&mut self, other: Pairs) {
+        self.0.retain(|pair| !other.has(&pair.0));
+        self.0.extend(other.0);
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// `a=1&b=2` again.
+    pub fn encode(&self) -> String {
+        let mut out = String::new();
+        for (name, value) in &self.0 {
+            if !out.is_empty() {
+                out.push('&');
+            }
+            encode(name, &mut out);
+            if let Some(value) = value {
+                out.push('=');
+                encode(value, &mut out);
+            }
+        }
+        out
+    }
 }
 
 /// The values of one argument, decoded. Cheap when the name is not there.
@@ -91,4 +185,41 @@ fn raw_parts(query: &str) -> impl Iterator<Item = (&str, &str)> {
 
 fn is(raw: &str, name: &str) -> bool {
     raw == name || (raw.bytes().any(|byte| byte == b'%' || byte == b'+') && decode(raw) == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_argument_is_found_decoded() {
+        let cases = [
+            ("", Found::Nothing),
+            ("b=1", Found::Nothing),
+            ("a=1&b=2", Found::One("1".into())),
+            ("a=x%20y+z", Found::One("x y z".into())),
+            ("%61=1", Found::One("1".into())),
+            ("a=%4", Found::One("%4".into())),
+            ("a", Found::One(String::new())),
+            ("a=1&a=2", Found::Several),
+        ];
+        for (query, expected) in cases {
+            assert_eq!(get(query, "a"), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn what_stays_keeps_its_bytes() {
+        assert_eq!(without("x=%7e&a=1&&y=2+3&%61=9", "a"), "x=%7e&y=2+3");
+        assert_eq!(without("a=1", "a"), "");
+    }
+
+    #[test]
+    fn pairs_are_changed_in_place() {
+        let mut pairs = Pairs::parse("a=1&b=2&a=3&c");
+        assert!(pairs.rename("b", "n") && pairs.replace("a", "x y") && !pairs.add("n", "0") && pairs.add("z", "9"));
+        pairs.append("c", "&");
+        assert_eq!(pairs.encode(), "a=x%20y&n=2&c&z=9&c=%26");
+        assert!(pairs.remove("c") && !pairs.remove("c") && !pairs.rename("c", "d") && !pairs.replace("c", "1"));
+    }
 }

@@ -21,6 +21,12 @@ use crate::{
 /// The configurations of one instance, sorted by id.
 pub struct Table<P>(RefCell<Vec<(ConfigId, P)>>);
 
+impl<P> Default for Table<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<P> Table<P> {
     /// Without configurations.
     pub const fn new() -> Self {

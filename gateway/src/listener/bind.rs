@@ -32,6 +32,11 @@ impl Bound {
     pub fn address(&self) -> SocketAddr {
         self.entry.address
     }
+
+    /// Whether TLS is terminated on it.
+    pub fn is_tls(&self) -> bool {
+        self.entry.tls
+    }
 }
 
 /// Why a socket could not be bound.

@@ -9,7 +9,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
 
@@ -26,6 +26,7 @@ use tokio::{
     net::TcpStream,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
 
 use super::{
     Worker,
@@ -138,8 +139,11 @@ async fn converse<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
         Protocol::Http2 => true,
     };
     let service = {
-        let watch = watch.clone();
-        service_fn(move |request| answer(service.clone(), session.clone(), watch.clone(), request))
+        let (watch, counters) = (watch.clone(), worker.counters.clone());
+        service_fn(move |request| {
+            counters.requests.fetch_add(1, Ordering::Relaxed);
+            answer(service.clone(), session.clone(), watch.clone(), request)
+        })
     };
     if is_http2 {
         watch.multiplex();

@@ -93,6 +93,8 @@ pub struct Counters {
     pub handled: AtomicU64,
     /// Ended.
     pub closed: AtomicU64,
+    /// Requests whose head was read.
+    pub requests: AtomicU64,
 }
 
 impl Counters {

@@ -18,6 +18,8 @@ mod limits;
 mod manifest;
 mod phases;
 mod prepare;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use catalog::{Catalog, Inspected, LoadedModule, Refused};
@@ -35,4 +37,4 @@ pub use limits::Limits;
 pub use manifest::{Capability, CollectionDeclaration, Manifest};
 pub use phases::Phases;
 pub use prepare::{Entity, prepare};
-pub use worker::enter_worker;
+pub use worker::{enter_worker, leave_worker};

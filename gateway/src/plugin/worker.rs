@@ -41,6 +41,18 @@ pub fn enter_worker(number: u32) {
     WORKER.with(|worker| worker.number.set(Some(number)));
 }
 
+/// Ends what this thread holds: instances, and what their sinks have not written.
+pub fn leave_worker() {
+    WORKER.with(|worker| {
+        let pools = std::mem::take(&mut *worker.pools.borrow_mut());
+        for pool in pools.into_iter().flatten() {
+            if let Some(deployment) = pool.deployment.upgrade() {
+                deployment.services.sinks.hand_over();
+            }
+        }
+    });
+}
+
 /// Whether this thread is a worker.
 pub(super) fn is_worker() -> bool {
     WORKER.with(|worker| worker.number.get().is_some())

@@ -24,8 +24,8 @@ pub use path::{NormalPath, PathError, escape_for_upstream};
 pub use pattern::{Captures, PathPattern};
 pub use precedence::{HostKind, PathKind, Precedence};
 pub use query::{Query, Transport};
-pub use rule::{CompiledRule, Mismatch, Rejected, Rule, RuleError};
 use rule::Patterns;
+pub use rule::{CompiledRule, Mismatch, Rejected, Rule, RuleError};
 use search::Search;
 pub use upstream_path::{PathHandling, upstream_path};
 
@@ -87,7 +87,10 @@ impl<T> Router<T> {
             if let Some(pattern) = patterns.get(expression) {
                 return Ok(pattern.clone());
             }
-            let pattern = known.get(expression).cloned().map_or_else(|| PathPattern::compile(expression), Ok)?;
+            let pattern = known
+                .get(expression)
+                .cloned()
+                .map_or_else(|| PathPattern::compile(expression), Ok)?;
             patterns.insert(expression.clone(), pattern.clone());
             Ok(pattern)
         };
@@ -102,7 +105,15 @@ impl<T> Router<T> {
             }
         }
         let index = Index::build(&rules);
-        (Self { rules, values, index, patterns }, rejected)
+        (
+            Self {
+                rules,
+                values,
+                index,
+                patterns,
+            },
+            rejected,
+        )
     }
 }
 

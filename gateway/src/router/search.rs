@@ -1,6 +1,7 @@
 //! One search through the index.
 
-use http::HeaderMap;
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 
 use super::index::{Entry, Index, Keyed, Literals, Paths, PatternChunk, PatternGroup};
@@ -33,7 +34,13 @@ pub(super) struct Search<'a, 'q> {
 impl<'a, 'q> Search<'a, 'q> {
     pub(super) fn new(rules: &'a [CompiledRule], query: &'q Query<'a>) -> Self {
         let authority = Authority::of(query.host, query.port);
-        Self { rules, query, authority, patterns: SmallVec::new(), best: None }
+        Self {
+            rules,
+            query,
+            authority,
+            patterns: SmallVec::new(),
+            best: None,
+        }
     }
 
     pub(super) fn run(mut self, index: &'a Index) -> Option<Hit<'a>> {
@@ -87,9 +94,12 @@ impl<'a, 'q> Search<'a, 'q> {
         if keyed.headers.is_empty() {
             return;
         }
-        for (name, value) in canonical(self.query.headers) {
-            let by_value = std::str::from_utf8(&name).ok().and_then(|name| keyed.headers.get(name));
-            if let Some(entries) = by_value.and_then(|by_value| by_value.get(&value[..])) {
+        for (name, value) in self.query.headers {
+            let Some(by_value) = keyed.headers.get(&*with_hyphens(name.as_str())) else {
+                continue;
+            };
+            let lower: SmallVec<[u8; 128]> = value.as_bytes().iter().map(u8::to_ascii_lowercase).collect();
+            if let Some(entries) = by_value.get(&lower[..]) {
                 self.scan(entries, length);
             }
         }
@@ -121,7 +131,12 @@ impl<'a, 'q> Search<'a, 'q> {
     fn try_chunk(&mut self, chunk: &'a PatternChunk) {
         match &chunk.set {
             None => _ = (0..chunk.entries.len()).any(|at| self.try_pattern(chunk, at)),
-            Some(set) => _ = set.matches(self.query.path).iter().any(|at| self.try_pattern(chunk, at)),
+            Some(set) => {
+                _ = set
+                    .matches(self.query.path)
+                    .iter()
+                    .any(|at| self.try_pattern(chunk, at))
+            }
         }
     }
 
@@ -131,7 +146,10 @@ impl<'a, 'q> Search<'a, 'q> {
         if !self.would_win(entry) {
             return true;
         }
-        let length = self.admits(entry).then(|| pattern.matched_length(self.query.path)).flatten();
+        let length = self
+            .admits(entry)
+            .then(|| pattern.matched_length(self.query.path))
+            .flatten();
         if length.is_some() {
             self.take(entry, length, Some(pattern));
         }
@@ -149,14 +167,20 @@ impl<'a, 'q> Search<'a, 'q> {
     }
 
     fn take(&mut self, entry: &Entry, prefix_length: Option<usize>, pattern: Option<&'a PathPattern>) {
-        self.best = Some(Hit { rule: entry.rule as usize, prefix_length, pattern, rank: entry.rank });
+        self.best = Some(Hit {
+            rule: entry.rule as usize,
+            prefix_length,
+            pattern,
+            rank: entry.rank,
+        });
     }
 }
 
-/// Headers as conditions have them: names with hyphens only, values in lower case.
-fn canonical(headers: &HeaderMap) -> impl Iterator<Item = (SmallVec<[u8; 64]>, SmallVec<[u8; 128]>)> {
-    headers.iter().map(|(name, value)| {
-        let name = name.as_str().bytes().map(|byte| if byte == b'_' { b'-' } else { byte });
-        (name.collect(), value.as_bytes().iter().map(u8::to_ascii_lowercase).collect())
-    })
+/// A header name as conditions have it.
+fn with_hyphens(name: &str) -> Cow<'_, str> {
+    if name.contains('_') {
+        Cow::Owned(name.replace('_', "-"))
+    } else {
+        Cow::Borrowed(name)
+    }
 }

@@ -1,30 +1,76 @@
 //! The whole configuration, compiled: built off the request path, immutable, swapped whole. A request holds one from its
 //! start to its end.
 
+mod builder;
+mod chains;
+mod entries;
+mod modules;
+mod publisher;
+mod state;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
+    balancer::Balancer,
     model,
     plugin::{Chain, Directory, RouteFacts},
     router::Router,
+    store::Version,
 };
+
+pub use builder::{BuildError, Builder};
+pub use modules::Deployments;
+pub use publisher::{Published, publish};
 
 /// What every request is served from.
 pub struct Snapshot {
     /// Configuration version it was built from.
-    pub version: u64,
+    pub version: Version,
     /// Routes.
     pub router: Router<Arc<RouteEntry>>,
     /// Plugins of requests that match no route.
     pub global: Chain,
     /// Consumers and credentials.
     pub directory: Arc<Directory>,
+    /// Entities that could not be built.
+    pub quarantined: Vec<Quarantined>,
+}
+
+impl Snapshot {
+    /// Of an empty configuration.
+    pub fn empty() -> Self {
+        Self {
+            version: 0,
+            router: Router::build(Vec::new()).0,
+            global: Chain::default(),
+            directory: Arc::default(),
+            quarantined: Vec::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// An entity that is not served, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Internal name of its collection.
+    pub collection: &'static str,
+    /// Primary key.
+    pub id: Arc<str>,
+    /// For operators.
+    pub reason: String,
 }
 
 /// A route, ready to serve.
+#[derive(Debug)]
 pub struct RouteEntry {
     /// As configured.
-    pub route: model::Route,
+    pub route: Arc<model::Route>,
     /// For plugins and logs.
     pub facts: Arc<RouteFacts>,
     /// Where it leads; `None` for a route without a service.
@@ -34,6 +80,7 @@ pub struct RouteEntry {
 }
 
 /// A service, ready to serve.
+#[derive(Debug)]
 pub struct ServiceEntry {
     /// As configured.
     pub service: model::Service,
@@ -53,19 +100,23 @@ pub struct ServiceEntry {
     pub host_header: http::HeaderValue,
     /// `service.host` and port when the host is an address literal: no resolution needed.
     pub address: Option<SocketAddr>,
+    /// The service as JSON, for access records.
+    pub json: Arc<str>,
 }
 
 /// An upstream, ready to serve.
+#[derive(Debug)]
 pub struct UpstreamEntry {
     /// As configured.
     pub upstream: model::Upstream,
     /// Targets with their weights; index is that of the balancer.
     pub targets: Vec<TargetEntry>,
     /// Decides among `targets`.
-    pub balancer: crate::balancer::Balancer,
+    pub balancer: Balancer,
 }
 
 /// A target, ready to serve.
+#[derive(Debug)]
 pub struct TargetEntry {
     /// Host part of the target.
     pub host: Arc<str>,

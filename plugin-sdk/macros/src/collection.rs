@@ -26,12 +26,9 @@ pub(crate) fn implement(input: &DeriveInput, settings: &[Setting<'_>]) -> Result
     let unique = names(settings, |setting| setting.attributes.unique);
     let in_parent = names(settings, |setting| setting.attributes.unique_in_parent);
     let generated = names(settings, |setting| setting.attributes.generated);
-    let reads = settings.iter().map(|setting| setting.ident);
     Ok(quote! {
         impl ::sandgate_sdk::config::Collection for #ident {
             fn declaration() -> ::sandgate_sdk::plugin::Collection {
-                // The host holds the entities; the fields stand for the schema.
-                let _ = |entity: &Self| { #(let _ = &entity.#reads;)* };
                 ::sandgate_sdk::plugin::Collection {
                     #(#texts,)*
                     schema: <Self as ::sandgate_sdk::config::Config>::schema(),

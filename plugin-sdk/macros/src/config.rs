@@ -29,7 +29,7 @@ pub(crate) struct Attributes {
 
 /// A field with its attributes.
 pub(crate) struct Setting<'a> {
-    pub(crate) ident: &'a Ident,
+    ident: &'a Ident,
     ty: &'a Type,
     pub(crate) name: String,
     pub(crate) attributes: Attributes,
@@ -61,6 +61,8 @@ fn record(input: &DeriveInput, fields: &Fields) -> Result<TokenStream> {
     Ok(quote! {
         impl ::sandgate_sdk::config::Field for #ident {
             fn keywords(out: &mut ::std::string::String, _items: &str) {
+                // A setting that the plugin does not read is still one that operators may write.
+                let _ = |settings: &Self| { #(let _ = &settings.#idents;)* };
                 out.push_str("\"type\":\"object\",\"properties\":{");
                 #(#members)*
                 out.push_str(#tail);
@@ -225,6 +227,7 @@ impl Attributes {
             "unique_in_parent" => self.unique_in_parent = true,
             "generated" => self.generated = true,
             "referenceable" => self.keyword("x-kong-referenceable", "true"),
+            "encrypted" => self.keyword("x-kong-encrypted", "true"),
             "default" => {
                 let json = literal::json(&meta.value()?.parse()?)?;
                 self.keyword("default", &json);

@@ -24,6 +24,7 @@ use syn::parse_macro_input;
 /// | `kind = "header_name"` | what the text is: header_name, host, port, url, path, uuid, timeout … |
 /// | `required` | null is refused |
 /// | `referenceable` | may be a `{vault://…}` reference |
+/// | `encrypted` | a secret: encrypted where the gateway encrypts |
 /// | `deprecated = "use … instead"` | still accepted |
 /// | `items(…)` | the same attributes for the elements of a list, set or map |
 /// | `rename = "x-y"` | name in the configuration |

@@ -13,7 +13,7 @@ use crate::world;
 /// What stands in the brackets.
 #[derive(Default)]
 pub(crate) struct Arguments {
-    name: Option<LitStr>,
+    name: Option<Expr>,
     priority: Option<Expr>,
     version: Option<LitStr>,
     request_headers: Vec<LitStr>,

@@ -22,7 +22,8 @@ pub(crate) fn encode(exports: &[&str]) -> Result<Vec<u8>, String> {
     let mut resolve = Resolve::default();
     let text = |error: &dyn std::fmt::Display| format!("reading the plugin contract: {error}");
     resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/wit")).map_err(|error| text(&error))?;
-    let mut source = format!("package sandgate:guest;\nworld plugin {{\n  include sandgate:plugin/imports@{VERSION};\n");
+    let mut source =
+        format!("package sandgate:guest;\nworld plugin {{\n  include sandgate:plugin/imports@{VERSION};\n");
     for export in exports {
         source.push_str(&format!("  export sandgate:plugin/{export}@{VERSION};\n"));
     }

@@ -42,11 +42,23 @@ impl Multipart {
         self.parts.len() < before
     }
 
+    /// Moves the parts of one name to another. False when there is none.
+    pub fn rename(&mut self, old: &str, new: &str) -> bool {
+        if self.get(old).is_none() {
+            return false;
+        }
+        self.remove(new);
+        for part in self.parts.iter_mut().filter(|part| part.name == old) {
+            *part = Part { content: std::mem::take(&mut part.content), ..Part::text(new) };
+        }
+        true
+    }
+
     /// Replaces the part with this name by a text, or adds it.
-    pub fn set(&mut self, name: &str, text: &str) {
+    pub fn set(&mut self, name: &str, text: &str) -> bool {
         self.remove(name);
-        let head = ["Content-Disposition: form-data; name=\"", name, "\""].concat();
-        self.parts.push(Part { name: name.into(), head: head.into_bytes(), content: text.as_bytes().to_vec() });
+        self.parts.push(Part { content: text.as_bytes().to_vec(), ..Part::text(name) });
+        true
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -64,6 +76,12 @@ impl Multipart {
 }
 
 impl Part {
+    /// A text field without content.
+    fn text(name: &str) -> Self {
+        let head = ["Content-Disposition: form-data; name=\"", name, "\""].concat();
+        Self { name: name.into(), head: head.into_bytes(), content: Vec::new() }
+    }
+
     /// From what stands between two delimiters.
     fn parse(text: &[u8]) -> Option<Self> {
         let text = text.strip_suffix(b"\r\n").or_else(|| text.strip_suffix(b"\n")).unwrap_or(text);

@@ -72,23 +72,19 @@ impl Reader {
 
     pub(super) fn check_number(&mut self, value: f64, rule: &Rule) {
         if value < rule.min || value > rule.max || (rule.above && value <= rule.min) {
-            let mut message = String::from("value out of range");
-            if rule.above {
-                message.push_str(": must be greater than ");
-                message.push_str(&number(rule.min));
-            } else if rule.min.is_finite() && rule.max.is_finite() {
-                message = String::from("value should be between ");
-                message.push_str(&number(rule.min));
-                message.push_str(" and ");
-                message.push_str(&number(rule.max));
-            }
+            let (min, max) = (number(rule.min), number(rule.max));
+            let message = match (rule.above, rule.max.is_finite()) {
+                (true, _) => ["value must be greater than ", &min].concat(),
+                (false, true) => ["value should be between ", &min, " and ", &max].concat(),
+                (false, false) => ["value must be at least ", &min].concat(),
+            };
             self.fail::<()>(&message);
         }
     }
 
     pub(super) fn check_text(&mut self, value: &str, rule: &Rule) {
         if value.chars().count() < rule.len_min {
-            self.fail::<()>("length must be at least 1");
+            self.fail::<()>(&["length must be at least ", &rule.len_min.to_string()].concat());
         }
         if !rule.one_of.is_empty() && !rule.one_of.contains(&value) {
             self.not_one_of::<()>(rule.one_of);
@@ -111,8 +107,13 @@ impl Reader {
     }
 }
 
+/// Whole numbers without a fraction.
 fn number(value: f64) -> String {
-    serde_json::to_string(&value).unwrap_or_default()
+    let mut text = serde_json::to_string(&value).unwrap_or_default();
+    if text.ends_with(".0") {
+        text.truncate(text.len() - 2);
+    }
+    text
 }
 
 /// A record being read: fields are taken out, what is left over is unknown.

@@ -1,6 +1,9 @@
 //! Consumers and credentials. Capability: `consumers`, scope: names of collections.
 
-use crate::{bindings::sandgate::plugin::consumers, host::{Consumer, Credential, HostError, WasmHost}};
+use crate::{
+    bindings::sandgate::plugin::consumers,
+    host::{Consumer, Credential, HostError, WasmHost},
+};
 
 /// Consumers and credentials. Capability: `consumers`, scope: names of collections.
 pub trait Consumers {

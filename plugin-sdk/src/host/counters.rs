@@ -1,6 +1,9 @@
 //! Counters shared by all workers of the gateway. Capability: `counters`.
 
-use crate::{bindings::sandgate::plugin::counters, host::{HostError, Limit, Usage, WasmHost}};
+use crate::{
+    bindings::sandgate::plugin::counters,
+    host::{HostError, Limit, Usage, WasmHost},
+};
 
 /// Counters shared by all workers of the gateway. Capability: `counters`.
 pub trait Counters {

@@ -1,6 +1,9 @@
 //! Cryptography outside the sandbox. Capability: `crypto`.
 
-use crate::{bindings::sandgate::plugin::crypto, host::{Digest, HostError, Signature, WasmHost}};
+use crate::{
+    bindings::sandgate::plugin::crypto,
+    host::{Digest, HostError, Signature, WasmHost},
+};
 
 /// Cryptography outside the sandbox. Capability: `crypto`.
 pub trait Crypto {

@@ -1,6 +1,9 @@
 //! Small values shared by all workers. Capability: `key-value`.
 
-use crate::{bindings::sandgate::plugin::key_value, host::{HostError, WasmHost}};
+use crate::{
+    bindings::sandgate::plugin::key_value,
+    host::{HostError, WasmHost},
+};
 
 /// Small values shared by all workers. Capability: `key-value`.
 pub trait KeyValue {

@@ -1,6 +1,9 @@
 //! The gateway's log, and the access record of the request.
 
-use crate::{bindings::sandgate::plugin::logging, host::{HostError, Level, WasmHost}};
+use crate::{
+    bindings::sandgate::plugin::logging,
+    host::{HostError, Level, WasmHost},
+};
 
 /// The gateway's log, and the access record of the request.
 pub trait Logging {

@@ -1,6 +1,9 @@
 //! Counters and histograms of this plugin. Capability: `metrics`.
 
-use crate::{bindings::sandgate::plugin::metrics, host::{HostError, WasmHost}};
+use crate::{
+    bindings::sandgate::plugin::metrics,
+    host::{HostError, WasmHost},
+};
 
 /// Counters and histograms of this plugin. Capability: `metrics`.
 pub trait Metrics {

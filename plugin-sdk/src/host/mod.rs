@@ -21,7 +21,9 @@ mod sinks;
 use crate::bindings::sandgate::plugin as wit;
 
 pub use self::{
-    clock::Clock, consumers::Consumers, counters::Counters, crypto::Crypto, key_value::KeyValue, logging::Logging, metrics::Metrics, node::Node, notes::Notes, outbound_http::OutboundHttp, queue::Queue, random::Random, request_info::RequestInfo, response_info::ResponseInfo, secrets::Secrets, sinks::Sinks,
+    clock::Clock, consumers::Consumers, counters::Counters, crypto::Crypto, key_value::KeyValue, logging::Logging,
+    metrics::Metrics, node::Node, notes::Notes, outbound_http::OutboundHttp, queue::Queue, random::Random,
+    request_info::RequestInfo, response_info::ResponseInfo, secrets::Secrets, sinks::Sinks,
 };
 pub use crate::{
     bindings::sandgate::plugin::{
@@ -39,7 +41,23 @@ pub use crate::{
 /// Everything that the gateway offers. Interfaces that are capabilities answer [`HostError::Denied`] unless the manifest
 /// asks for them and the operator granted them.
 pub trait Host:
-    Clock + Consumers + Counters + Crypto + KeyValue + Logging + Metrics + Node + Notes + OutboundHttp + Queue + Random + RequestInfo + ResponseInfo + Secrets + Sinks {
+    Clock
+    + Consumers
+    + Counters
+    + Crypto
+    + KeyValue
+    + Logging
+    + Metrics
+    + Node
+    + Notes
+    + OutboundHttp
+    + Queue
+    + Random
+    + RequestInfo
+    + ResponseInfo
+    + Secrets
+    + Sinks
+{
 }
 
 /// The gateway, as a component sees it. Its methods panic outside one.
@@ -55,3 +73,13 @@ impl WasmHost {
 }
 
 impl Host for WasmHost {}
+
+impl HostError {
+    /// What went wrong, in words.
+    pub fn reason(&self) -> &str {
+        match self {
+            HostError::Timeout => "no answer in time",
+            HostError::Denied(text) | HostError::Invalid(text) | HostError::Failed(text) => text,
+        }
+    }
+}

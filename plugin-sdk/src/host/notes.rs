@@ -1,6 +1,9 @@
 //! Text that the plugins of one request leave for each other.
 
-use crate::{bindings::sandgate::plugin::notes, host::{HostError, WasmHost}};
+use crate::{
+    bindings::sandgate::plugin::notes,
+    host::{HostError, WasmHost},
+};
 
 /// Text that the plugins of one request leave for each other.
 pub trait Notes {

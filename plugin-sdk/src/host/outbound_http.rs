@@ -1,6 +1,9 @@
 //! HTTP requests of the plugin's own. Capability: `outbound-http`, scope: `host:port` or `*`.
 
-use crate::{bindings::sandgate::plugin::outbound_http, host::{Answer, Call, HostError, WasmHost}};
+use crate::{
+    bindings::sandgate::plugin::outbound_http,
+    host::{Answer, Call, HostError, WasmHost},
+};
 
 /// HTTP requests of the plugin's own. Capability: `outbound-http`, scope: `host:port` or `*`.
 pub trait OutboundHttp {

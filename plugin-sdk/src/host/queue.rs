@@ -1,6 +1,9 @@
 //! Hands work to the background. Capability: `queue`.
 
-use crate::{bindings::sandgate::plugin::queue, host::{HostError, WasmHost}};
+use crate::{
+    bindings::sandgate::plugin::queue,
+    host::{HostError, WasmHost},
+};
 
 /// Hands work to the background. Capability: `queue`.
 pub trait Queue {

@@ -1,6 +1,9 @@
 //! About the request in hand, with the changes of earlier plugins.
 
-use crate::{bindings::sandgate::plugin::request, host::{Header, HostError, WasmHost}};
+use crate::{
+    bindings::sandgate::plugin::request,
+    host::{Header, HostError, WasmHost},
+};
 
 /// About the request in hand, with the changes of earlier plugins.
 pub trait RequestInfo {

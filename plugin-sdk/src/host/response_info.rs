@@ -1,6 +1,9 @@
 //! About the response in hand: in the response phases and the log phase.
 
-use crate::{bindings::sandgate::plugin::response, host::{Header, Source, WasmHost}};
+use crate::{
+    bindings::sandgate::plugin::response,
+    host::{Header, Source, WasmHost},
+};
 
 /// About the response in hand: in the response phases and the log phase.
 pub trait ResponseInfo {

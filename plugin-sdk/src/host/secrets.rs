@@ -1,6 +1,9 @@
 //! Secrets of the operator. Capability: `secrets`, scope: names. Phases: configure and background.
 
-use crate::{bindings::sandgate::plugin::secrets, host::{HostError, WasmHost}};
+use crate::{
+    bindings::sandgate::plugin::secrets,
+    host::{HostError, WasmHost},
+};
 
 /// Secrets of the operator. Capability: `secrets`, scope: names. Phases: configure and background.
 pub trait Secrets {

@@ -1,6 +1,9 @@
 //! Append-only files. Capability: `sinks`, scope: path prefixes.
 
-use crate::{bindings::sandgate::plugin::sinks, host::{HostError, WasmHost}};
+use crate::{
+    bindings::sandgate::plugin::sinks,
+    host::{HostError, WasmHost},
+};
 
 /// Append-only files. Capability: `sinks`, scope: path prefixes.
 pub trait Sinks {

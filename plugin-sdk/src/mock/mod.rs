@@ -170,6 +170,13 @@ impl MockHost {
         self.with_consumer(username)
     }
 
+    /// An earlier plugin has accepted a credential that has no consumer.
+    #[must_use]
+    pub fn credential_only(self, credential: &str) -> Self {
+        self.state().credential = Some(credential.into());
+        self
+    }
+
     /// An earlier plugin has made the request an anonymous consumer's.
     #[must_use]
     pub fn anonymous(self, username: &str) -> Self {

@@ -42,13 +42,7 @@ pub struct Settings {
 
 /// A key of a consumer.
 #[derive(Debug, Config)]
-#[collection(
-    name = "keyauth_credentials",
-    path = "key-auths",
-    nested_path = "key-auth",
-    parent = "consumers",
-    ttl
-)]
+#[collection(name = "keyauth_credentials", path = "key-auths", nested_path = "key-auth", parent = "consumers", ttl)]
 pub struct Credential {
     /// The key itself.
     #[config(unique, generated)]

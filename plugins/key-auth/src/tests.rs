@@ -24,7 +24,11 @@ fn a_request_without_a_good_key_is_refused_with_a_challenge() {
             MockHost::get("/a").header("apikey", "alice-key").header("ApiKey", "bob-key"),
             "Duplicate API key found",
         ),
-        ("a key in the body", MockHost::post("/a", "application/json", r#"{"apikey":"alice-key"}"#), "No API key found in request"),
+        (
+            "a key in the body",
+            MockHost::post("/a", "application/json", r#"{"apikey":"alice-key"}"#),
+            "No API key found in request",
+        ),
     ];
     for (label, host, message) in cases {
         let expected = (Some((401, message.to_owned())), Some("Key".to_owned()));

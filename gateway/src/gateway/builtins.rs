@@ -1,0 +1,83 @@
+//! The plugins that come with the gateway. They go through the same door as an upload; what they request they are
+//! granted, and the grant is written down in their row like any other.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use serde_json::{Value, json};
+
+use super::GatewayError;
+use crate::{
+    model::{Collection, Object, Registry},
+    plugin::{Catalog, Inspected},
+    store::{Key, Store},
+};
+
+include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
+
+/// Installs what is new or has changed since the last start. A module that an operator put in a built-in's place stays.
+pub(super) async fn install(store: &dyn Store, core: &Registry, catalog: &std::sync::Arc<Catalog>) -> Result<(), GatewayError> {
+    let modules = core.get("modules").expect("the core registry has modules");
+    for (name, bytes) in BUILTINS {
+        let known = store.get(modules, Key::Unique("name", name)).await?;
+        let is = |row: &Object, field: &str, value: &str| row.get(field).and_then(Value::as_str) == Some(value);
+        let fingerprint = fingerprint(bytes);
+        let stays = known.as_ref().is_some_and(|row| !is(row, "source", "builtin") || is(row, "digest", &fingerprint));
+        if !stays {
+            let inspected = catalog.inspect(bytes.to_vec()).await.map_err(|reasons| GatewayError::Module {
+                name: (*name).into(),
+                reason: reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+            })?;
+            write(store, modules, inspected, known).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn write(store: &dyn Store, modules: &Collection, inspected: Inspected, known: Option<Object>) -> Result<(), GatewayError> {
+    let row = row(&inspected, known.as_ref());
+    let mut transaction = store.begin().await?;
+    transaction.put_code(&inspected.digest, &inspected.component).await?;
+    match known {
+        Some(_) => transaction.update(modules, &row).await?,
+        None => transaction.insert(modules, &row).await?,
+    }
+    let version = transaction.commit().await?;
+    tracing::info!(plugin = inspected.manifest.name, digest = &*inspected.digest, version, "a built-in plugin was installed");
+    Ok(())
+}
+
+fn row(inspected: &Inspected, known: Option<&Object>) -> Object {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let requested = inspected.manifest.capabilities.iter();
+    let grants: Object = requested.map(|wanted| (wanted.name.clone(), json!(wanted.scope))).collect();
+    let before = |field: &str| known.and_then(|row| row.get(field)).cloned();
+    let row = json!({
+        "id": before("id").unwrap_or_else(|| uuid::Uuid::new_v4().to_string().into()),
+        "name": inspected.manifest.name,
+        "version": inspected.manifest.version,
+        "digest": &*inspected.digest,
+        "source": "builtin",
+        "size": inspected.component.len(),
+        "phases": inspected.phases.names(),
+        "imports": inspected.imports,
+        "manifest": inspected.manifest,
+        "grants": grants,
+        "failure_policy": before("failure_policy"),
+        "priority": before("priority"),
+        "memory_limit": before("memory_limit"),
+        "cpu_limit": before("cpu_limit"),
+        "fresh": before("fresh").unwrap_or(Value::Bool(false)),
+        "created_at": before("created_at").unwrap_or_else(|| now.into()),
+        "updated_at": now,
+    });
+    match row {
+        Value::Object(row) => row,
+        _ => Object::new(),
+    }
+}
+
+/// SHA-256 in lower-case hexadecimal, as modules are known by.
+fn fingerprint(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,147 @@
+//! What the Admin API asks of the plugin host: inspecting modules, knowing plugins, checking configurations.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock},
+};
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::GatewayError;
+use crate::{
+    admin::{Modules, Plugins},
+    model::{ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, Registry},
+    plugin::{Catalog, LoadedModule},
+    snapshot::Deployments,
+    store::{Page, Store},
+};
+
+/// Plugins by name, with what it takes to check their configurations.
+pub(super) struct Desk {
+    catalog: Arc<Catalog>,
+    deployments: Deployments,
+    known: RwLock<HashMap<Arc<str>, Known>>,
+}
+
+#[derive(Clone)]
+struct Known {
+    info: Arc<PluginInfo>,
+    digest: Arc<str>,
+}
+
+impl Desk {
+    pub(super) fn new(catalog: Arc<Catalog>, deployments: Deployments) -> Self {
+        Self { catalog, deployments, known: RwLock::default() }
+    }
+
+    /// Learns every module that the store has.
+    pub(super) async fn read(&self, store: &dyn Store, registry: &Registry) -> Result<(), GatewayError> {
+        let modules = registry.get("modules").expect("the core registry has modules");
+        let rows = store.page(modules, &Default::default(), &Page { after: None, size: 10_000 }).await?.rows;
+        rows.iter().for_each(|row| self.learn(row));
+        Ok(())
+    }
+
+    fn learn(&self, row: &Object) {
+        let text = |field: &str| row.get(field).and_then(Value::as_str).map(Arc::<str>::from);
+        let (Some(name), Some(digest)) = (text("name"), text("digest")) else { return };
+        match PluginInfo::from_manifest(row.get("manifest").unwrap_or(&Value::Null)) {
+            Ok(mut info) => {
+                let own = row.get("priority").and_then(Value::as_i64).and_then(|number| i32::try_from(number).ok());
+                info.priority = own.unwrap_or(info.priority);
+                let known = Known { info: Arc::new(info), digest };
+                self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name, known);
+            }
+            Err(error) => tracing::error!(plugin = &*name, %error, "the schema of a module cannot be used"),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<Known> {
+        self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// The code of a known plugin: in memory, since its deployment or its inspection keeps it.
+    fn code(&self, known: &Known, name: &str) -> Option<Arc<LoadedModule>> {
+        let deployed = || self.deployments.get(name)?.ok().map(|deployment| deployment.code.clone());
+        self.catalog.known(&known.digest).or_else(deployed)
+    }
+
+    async fn ask(&self, code: &Arc<LoadedModule>, config: &Value) -> Result<(), Vec<ConfigError>> {
+        let outcome = self.catalog.validate(code, &config.to_string()).await;
+        let mistake = |(path, message): (String, String)| ConfigError { path, message };
+        outcome.map_err(|errors| errors.into_iter().map(mistake).collect())
+    }
+}
+
+fn unavailable(message: &str) -> Vec<ConfigError> {
+    vec![ConfigError { path: String::new(), message: message.into() }]
+}
+
+#[async_trait]
+impl Plugins for Desk {
+    fn schema(&self, name: &str) -> Option<Arc<PluginInfo>> {
+        self.get(name).map(|known| known.info)
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    async fn validate(&self, name: &str, config: &Value) -> Result<(), Vec<ConfigError>> {
+        let Some(known) = self.get(name) else { return Err(unavailable("there is no such plugin")) };
+        match self.code(&known, name) {
+            Some(code) => self.ask(&code, config).await,
+            None => Err(unavailable("the code of the plugin is not loaded on this node")),
+        }
+    }
+}
+
+#[async_trait]
+impl Modules for Desk {
+    async fn inspect(&self, bytes: Vec<u8>) -> Result<Inspected, Vec<Refusal>> {
+        let outcome = self.catalog.inspect(bytes).await;
+        let inspected = outcome.map_err(|reasons| reasons.iter().map(|reason| Refusal(reason.to_string())).collect::<Vec<_>>())?;
+        let manifest = serde_json::to_value(&inspected.manifest).map_err(|error| vec![Refusal(error.to_string())])?;
+        Ok(Inspected {
+            digest: inspected.digest.to_string(),
+            component: Arc::unwrap_or_clone(inspected.component),
+            manifest,
+            phases: inspected.phases.names().into_iter().map(str::to_owned).collect(),
+            imports: inspected.imports,
+        })
+    }
+
+    async fn validate(&self, candidate: &Inspected, config: &Value) -> Result<(), Vec<ConfigError>> {
+        let loaded = self.catalog.load(&candidate.digest, candidate.component.clone()).await;
+        match loaded {
+            Ok(code) => self.ask(&code, config).await,
+            Err(_) => Err(unavailable("the module could not be loaded again")),
+        }
+    }
+
+    async fn install(&self, module: &Object) {
+        self.learn(module);
+    }
+
+    async fn remove(&self, name: &str) {
+        self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(name);
+    }
+
+    fn state(&self, name: &str) -> ModuleState {
+        match self.deployments.get(name) {
+            None => ModuleState::default(),
+            Some(Err(reason)) => ModuleState { quarantined: Some(reason.to_string()), ..ModuleState::default() },
+            Some(Ok(deployment)) => {
+                let report = deployment.health.report();
+                let circuit = report.open_for.map(|left| if left.is_zero() { "half-open" } else { "open" });
+                let open = circuit == Some("open");
+                ModuleState {
+                    quarantined: report.last_reason.filter(|_| open),
+                    circuit: circuit.map(str::to_owned),
+                    traps: report.failures,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Builds, starts, drains and stops every room; the only place that knows them all.
+
+mod builtins;
+mod desk;
+mod node;
+mod workers;
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder as RuntimeBuilder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{
+    admin,
+    config::{Config, Database, Listen},
+    listener,
+    model::{self, Registry},
+    plugin::{Catalog, Limits, NodeFacts, Services},
+    shutdown::Tasks,
+    snapshot::{self, Builder, Published},
+    store::{Page, SqliteStore, Store, StoreError},
+    telemetry::Metrics,
+    tls,
+};
+use desk::Desk;
+use workers::Workers;
+
+/// Threads of the control runtime: Admin, store, background work of plugins.
+const CONTROL_THREADS: usize = 2;
+/// How long background work may take to end after the workers have.
+const BACKGROUND_GRACE: Duration = Duration::from_secs(5);
+
+/// Why the gateway did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// A folder, thread or runtime could not be made.
+    #[error("preparing {what}")]
+    System {
+        /// What was being prepared.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The configuration database.
+    #[error("opening the configuration database")]
+    Store(#[from] StoreError),
+    /// The WebAssembly engine.
+    #[error("starting the WebAssembly engine: {0:#}")]
+    Engine(wasmtime::Error),
+    /// A built-in plugin, or a module of the database.
+    #[error("module {name}: {reason}")]
+    Module {
+        /// Name of the plugin.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The configuration could not be read.
+    #[error("building the first configuration")]
+    Build(#[from] snapshot::BuildError),
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] listener::BindError),
+    /// Certificates.
+    #[error("preparing TLS")]
+    Tls(#[from] tls::TlsError),
+    /// The access log.
+    #[error("opening the access log")]
+    AccessLog(#[from] crate::proxy::AccessLogError),
+}
+
+/// A running gateway.
+pub struct Gateway {
+    control: Runtime,
+    tasks: Tasks,
+    services: Arc<Services>,
+    workers: Workers,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").finish_non_exhaustive()
+    }
+}
+
+/// What the rooms share while they are being built.
+struct Rooms {
+    store: Arc<dyn Store>,
+    registry: Arc<ArcSwap<Registry>>,
+    catalog: Arc<Catalog>,
+    published: Published,
+    desk: Arc<Desk>,
+    node_id: String,
+}
+
+impl Gateway {
+    /// Starts everything. Returns when requests are served.
+    pub fn start(config: &Config) -> Result<Self, GatewayError> {
+        let began = Instant::now();
+        prepare_folder(&config.data_dir)?;
+        let mut control = RuntimeBuilder::new_multi_thread();
+        control.worker_threads(CONTROL_THREADS).thread_name("control").enable_all();
+        let control = control.build().map_err(system("the control runtime"))?;
+        let tasks = Tasks::new(control.handle().clone());
+        let sockets = workers::bind(config)?;
+        let addresses = workers::addresses(&sockets);
+        let rooms = control.block_on(build(config, &tasks))?;
+        let metrics = Arc::new(Metrics::new());
+        let workers = Workers::start(config, sockets, rooms.published.current.clone())?;
+        let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
+        let admin = control.block_on(serve(&config.admin_listen, admin::router(context.clone()), &tasks, "admin"))?;
+        let status = control.block_on(serve(&config.status_listen, admin::status_router(context), &tasks, "status"))?;
+        announce(&addresses, admin, status, began);
+        Ok(Self { control, tasks, services: rooms.catalog.services().clone(), workers })
+    }
+
+    /// Serves until SIGTERM, SIGINT or SIGQUIT, then drains.
+    pub fn run_until_told(self) -> Result<(), GatewayError> {
+        self.control.block_on(told()).map_err(system("the signals"))?;
+        tracing::info!("ending: connections are being drained");
+        self.workers.drain();
+        let cut = self.control.block_on(self.tasks.drain(BACKGROUND_GRACE));
+        for task in cut {
+            tracing::warn!(task = &*task, "background work was cut");
+        }
+        self.services.flush_sinks();
+        tracing::info!("ended");
+        Ok(())
+    }
+}
+
+/// Store, modules, first snapshot.
+async fn build(config: &Config, tasks: &Tasks) -> Result<Rooms, GatewayError> {
+    let Database::Sqlite(file) = &config.database;
+    let sqlite = Arc::new(SqliteStore::open(file).await?);
+    let store: Arc<dyn Store> = sqlite.clone();
+    let node_id = store.once("node_id", uuid::Uuid::new_v4().to_string()).await?;
+    let facts = NodeFacts { id: node_id.as_str().into(), hostname: node::hostname().into() };
+    let cache = config.data_dir.join("compiled");
+    prepare_folder(&cache)?;
+    let cache = fs::canonicalize(&cache).map_err(system("the folder of compiled code"))?;
+    let catalog = Catalog::new(&cache, Services::start(facts, tasks.clone())).map_err(GatewayError::Engine)?;
+    let core = model::core_registry();
+    builtins::install(&*store, &core, &catalog).await?;
+    let registry = Arc::new(ArcSwap::from_pointee(registry(&*store, core).await?));
+    let mut builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config));
+    let desk = Arc::new(Desk::new(catalog.clone(), builder.deployments()));
+    let published = Published::new(builder.refresh().await?);
+    desk.read(&*store, &registry.load()).await?;
+    tasks.spawn("publisher", snapshot::publish(builder, published.clone(), config.config_debounce, tasks.shutdown()));
+    tasks.spawn("sweep of expired entities", sweep(sqlite, registry.clone(), published.clone(), tasks.clone()));
+    Ok(Rooms { store, registry, catalog, published, desk, node_id })
+}
+
+/// The gateway's own collections, then those that modules declare.
+async fn registry(store: &dyn Store, mut registry: Registry) -> Result<Registry, GatewayError> {
+    let modules = registry.get("modules").cloned().expect("the core registry has modules");
+    let rows = store.page(&modules, &Default::default(), &Page { after: None, size: 10_000 }).await?.rows;
+    for row in rows {
+        let manifest = row.get("manifest").unwrap_or(&serde_json::Value::Null);
+        match model::declared_collections(manifest) {
+            Ok(collections) => collections.into_iter().for_each(|collection| registry.add(collection)),
+            Err(error) => tracing::error!(%error, "the collections of a module cannot be used"),
+        }
+    }
+    Ok(registry)
+}
+
+/// Removes entities whose time to live is over.
+async fn sweep(store: Arc<SqliteStore>, registry: Arc<ArcSwap<Registry>>, published: Published, tasks: Tasks) {
+    let ending = tasks.shutdown();
+    // Either arm may be dropped: a sweep has no half.
+    while tokio::time::timeout(Duration::from_secs(1), ending.triggered()).await.is_err() {
+        let registry = registry.load_full();
+        match store.expired_sweep(&registry).await {
+            Ok(0) => {}
+            Ok(_) => published.changed.notify_one(),
+            Err(error) => tracing::error!(%error, "expired entities could not be removed"),
+        }
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    let limits = &config.plugin_limits;
+    Limits {
+        cpu: limits.cpu,
+        memory: limits.memory.as_usize(),
+        table_elements: limits.table_elements,
+        instances: limits.instances,
+        recycle_after: limits.calls_per_instance,
+        ..Limits::default()
+    }
+}
+
+/// Serves the Admin or Status API on each of its addresses. Answers with the first one's real address.
+async fn serve(listen: &[Listen], router: axum::Router, tasks: &Tasks, name: &'static str) -> Result<String, GatewayError> {
+    let mut first = String::new();
+    for entry in listen {
+        let failed = || system(format!("{name} on {}", entry.address));
+        let socket = TcpListener::bind(entry.address).await.map_err(failed())?;
+        if first.is_empty() {
+            first = socket.local_addr().map_err(failed())?.to_string();
+        }
+        let (router, ending) = (router.clone(), tasks.shutdown());
+        tasks.spawn(name, async move {
+            let server = axum::serve(socket, router).with_graceful_shutdown(async move { ending.triggered().await });
+            if let Err(error) = server.await {
+                tracing::error!(%error, api = name, "an API ended");
+            }
+        });
+    }
+    Ok(first)
+}
+
+fn announce(addresses: &workers::Addresses, admin: String, status: String, began: Instant) {
+    let (proxy, proxy_tls) = (addresses.plain.join(", "), addresses.tls.join(", "));
+    tracing::info!(proxy, proxy_tls, admin, status, took = ?began.elapsed(), "sandgate is ready");
+}
+
+async fn told() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut quit = signal(SignalKind::quit())?;
+    // Any of them ends the gateway; the others are not needed any more.
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = quit.recv() => {}
+    }
+    Ok(())
+}
+
+/// A folder that only this user may enter.
+fn prepare_folder(path: &Path) -> Result<(), GatewayError> {
+    let failed = || system(format!("the folder {}", path.display()));
+    fs::create_dir_all(path).map_err(failed())?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed())
+}
+
+fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> GatewayError {
+    let what = what.into();
+    move |source| GatewayError::System { what, source }
+}

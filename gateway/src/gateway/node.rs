@@ -1,0 +1,90 @@
+//! Who this node is and how it fares, for the Admin and Status APIs.
+
+use std::{fs, sync::Arc, sync::atomic::Ordering::Relaxed};
+
+use serde_json::{Value, json};
+
+use super::{
+    Rooms,
+    workers::{Addresses, shown, total},
+};
+use crate::{
+    admin::{Context, Node, Status},
+    config::{Config, Listen},
+    listener::Counters,
+    model::Object,
+    telemetry::{Metrics, metric},
+};
+
+/// The doors of the Admin API.
+pub(super) fn context(config: &Config, rooms: &Rooms, addresses: &Addresses, counters: Vec<Arc<Counters>>, metrics: &Arc<Metrics>) -> Context {
+    let notify = rooms.published.changed.clone();
+    let (metrics, services) = (metrics.clone(), rooms.catalog.services().clone());
+    let (published, node_id) = (rooms.published.clone(), rooms.node_id.clone());
+    let text = move || {
+        let snapshot = published.current.load();
+        for (definition, value) in [(&metric::SNAPSHOT_VERSION, snapshot.version as f64), (&metric::QUARANTINED, snapshot.quarantined.len() as f64)] {
+            if let Ok(gauge) = metrics.gauge(definition, &[]) {
+                gauge.set(value);
+            }
+        }
+        format!("{}{}", metrics.render(&node_id), services.render_metrics())
+    };
+    Context {
+        store: rooms.store.clone(),
+        registry: rooms.registry.clone(),
+        plugins: rooms.desk.clone(),
+        modules: rooms.desk.clone(),
+        node: Arc::new(node(config, rooms, addresses)),
+        status: Arc::new(move || status(&counters)),
+        metrics: Arc::new(text),
+        notify: Arc::new(move |_version| notify.notify_one()),
+    }
+}
+
+fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
+    let proxy: Vec<Value> =
+        addresses.plain.iter().map(|address| shown(address, false)).chain(addresses.tls.iter().map(|address| shown(address, true))).collect();
+    let listed = |listen: &[Listen]| listen.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let configuration = json!({
+        "database": "postgres",
+        "role": "traditional",
+        "router_flavor": "traditional_compatible",
+        "admin_listen": listed(&config.admin_listen),
+        "status_listen": listed(&config.status_listen),
+        "proxy_listen": listed(&config.proxy_listen),
+        "proxy_listeners": proxy,
+        "admin_listeners": config.admin_listen.iter().map(|listen| shown(&listen.address.to_string(), listen.tls)).collect::<Vec<_>>(),
+    });
+    Node {
+        id: rooms.node_id.clone(),
+        hostname: hostname(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        configuration: match configuration {
+            Value::Object(configuration) => configuration,
+            _ => Object::new(),
+        },
+    }
+}
+
+fn status(counters: &[Arc<Counters>]) -> Status {
+    Status {
+        unready: None,
+        connections_accepted: total(counters, |counters| counters.accepted.load(Relaxed)),
+        connections_active: total(counters, Counters::active),
+        connections_waiting: 0,
+        total_requests: total(counters, |counters| counters.requests.load(Relaxed)),
+        resident_bytes: resident_bytes(),
+    }
+}
+
+/// Name of the machine.
+pub(super) fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn resident_bytes() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}

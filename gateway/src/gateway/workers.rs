@@ -1,0 +1,179 @@
+//! The worker threads: one a core, each with its own runtime, sockets, connections to targets and plugin instances.
+
+use std::{
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use arc_swap::ArcSwap;
+use tokio::runtime::{Builder, LocalOptions};
+
+use super::{GatewayError, system};
+use crate::{
+    config::{AccessLog, Config, Listen},
+    listener::{self, Bound, Counters, Drained, Entry},
+    plugin,
+    proxy::{self, Proxy},
+    shutdown::Shutdown,
+    snapshot::Snapshot,
+    tls::{self, ClientTls, DefaultCertificate, Resolver},
+    upstream,
+};
+
+/// The running workers.
+pub(super) struct Workers {
+    threads: Vec<JoinHandle<io::Result<Drained>>>,
+    counters: Vec<Arc<Counters>>,
+    ending: Shutdown,
+}
+
+/// Where the proxy listens.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Addresses {
+    pub(super) plain: Vec<String>,
+    pub(super) tls: Vec<String>,
+}
+
+/// Sockets of each worker, bound before any thread starts so that mistakes show at the start.
+pub(super) fn bind(config: &Config) -> Result<Vec<Vec<Bound>>, GatewayError> {
+    let entry = |listen: &Listen| Entry { address: listen.address, tls: listen.tls, http2: listen.http2, backlog: listen.backlog };
+    let entries: Vec<Entry> = config.proxy_listen.iter().map(entry).collect();
+    Ok(listener::bind(&entries, config.workers.get())?)
+}
+
+/// Real addresses of the sockets.
+pub(super) fn addresses(sockets: &[Vec<Bound>]) -> Addresses {
+    let mut addresses = Addresses::default();
+    for bound in sockets.first().into_iter().flatten() {
+        let place = if bound.is_tls() { &mut addresses.tls } else { &mut addresses.plain };
+        place.push(bound.address().to_string());
+    }
+    addresses
+}
+
+impl Workers {
+    /// Starts a thread for each set of sockets.
+    pub(super) fn start(config: &Config, sockets: Vec<Vec<Bound>>, current: Arc<ArcSwap<Snapshot>>) -> Result<Self, GatewayError> {
+        let certificate = DefaultCertificate::in_folder(&config.data_dir)?;
+        let server = tls::server_tls(Arc::new(Resolver::new(&certificate)))?;
+        let settings = Settings { listener: listener_settings(config, server), proxy: proxy_settings(config)?, upstream: upstream_settings(config) };
+        let client = Arc::new(ClientTls::default());
+        let (mut threads, mut counters) = (Vec::new(), Vec::new());
+        let ending = Shutdown::new();
+        for (number, own) in sockets.into_iter().enumerate() {
+            let counted = Arc::<Counters>::default();
+            counters.push(counted.clone());
+            let worker = Worker {
+                number,
+                sockets: own,
+                settings: settings.clone(),
+                client: client.clone(),
+                current: current.clone(),
+                counters: counted,
+                ending: ending.clone(),
+            };
+            let thread = thread::Builder::new().name(format!("worker-{number}"));
+            threads.push(thread.spawn(move || worker.run()).map_err(system("a worker thread"))?);
+        }
+        Ok(Self { threads, counters, ending })
+    }
+
+    /// Counters of each worker.
+    pub(super) fn counters(&self) -> Vec<Arc<Counters>> {
+        self.counters.clone()
+    }
+
+    /// Stops accepting, lets requests end, and waits for the threads.
+    pub(super) fn drain(self) {
+        self.ending.trigger();
+        for (number, thread) in self.threads.into_iter().enumerate() {
+            match thread.join() {
+                Ok(Ok(Drained { finished, cut })) => tracing::info!(worker = number, finished, cut, "a worker ended"),
+                Ok(Err(error)) => tracing::error!(worker = number, %error, "a worker failed"),
+                Err(_) => tracing::error!(worker = number, "a worker panicked"),
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Settings {
+    listener: listener::Settings,
+    proxy: proxy::Settings,
+    upstream: upstream::Settings,
+}
+
+struct Worker {
+    number: usize,
+    sockets: Vec<Bound>,
+    settings: Settings,
+    client: Arc<ClientTls>,
+    current: Arc<ArcSwap<Snapshot>>,
+    counters: Arc<Counters>,
+    ending: Shutdown,
+}
+
+impl Worker {
+    fn run(self) -> io::Result<Drained> {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        plugin::enter_worker(u32::try_from(self.number).unwrap_or(u32::MAX));
+        runtime.block_on(async move {
+            let client = upstream::Client::new(self.settings.upstream, self.client);
+            let proxy = Rc::new(Proxy::new(self.current, client, self.settings.proxy));
+            let ending = self.ending.clone();
+            let shutdown = async move { ending.triggered().await };
+            let drained = listener::serve(self.sockets, proxy, self.settings.listener, self.counters, shutdown).await;
+            plugin::leave_worker();
+            drained
+        })
+    }
+}
+
+fn listener_settings(config: &Config, tls: tls::ServerTls) -> listener::Settings {
+    let limits = &config.request_limits;
+    listener::Settings {
+        tls: Some(tls),
+        head_bytes: limits.headers.as_usize(),
+        uri_bytes: limits.uri.as_usize(),
+        header_count: limits.header_count,
+        grace: config.drain_grace_period,
+        ..listener::Settings::default()
+    }
+}
+
+fn proxy_settings(config: &Config) -> Result<proxy::Settings, GatewayError> {
+    let access_log = match &config.access_log {
+        AccessLog::Off => None,
+        AccessLog::File(path) => Some(proxy::AccessLog::open(path)?),
+    };
+    Ok(proxy::Settings {
+        uri_bytes: config.request_limits.uri.as_usize(),
+        trusted: config.real_ip.trusted.clone(),
+        real_ip_header: config.real_ip.header.clone(),
+        real_ip_recursive: config.real_ip.recursive,
+        access_log,
+    })
+}
+
+fn upstream_settings(config: &Config) -> upstream::Settings {
+    upstream::Settings {
+        pool_size: config.keepalive.pool_size,
+        idle_timeout: config.keepalive.idle_timeout,
+        ..upstream::Settings::default()
+    }
+}
+
+/// Sum of a number over the workers.
+pub(super) fn total(counters: &[Arc<Counters>], read: impl Fn(&Counters) -> u64) -> u64 {
+    counters.iter().map(|counters| read(counters)).sum()
+}
+
+/// A socket address as Kong shows it: `ip`, `port`.
+pub(super) fn shown(address: &str, tls: bool) -> serde_json::Value {
+    let parsed = address.parse::<SocketAddr>().ok();
+    let (ip, port) = parsed.map_or((String::new(), 0), |address| (address.ip().to_string(), address.port()));
+    serde_json::json!({ "ip": ip, "port": port, "ssl": tls, "http2": tls, "listener": address })
+}

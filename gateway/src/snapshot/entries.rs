@@ -1,0 +1,88 @@
+//! Services and upstreams, ready to serve.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::HeaderValue;
+
+use super::{
+    Quarantined, ServiceEntry, TargetEntry, UpstreamEntry,
+    state::{Shown, State},
+};
+use crate::{
+    balancer::{Address, Algorithm, Balancer},
+    model,
+};
+
+/// Kong's defaults for what a service leaves open.
+const TIMEOUT: u64 = 60_000;
+const RETRIES: u32 = 5;
+
+/// Upstreams by name; the balancers of those that were there before go on where they were.
+pub(super) fn upstreams(state: &State, before: &HashMap<Arc<str>, Arc<UpstreamEntry>>) -> HashMap<Arc<str>, Arc<UpstreamEntry>> {
+    let mut targets: HashMap<&str, Vec<&model::Target>> = HashMap::new();
+    for target in state.targets.values() {
+        targets.entry(&target.upstream.id).or_default().push(target);
+    }
+    let build = |upstream: &Arc<model::Upstream>| {
+        let own = targets.get(&*upstream.id).map_or(&[][..], Vec::as_slice);
+        let known = before.get(&upstream.name).map(|entry| &entry.balancer);
+        (upstream.name.clone(), Arc::new(upstream_entry(upstream, own, known)))
+    };
+    state.upstreams.values().map(build).collect()
+}
+
+fn upstream_entry(upstream: &model::Upstream, own: &[&model::Target], known: Option<&Balancer>) -> UpstreamEntry {
+    let targets: Vec<TargetEntry> = own.iter().filter_map(|target| target_entry(target)).collect();
+    let address = |target: &TargetEntry| Address { key: format!("{}:{}", target.host, target.port).into(), weight: target.weight };
+    let addresses: Vec<Address> = targets.iter().map(address).collect();
+    let algorithm = match &*upstream.algorithm {
+        "consistent-hashing" => Algorithm::ConsistentHashing { slots: upstream.slots },
+        "least-connections" => Algorithm::LeastConnections,
+        "latency" => Algorithm::Latency,
+        _ => Algorithm::RoundRobin,
+    };
+    let balancer = match known {
+        Some(known) => known.rebuild(algorithm, &addresses),
+        None => Balancer::build(algorithm, &addresses),
+    };
+    UpstreamEntry { upstream: upstream.clone(), targets, balancer }
+}
+
+fn target_entry(target: &model::Target) -> Option<TargetEntry> {
+    let (host, port) = target.target.rsplit_once(':')?;
+    let port: u16 = port.parse().ok()?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let address = host.parse().ok().map(|ip| SocketAddr::new(ip, port));
+    let host_header = HeaderValue::from_str(&target.target).ok()?;
+    Some(TargetEntry { host: host.into(), port, weight: target.weight, address, host_header })
+}
+
+/// A service, with the upstream that its host names.
+pub(super) fn service(
+    shown: &Shown<model::Service>,
+    upstreams: &HashMap<Arc<str>, Arc<UpstreamEntry>>,
+) -> Result<ServiceEntry, Quarantined> {
+    let service = shown.entity.clone();
+    let quarantine = |reason: &str| Quarantined { collection: "services", id: service.id.clone(), reason: reason.into() };
+    let tls = matches!(&*service.protocol, "https" | "grpcs");
+    if !tls && !matches!(&*service.protocol, "http" | "grpc") {
+        return Err(quarantine("its protocol is served by stream routes only"));
+    }
+    let host = service.host.trim_start_matches('[').trim_end_matches(']');
+    let own_port = service.port == if tls { 443 } else { 80 };
+    let authority = if own_port { service.host.to_string() } else { format!("{}:{}", service.host, service.port) };
+    let host_header = HeaderValue::from_str(&authority).map_err(|_| quarantine("its host cannot be sent as a header"))?;
+    let time = |setting: Option<u64>| Duration::from_millis(setting.unwrap_or(TIMEOUT));
+    Ok(ServiceEntry {
+        tls,
+        retries: service.retries.unwrap_or(RETRIES),
+        connect_timeout: time(service.connect_timeout),
+        write_timeout: time(service.write_timeout),
+        read_timeout: time(service.read_timeout),
+        upstream: upstreams.get(&service.host).cloned(),
+        host_header,
+        address: host.parse().ok().map(|ip| SocketAddr::new(ip, service.port)),
+        json: shown.json.clone(),
+        service,
+    })
+}

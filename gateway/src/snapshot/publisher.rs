@@ -1,0 +1,65 @@
+//! Watches for changes of the configuration and publishes the snapshots made of them.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    sync::{Notify, watch},
+    time::{sleep, timeout},
+};
+
+use super::{Builder, Snapshot};
+use crate::{shutdown::Shutdown, store::Version};
+
+/// The snapshot that requests are served from, and word of each new one.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// What workers load.
+    pub current: Arc<ArcSwap<Snapshot>>,
+    /// Told that the store may have something new.
+    pub changed: Arc<Notify>,
+    /// The version being served.
+    pub served: watch::Sender<Version>,
+}
+
+impl Published {
+    /// Begins with `first`.
+    pub fn new(first: Arc<Snapshot>) -> Self {
+        let served = watch::Sender::new(first.version);
+        Self { current: Arc::new(ArcSwap::new(first)), changed: Arc::default(), served }
+    }
+}
+
+/// Builds and publishes until the gateway ends: `debounce` after word of a change, and every second without any, since
+/// word may be lost where several gateways share a database.
+pub async fn publish(mut builder: Builder, published: Published, debounce: Duration, shutdown: Shutdown) {
+    while !shutdown.is_triggered() {
+        // Dropping any arm loses nothing: the store is asked for what changed since the last version.
+        tokio::select! {
+            word = timeout(Duration::from_secs(1), published.changed.notified()) => {
+                if word.is_ok() {
+                    sleep(debounce).await;
+                }
+            }
+            () = shutdown.triggered() => return,
+        }
+        let began = Instant::now();
+        match builder.refresh().await {
+            Ok(snapshot) => swap(&published, snapshot, began),
+            Err(error) => tracing::error!(error = %std::error::Error::source(&error).unwrap_or(&error), "the configuration could not be read; the last one stays"),
+        }
+    }
+}
+
+fn swap(published: &Published, snapshot: Arc<Snapshot>, began: Instant) {
+    let version = snapshot.version;
+    if published.current.load().version == version {
+        return;
+    }
+    tracing::info!(version, quarantined = snapshot.quarantined.len(), took = ?began.elapsed(), "a configuration is served");
+    published.current.store(snapshot);
+    published.served.send_replace(version);
+}

@@ -15,11 +15,6 @@ pub(super) struct HeadScan {
 }
 
 impl HeadScan {
-    /// Forgets the last head.
-    pub(super) fn reset(&mut self) {
-        *self = Self::default();
-    }
-
     /// Looks at the next bytes.
     pub(super) fn see(&mut self, bytes: &[u8]) {
         let starts = !self.past_request_line && self.request_line == 0;
@@ -29,7 +24,8 @@ impl HeadScan {
             self.request_line += end.unwrap_or(bytes.len());
         }
         // Requests without a body by nature are left to the engine.
-        if !self.past_head && !(starts && matches!(bytes.first(), Some(b'G' | b'H'))) {
+        self.past_head |= starts && matches!(bytes.first(), Some(b'G' | b'H'));
+        if !self.past_head {
             self.find_lengths(bytes);
         }
     }

@@ -1,0 +1,232 @@
+//! A listener with a service of its own, over real sockets.
+
+use std::{
+    cell::Cell,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use tokio_rustls::TlsConnector;
+
+use super::*;
+use crate::{
+    shutdown::Shutdown,
+    tls::{self, DefaultCertificate, Resolver},
+};
+
+/// Says what it knows of a request; `/panic` panics, `/wait` takes half a second.
+struct Describe {
+    panics: Cell<u32>,
+}
+
+struct Said(Full<Bytes>);
+
+impl From<Bytes> for Said {
+    fn from(bytes: Bytes) -> Self {
+        Self(Full::new(bytes))
+    }
+}
+
+impl hyper::body::Body for Said {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+        std::pin::Pin::new(&mut self.0).poll_frame(cx).map_err(|never| match never {})
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl Service for Describe {
+    type Body = Said;
+    type Session = Accepted;
+
+    fn open(&self, accepted: Accepted) -> Accepted {
+        accepted
+    }
+
+    async fn serve(self: Rc<Self>, session: Rc<Accepted>, request: Request<Incoming>) -> Response<Said> {
+        match request.uri().path() {
+            "/panic" => {
+                self.panics.set(self.panics.get() + 1);
+                panic!("on purpose");
+            }
+            "/wait" => tokio::time::sleep(Duration::from_millis(500)).await,
+            _ => {}
+        }
+        let tls = session.tls.as_ref().map_or("plain", |tls| tls.version);
+        let name = session.tls.as_ref().and_then(|tls| tls.server_name.as_deref()).unwrap_or("-");
+        let text = format!("{:?} {tls} {name} {}", request.version(), self.panics.get());
+        Response::new(Bytes::from(text).into())
+    }
+
+    fn refuse(&self, _session: &Accepted, malformed: Malformed) -> Response<Bytes> {
+        let mut answer = Response::new(Bytes::from(format!("{malformed:?}")));
+        *answer.status_mut() = StatusCode::IM_A_TEAPOT;
+        answer
+    }
+}
+
+struct Running {
+    plain: SocketAddr,
+    tls: SocketAddr,
+    counters: Arc<Counters>,
+    shutdown: Shutdown,
+    worker: thread::JoinHandle<Drained>,
+}
+
+fn start(mut settings: Settings) -> Running {
+    let entry = |tls| Entry { address: "127.0.0.1:0".parse().unwrap(), tls, http2: tls, backlog: 16 };
+    let sockets = bind(&[entry(false), entry(true)], 1).unwrap().remove(0);
+    let (plain, tls) = (sockets[0].address(), sockets[1].address());
+    let resolver = Resolver::new(&DefaultCertificate::generate().unwrap());
+    settings.tls = Some(tls::server_tls(Arc::new(resolver)).unwrap());
+    let (shutdown, counters) = (Shutdown::new(), Arc::<Counters>::default());
+    let (signal, counted) = (shutdown.clone(), counters.clone());
+    let worker = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
+        let service = Rc::new(Describe { panics: Cell::new(0) });
+        let serving = async move { serve(sockets, service, settings, counted, signal.triggered()).await.unwrap() };
+        runtime.unwrap().block_on(serving)
+    });
+    Running { plain, tls, counters, shutdown, worker }
+}
+
+fn ask(address: SocketAddr, raw: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(raw.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// The answer to a GET over HTTP/2 on this stream.
+async fn ask_http2<T>(io: T, uri: &str) -> String
+where
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+{
+    let handshake = hyper::client::conn::http2::Builder::new(Local).handshake(TokioIo::new(io)).await;
+    let (mut sender, connection) = handshake.unwrap();
+    tokio::task::spawn_local(connection);
+    let request = Request::get(uri).body(Full::<Bytes>::default()).unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!(answer.version(), Version::HTTP_2);
+    String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap().block_on(future)
+}
+
+async fn tls_stream(address: SocketAddr, protocol: &[u8]) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+    let mut config = tls::client_config(false).unwrap();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("some.test").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+}
+
+#[test]
+fn clear_text_is_http_1_or_http_2_with_prior_knowledge() {
+    let running = start(Settings::default());
+    let answer = ask(running.plain, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    assert!(answer.ends_with("\r\n\r\nHTTP/1.1 plain - 0"), "{answer}");
+    // Begins like HTTP/2 and is not.
+    let answer = ask(running.plain, "PRI /x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    assert!(answer.ends_with("\r\n\r\nHTTP/1.1 plain - 0"), "{answer}");
+    let answer = block_on(async {
+        let stream = tokio::net::TcpStream::connect(running.plain).await.unwrap();
+        ask_http2(stream, "http://a/").await
+    });
+    assert_eq!(answer, "HTTP/2.0 plain - 0");
+}
+
+#[test]
+fn tls_settles_the_protocol_and_tells_the_name() {
+    let running = start(Settings::default());
+    let answer = block_on(async { ask_http2(tls_stream(running.tls, b"h2").await, "https://a/").await });
+    assert_eq!(answer, "HTTP/2.0 TLSv1.3 some.test 0");
+    let answer = block_on(async {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream = tls_stream(running.tls, b"http/1.1").await;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    });
+    assert!(answer.ends_with("\r\n\r\nHTTP/1.1 TLSv1.3 some.test 0"), "{answer}");
+}
+
+#[test]
+fn a_panic_ends_one_connection_and_nothing_else() {
+    let running = start(Settings::default());
+    let answer = ask(running.plain, "GET /panic HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 418 ") && answer.ends_with("\r\n\r\nCrashed"), "{answer}");
+    let answer = ask(running.plain, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    assert!(answer.ends_with(" 1"), "{answer}");
+}
+
+#[test]
+fn the_answer_to_a_broken_request_survives_what_the_client_still_sends() {
+    let running = start(Settings::default());
+    let mut stream = TcpStream::connect(running.plain).unwrap();
+    let flood = format!("GARBAGE\r\n\r\n{}", "x".repeat(300_000));
+    stream.write_all(flood.as_bytes()).unwrap();
+    thread::sleep(Duration::from_millis(50));
+    let _ = stream.write_all(b"even more");
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 418 ") && answer.ends_with("\r\n\r\nRequest"), "{answer}");
+}
+
+#[test]
+fn idle_silent_and_unfinished_connections_end_at_their_limits() {
+    let second = Duration::from_secs(1);
+    let running = start(Settings { idle_timeout: second, head_timeout: second, ..Settings::default() });
+    for sent in ["", "GET / HT", "GET / HTTP/1.1\r\nhost: a\r\n\r\n"] {
+        let begun = Instant::now();
+        ask(running.plain, sent);
+        let took = begun.elapsed();
+        assert!((second..second * 5).contains(&took), "{sent:?} took {took:?}");
+    }
+    let begun = Instant::now();
+    while running.counters.active() > 0 {
+        assert!(begun.elapsed() < second * 5, "connections are left");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn what_outlasts_the_grace_period_is_cut() {
+    let running = start(Settings { grace: Duration::from_millis(100), ..Settings::default() });
+    let mut stream = TcpStream::connect(running.plain).unwrap();
+    stream.write_all(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    while running.counters.accepted.load(Ordering::Relaxed) == 0 {
+        thread::sleep(Duration::from_millis(5));
+    }
+    thread::sleep(Duration::from_millis(50));
+    running.shutdown.trigger();
+    assert_eq!(running.worker.join().unwrap(), Drained { finished: 0, cut: 1 });
+    assert_eq!(stream.read(&mut [0; 64]).unwrap_or(0), 0);
+}

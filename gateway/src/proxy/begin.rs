@@ -25,6 +25,7 @@ pub(super) fn begin(
 ) -> (Held, Result<(), Failure>) {
     let (mut parts, body) = request.into_parts();
     upgrade::disarm(&mut parts);
+    give_host(&mut parts);
     let number = session.requests.get() + 1;
     session.requests.set(number);
     let (host, has_host) = match host_of(&parts) {
@@ -86,11 +87,15 @@ fn admit(parts: &Parts, uri_bytes: usize) -> Result<(), Failure> {
     if length > uri_bytes { Err(Failure::UriTooLong) } else { Ok(()) }
 }
 
-/// `Host`, or `:authority` where the client speaks HTTP/2. HTTP/1.0 clients may have none.
-fn host_of(parts: &Parts) -> Result<&str, Failure> {
+/// HTTP/2 has `:authority` in place of `Host`; everything behind looks for `Host`.
+fn give_host(parts: &mut Parts) {
     if let (Version::HTTP_2, Some(authority)) = (parts.version, parts.uri.authority()) {
-        return Ok(authority.as_str());
+        parts.headers.insert(header::HOST, words::text(authority.as_str()));
     }
+}
+
+/// The one host. HTTP/1.0 clients may have none.
+fn host_of(parts: &Parts) -> Result<&str, Failure> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => valid_host(host),

@@ -9,17 +9,14 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
 
-use super::{Failure, exchange::Care};
-use crate::{
-    plugin::{Chain, ChunkStop, Direction},
-    upstream::ResponseBody,
-};
+use super::{Failure, exchange::Care, forward::Proxied};
+use crate::plugin::{Chain, ChunkStop, Direction};
 
 /// Any error.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The most bytes that plugins see at once.
-const CHUNK: usize = 64 << 10;
+pub(super) const CHUNK: usize = 64 << 10;
 
 /// The body of an answer.
 pub struct Body(Kind);
@@ -27,13 +24,13 @@ pub struct Body(Kind);
 enum Kind {
     Empty,
     Full(Bytes),
-    Proxied(ResponseBody),
+    Proxied(Proxied),
     Kept(Box<Kept>),
 }
 
 impl Body {
-    pub(super) fn proxied(body: ResponseBody) -> Self {
-        Self(if body.is_end_stream() { Kind::Empty } else { Kind::Proxied(body) })
+    pub(super) fn proxied(answer: Proxied) -> Self {
+        Self(if answer.body.is_end_stream() { Kind::Empty } else { Kind::Proxied(answer) })
     }
 
     /// The same body, with the exchange kept until it has ended.
@@ -75,7 +72,7 @@ impl Kind {
                 *self = Self::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Self::Proxied(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
+            Self::Proxied(answer) => Pin::new(&mut answer.body).poll_frame(cx).map_err(BoxError::from),
             Self::Kept(kept) => kept.poll(cx),
         }
     }
@@ -84,7 +81,7 @@ impl Kind {
         match self {
             Self::Empty => true,
             Self::Full(_) => false,
-            Self::Proxied(body) => body.is_end_stream(),
+            Self::Proxied(answer) => answer.body.is_end_stream(),
             Self::Kept(kept) => kept.is_end_stream(),
         }
     }
@@ -93,7 +90,7 @@ impl Kind {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Proxied(body) => body.size_hint(),
+            Self::Proxied(answer) => answer.body.size_hint(),
             Self::Kept(kept) if kept.filter.is_some() => SizeHint::default(),
             Self::Kept(kept) => kept.source.size_hint(),
         }
@@ -190,10 +187,7 @@ impl Kept {
 
     /// The head is with the client: all that can be done is to break off.
     fn broken(&self, stop: ChunkStop) -> BoxError {
-        let failure = match stop {
-            ChunkStop::Refuse(refusal) => Failure::Refused(refusal),
-            ChunkStop::Failed(failure) => Failure::Plugin(failure),
-        };
+        let failure = Failure::from(stop);
         if let Some(exchange) = &self.exchange {
             failure.log(exchange.id.as_str());
         }

@@ -13,19 +13,19 @@ use hyper::body::Incoming;
 use super::{
     Body, Failure, Proxy, Session, answer,
     begin::begin,
-    forward, headers,
+    forward::{self, Proxied},
+    headers,
     routing::{self, Routed},
 };
 use crate::{
     plugin::{Chain, Direction, Flow, Held, Origin, ResponseHead},
     snapshot::Snapshot,
-    upstream::ResponseBody,
 };
 
 /// The body of an answer; its head is in the exchange.
 enum Answer {
     Made(Bytes),
-    Proxied(ResponseBody),
+    Proxied(Proxied),
 }
 
 /// Answers one request. Every path ends in an answer.
@@ -46,7 +46,7 @@ async fn run(proxy: &Proxy, session: &Session, snapshot: &Snapshot, exchange: &m
     let routed = route(session, snapshot, exchange)?;
     match routed.entry.chain.on_request(exchange).await? {
         Flow::Answer(body) => return Ok(Answer::Made(body)),
-        Flow::Refuse(refusal) => return Err(Failure::Refused(refusal)),
+        Flow::Refuse(refusal) => return Err(Failure::Refused(Box::new(refusal))),
         Flow::Continue => {}
     }
     let (mut head, body) = forward::send(proxy, session, exchange, &routed).await?.into_parts();
@@ -126,6 +126,11 @@ pub(super) struct Care {
 impl Care {
     fn new(exchange: Held, proxy: Rc<Proxy>) -> Self {
         Self { exchange: Some(exchange), proxy }
+    }
+
+    /// Takes the exchange out to lend it to a body on its way; this one is hollow until it gets it back.
+    pub(super) fn lend(&mut self) -> Self {
+        Self { exchange: self.exchange.take(), proxy: self.proxy.clone() }
     }
 
     /// Whether anyone wants to hear of the exchange when it is over.

@@ -52,7 +52,7 @@ pub enum Failure {
     PlainGrpc,
     /// A plugin refused the request.
     #[error("a plugin refused the request with {}", .0.status)]
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// A plugin failed.
     #[error(transparent)]
     Plugin(#[from] PluginFailure),

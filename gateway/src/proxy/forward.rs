@@ -11,7 +11,10 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, u
 use rustls_pki_types::ServerName;
 use smallvec::SmallVec;
 
-use super::{Failure, Proxy, Session, headers, headers::without_port, payload::Payload, routing::Routed, words};
+use super::{
+    Failure, Proxy, Session, exchange::Care, filter::Shelf, headers, headers::without_port, payload::Payload, routing::Routed,
+    words,
+};
 use crate::{
     balancer::InFlight,
     plugin::{Exchange, Try},
@@ -27,9 +30,9 @@ const FREE_RETRIES: u32 = 1000;
 pub(super) async fn send(
     proxy: &Proxy,
     session: &Session,
-    exchange: &mut Exchange,
+    exchange: &mut Care,
     routed: &Routed,
-) -> Result<Response<ResponseBody>, Failure> {
+) -> Result<Response<Proxied>, Failure> {
     let service = routed.entry.service.as_deref().ok_or(Failure::NoService)?;
     let payload = Payload::take(exchange, routed.entry.route.request_buffering).await?;
     exchange.timing.upstream_started = Some(Instant::now());
@@ -73,29 +76,55 @@ struct Forwarding<'a> {
 struct Picked {
     address: SocketAddr,
     host: HeaderValue,
+    in_flight: Option<InFlight>,
+    since: Instant,
+}
+
+impl Picked {
+    /// Tells the balancer how the attempt went.
+    fn report(&self, is_answered: bool) {
+        match &self.in_flight {
+            Some(in_flight) if is_answered => in_flight.answered(self.since.elapsed()),
+            Some(in_flight) => in_flight.failed(),
+            None => {}
+        }
+    }
+}
+
+/// The body of a target's answer. The target counts as busy until it is dropped.
+pub(super) struct Proxied {
+    pub(super) body: ResponseBody,
     _in_flight: Option<InFlight>,
 }
 
 impl Forwarding<'_> {
-    async fn attempt(&mut self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, Failure> {
+    async fn attempt(&mut self, exchange: &mut Care) -> Result<Response<Proxied>, Failure> {
         let picked = self.pick(exchange).await?;
         let key = self.key(&picked)?;
         let Some(body) = self.payload.attempt() else { return Err(Failure::BadRequest("its body was sent already")) };
-        let request = self.request(exchange, picked.host, body)?;
+        let request = self.request(exchange, picked.host.clone(), body)?;
         let started_at = start_of_attempt(exchange);
         let service = self.service;
         let timeouts =
             Timeouts { connect: service.connect_timeout, write: service.write_timeout, read: service.read_timeout };
-        let sent = self.proxy.upstream.send(&key, request, &timeouts).await;
+        let sending = self.proxy.upstream.send(&key, request, &timeouts);
+        let (sent, stopped) = match self.payload.shelf() {
+            None => (sending.await, None),
+            Some(shelf) => on_shelf(shelf, exchange, sending).await?,
+        };
         let status = sent.as_ref().ok().map(Response::status);
         let failed = sent.is_err();
         let waited = std::time::Duration::ZERO;
         exchange.tries.push(Try { address: picked.address, started_at, balancer: waited, status, failed });
-        Ok(sent?)
+        picked.report(sent.is_ok());
+        match stopped {
+            Some(failure) => Err(failure),
+            None => Ok(sent?.map(|body| Proxied { body, _in_flight: picked.in_flight })),
+        }
     }
 
     async fn pick(&mut self, exchange: &Exchange) -> Result<Picked, Failure> {
-        let service = self.service;
+        let (service, since) = (self.service, Instant::now());
         let (address, of_target, in_flight) = match &service.upstream {
             None => (service.address, None, None),
             Some(upstream) => {
@@ -116,7 +145,7 @@ impl Forwarding<'_> {
             wanted.map_or(Cow::Borrowed(&target.host_header), |host| Cow::Owned(words::text(host)))
         });
         let host = self.host(exchange, &configured);
-        Ok(Picked { address, host, _in_flight: in_flight })
+        Ok(Picked { address, host, in_flight, since })
     }
 
     /// What a plugin set, else what the client sent where the route keeps that, else the target's.
@@ -159,6 +188,19 @@ impl Forwarding<'_> {
         *request.headers_mut() = sent;
         Ok(request)
     }
+}
+
+/// Sends a body that needs the exchange on its way.
+async fn on_shelf<T>(
+    shelf: &Shelf,
+    exchange: &mut Care,
+    sending: impl Future<Output = T>,
+) -> Result<(T, Option<Failure>), Failure> {
+    shelf.put(exchange.lend());
+    let sent = sending.await;
+    let (back, stopped) = shelf.take().await;
+    *exchange = back.ok_or(Failure::Crashed)?;
+    Ok((sent, stopped))
 }
 
 /// The target of the request line; the client's own where nothing was changed.

@@ -7,6 +7,7 @@ mod begin;
 mod body;
 mod exchange;
 mod failure;
+mod filter;
 mod forward;
 mod headers;
 mod payload;
@@ -19,6 +20,7 @@ mod words;
 use std::{
     cell::{Cell, RefCell},
     net::IpAddr,
+    ops::Deref,
     rc::Rc,
     sync::Arc,
 };
@@ -83,14 +85,14 @@ pub struct Proxy {
     upstream: upstream::Client,
     source: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     /// The worker's own handle to the current snapshot: counting its users here keeps workers off each other's caches.
-    current: RefCell<Rc<Arc<Snapshot>>>,
+    current: RefCell<Rc<Served>>,
     ids: Cell<[u64; 2]>,
 }
 
 impl Proxy {
     /// A proxy that serves whatever `snapshot` holds when a request begins.
     pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, upstream: upstream::Client, settings: Settings) -> Self {
-        let current = RefCell::new(Rc::new(snapshot.load_full()));
+        let current = RefCell::new(Rc::new(Served(snapshot.load_full())));
         let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
         Self {
             settings,
@@ -107,12 +109,12 @@ impl Proxy {
         &self.upstream
     }
 
-    fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+    fn snapshot(&self) -> Rc<Served> {
         let mut source = self.source.borrow_mut();
         let newest = source.load();
         let mut current = self.current.borrow_mut();
-        if !Arc::ptr_eq(newest, &current) {
-            *current = Rc::new(newest.clone());
+        if !Arc::ptr_eq(newest, &current.0) {
+            *current = Rc::new(Served(newest.clone()));
         }
         current.clone()
     }
@@ -130,6 +132,17 @@ impl Proxy {
         let bits = next(0) << 64 | next(1);
         self.ids.set(state);
         RequestId::new(bits)
+    }
+}
+
+/// A snapshot as one worker holds it.
+struct Served(Arc<Snapshot>);
+
+impl Deref for Served {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
     }
 }
 

@@ -4,6 +4,7 @@
 use std::{
     future::poll_fn,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,9 +13,9 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, header};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::Failure;
+use super::{Failure, exchange::Care, filter::{FilteredUpload, Shelf, filter_all}};
 use crate::{
-    plugin::{self, Exchange},
+    plugin::{self, Chain, Direction, Exchange},
     upstream::{RequestBody, Upload},
 };
 
@@ -32,28 +33,40 @@ pub(super) enum Payload {
     Full(Bytes),
     /// It can be sent once; `None` after that.
     Once(Option<Upload>),
+    /// The same, through plugins that see it piece by piece.
+    Filtered(Option<FilteredUpload>, Rc<Shelf>),
 }
 
 impl Payload {
     /// Takes the body out of the exchange. `reads_ahead`: the route wants small bodies complete (`request_buffering`).
-    pub(super) async fn take(exchange: &mut Exchange, reads_ahead: bool) -> Result<Self, Failure> {
-        let payload = match std::mem::take(&mut exchange.body) {
-            plugin::RequestBody::Empty => Self::Empty,
-            plugin::RequestBody::Buffered(bytes) => Self::Full(bytes),
-            plugin::RequestBody::Partial(start, rest) => Self::stream(start, rest),
+    pub(super) async fn take(exchange: &mut Care, reads_ahead: bool) -> Result<Self, Failure> {
+        let read = match std::mem::take(&mut exchange.body) {
+            plugin::RequestBody::Empty => return Ok(Self::Empty),
+            plugin::RequestBody::Buffered(bytes) => Read::All(bytes),
+            plugin::RequestBody::Partial(start, rest) => Read::Part(Resumed::new(start, rest)),
             plugin::RequestBody::Incoming(body) if reads_ahead => read_ahead(body).await?,
-            plugin::RequestBody::Incoming(body) => Self::stream(Bytes::new(), body),
+            plugin::RequestBody::Incoming(body) => Read::Part(Resumed::new(Bytes::new(), body)),
         };
-        if let Self::Full(bytes) = &payload {
-            exchange.bytes_in += bytes.len() as u64;
-        }
+        let filters = !exchange.selected.is_empty() && Chain::filters(exchange, Direction::Request);
+        exchange.body_changed |= filters;
+        let payload = match read {
+            Read::All(bytes) => {
+                exchange.bytes_in += bytes.len() as u64;
+                Self::Full(if filters { filter_all(exchange, bytes).await? } else { bytes })
+            }
+            Read::Part(rest) if filters => {
+                let shelf = Rc::<Shelf>::default();
+                Self::Filtered(Some(FilteredUpload::new(rest, shelf.clone())), shelf)
+            }
+            Read::Part(rest) => Self::Once(Some(Upload::new(rest))),
+        };
         payload.frame(exchange);
         Ok(payload)
     }
 
     /// Whether it can be sent again.
     pub(super) fn is_replayable(&self) -> bool {
-        !matches!(self, Self::Once(_))
+        matches!(self, Self::Empty | Self::Full(_))
     }
 
     /// The body for one attempt; `None` if it was sent before and is gone.
@@ -62,11 +75,16 @@ impl Payload {
             Self::Empty => Some(RequestBody::Empty),
             Self::Full(bytes) => Some(RequestBody::Full(bytes.clone())),
             Self::Once(upload) => upload.take().map(RequestBody::Stream),
+            Self::Filtered(upload, _) => upload.take().map(|upload| RequestBody::Stream(Upload::new(upload))),
         }
     }
 
-    fn stream(start: Bytes, rest: Incoming) -> Self {
-        Self::Once(Some(Upload::new(Resumed { start: Some(start).filter(|start| !start.is_empty()), rest })))
+    /// Where the exchange has to be while the body is sent.
+    pub(super) fn shelf(&self) -> Option<&Rc<Shelf>> {
+        match self {
+            Self::Empty | Self::Full(_) | Self::Once(_) => None,
+            Self::Filtered(_, shelf) => Some(shelf),
+        }
     }
 
     /// Makes Content-Length tell what is sent.
@@ -76,15 +94,21 @@ impl Payload {
             Self::Full(bytes) if exchange.body_changed || !headers.contains_key(header::CONTENT_LENGTH) => {
                 headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
             }
-            Self::Once(_) if exchange.body_changed => drop(headers.remove(header::CONTENT_LENGTH)),
-            Self::Empty | Self::Full(_) | Self::Once(_) => {}
+            Self::Once(_) | Self::Filtered(..) if exchange.body_changed => drop(headers.remove(header::CONTENT_LENGTH)),
+            Self::Empty | Self::Full(_) | Self::Once(_) | Self::Filtered(..) => {}
         }
     }
 }
 
-async fn read_ahead(mut body: Incoming) -> Result<Payload, Failure> {
+/// How much of a body was read.
+enum Read {
+    All(Bytes),
+    Part(Resumed),
+}
+
+async fn read_ahead(mut body: Incoming) -> Result<Read, Failure> {
     if body.size_hint().lower() > READ_AHEAD as u64 {
-        return Ok(Payload::stream(Bytes::new(), body));
+        return Ok(Read::Part(Resumed::new(Bytes::new(), body)));
     }
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
@@ -97,10 +121,10 @@ async fn read_ahead(mut body: Incoming) -> Result<Payload, Failure> {
         }
         if first.len().max(more.len()) > READ_AHEAD {
             let start = if more.is_empty() { first } else { more.freeze() };
-            return Ok(Payload::stream(start, body));
+            return Ok(Read::Part(Resumed::new(start, body)));
         }
     }
-    Ok(Payload::Full(if more.is_empty() { first } else { more.freeze() }))
+    Ok(Read::All(if more.is_empty() { first } else { more.freeze() }))
 }
 
 /// The next bytes that are not nothing; trailers are left out.
@@ -120,9 +144,15 @@ async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
 }
 
 /// A body whose start was read already.
-struct Resumed {
+pub(super) struct Resumed {
     start: Option<Bytes>,
     rest: Incoming,
+}
+
+impl Resumed {
+    fn new(start: Bytes, rest: Incoming) -> Self {
+        Self { start: Some(start).filter(|start| !start.is_empty()), rest }
+    }
 }
 
 impl Body for Resumed {

@@ -70,12 +70,6 @@ impl Call {
         self
     }
 
-    /// Sends whatever this yields, chunked.
-    pub fn stream(mut self, body: Body) -> Self {
-        *self.request.body_mut() = body;
-        self
-    }
-
     /// Sends JSON.
     pub fn json(self, value: &Value) -> Self {
         self.header("content-type", "application/json").body(value.to_string())
@@ -101,7 +95,6 @@ pub struct Answer {
     pub version: Version,
     pub headers: HeaderMap,
     pub body: Bytes,
-    pub trailers: HeaderMap,
 }
 
 impl Answer {
@@ -189,8 +182,7 @@ impl Answer {
     pub(super) async fn read(response: http::Response<hyper::body::Incoming>) -> Result<Self> {
         let (head, body) = response.into_parts();
         let body = body.collect().await.context("reading the body of the answer")?;
-        let trailers = body.trailers().cloned().unwrap_or_default();
         let (status, version) = (head.status.as_u16(), head.version);
-        Ok(Self { status, version, headers: head.headers, body: body.to_bytes(), trailers })
+        Ok(Self { status, version, headers: head.headers, body: body.to_bytes() })
     }
 }

@@ -35,8 +35,8 @@ pub fn run(options: &Options) -> Result<()> {
     if options.guests {
         guests.extend(find(&metadata, "tests/guests", "guests")?);
     }
-    build(&of(&guests, CORE), CORE, None)?;
-    if let Err(error) = build(&of(&guests, WASI), WASI, None) {
+    build(&of(&guests, CORE), CORE)?;
+    if let Err(error) = build(&of(&guests, WASI), WASI) {
         // Only on a machine without rustup's targets: the tests that load such a guest say that it is missing.
         say(format!("LEFT OUT: the guests for {WASI}: {error:#}"));
         guests.retain(|guest| guest.target != WASI);
@@ -48,19 +48,6 @@ pub fn run(options: &Options) -> Result<()> {
     remove_others(&guests)?;
     say(format!("{} components, {changed} changed", guests.len()));
     Ok(())
-}
-
-/// Builds a guest of `tests/guests` under another plugin name and returns its component: the guest reads
-/// `SANDGATE_GUEST_NAME` when it is compiled.
-pub fn variant(folder: &str, name: &str) -> Result<PathBuf> {
-    let guests = find(&metadata()?, "tests/guests", "guests")?;
-    let file = format!("{folder}.wasm");
-    let guest = guests.into_iter().find(|guest| guest.component.ends_with(&file));
-    let mut guest = guest.with_context(|| format!("no guest {folder}"))?;
-    build(&[&guest], &guest.target, Some(name))?;
-    guest.component = shell::target().join("variants").join(format!("{name}.wasm"));
-    write_component(&guest)?;
-    Ok(guest.component)
 }
 
 fn of<'a>(guests: &'a [Guest], target: &str) -> Vec<&'a Guest> {
@@ -112,23 +99,20 @@ fn text(value: &Value) -> Result<String> {
     Ok(value.as_str().context("cargo metadata without a name")?.to_owned())
 }
 
-/// Apart from the native build, so that the two never wait for each other's lock.
-fn directory() -> PathBuf {
+/// Where guests are built: apart from the native build, so that the two never wait for each other's lock.
+pub fn directory() -> PathBuf {
     shell::target().join("wasm")
 }
 
 /// One cargo for all guests of a target.
-fn build(guests: &[&Guest], target: &str, name: Option<&str>) -> Result<()> {
+fn build(guests: &[&Guest], target: &str) -> Result<()> {
     if guests.is_empty() {
         return Ok(());
     }
     let mut command = Toolchain::prepare(target)?.build(target);
-    command.arg("--target-dir").arg(directory()).env_remove("SANDGATE_GUEST_NAME");
+    command.arg("--target-dir").arg(directory());
     for guest in guests {
         command.args(["--package", &guest.package]);
-    }
-    if let Some(name) = name {
-        command.env("SANDGATE_GUEST_NAME", name);
     }
     shell::run(&mut command)
 }
@@ -141,7 +125,8 @@ fn write_component(guest: &Guest) -> Result<bool> {
     shell::write_if_changed(&guest.component, &component)
 }
 
-fn encode(module: &[u8]) -> Result<Vec<u8>> {
+/// A core module with a description of its type → a component.
+pub fn encode(module: &[u8]) -> Result<Vec<u8>> {
     ComponentEncoder::default().validate(true).module(module)?.encode()
 }
 

@@ -1,1 +1,38 @@
-//! Not written yet.
+//! The Admin API: Kong's resources and semantics over the store, and `/modules`, which Kong never had. It decides nothing
+//! about traffic: what it commits reaches the proxy through the snapshot. Built by the assembly, which serves the routers.
+
+mod answer;
+mod call;
+mod context;
+mod entities;
+mod failure;
+mod form;
+mod info;
+mod modules;
+mod plugins;
+mod query;
+mod read;
+mod resource;
+mod schemas;
+mod serve;
+mod tags;
+mod targets;
+mod ttl;
+mod write;
+
+use axum::{Router, extract::DefaultBodyLimit};
+
+pub use context::{Context, Modules, Node, Plugins, Status};
+
+/// The Admin API.
+pub fn router(context: Context) -> Router {
+    Router::new().fallback(serve::admin).layer(DefaultBodyLimit::disable()).with_state(context)
+}
+
+/// The Status API: `/status`, `/status/ready`, `/metrics`, reading only.
+pub fn status_router(context: Context) -> Router {
+    Router::new().fallback(serve::status).layer(DefaultBodyLimit::disable()).with_state(context)
+}
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ pub(super) fn context(config: &Config, rooms: &Rooms, addresses: &Addresses, cou
     let (published, node_id) = (rooms.published.clone(), rooms.node_id.clone());
     let text = move || {
         let snapshot = published.current.load();
-        for (definition, value) in [(&metric::SNAPSHOT_VERSION, snapshot.version), (&metric::QUARANTINED, snapshot.quarantined.len() as u64)] {
+        for (definition, value) in [(&metric::SNAPSHOT_VERSION, snapshot.version as f64), (&metric::QUARANTINED, snapshot.quarantined.len() as f64)] {
             if let Ok(gauge) = metrics.gauge(definition, &[]) {
                 gauge.set(value);
             }

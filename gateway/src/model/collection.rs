@@ -1,5 +1,12 @@
 use std::{collections::HashMap, sync::Arc};
 
+use serde_json::Value;
+
+use super::{
+    plugin_info::{parse_embedded, text},
+    schema::{Auto, Field, Schema, SchemaError},
+};
+
 /// What one collection of entities is: of the gateway's own, or declared by a plugin's manifest.
 #[derive(Debug, Clone)]
 pub struct Collection {
@@ -18,6 +25,114 @@ pub struct Collection {
     pub ttl: bool,
     /// Name of the plugin that declared it; `None` for the gateway's own.
     pub declared_by: Option<Arc<str>>,
+    /// Fields, defaults and checks of its entities.
+    pub schema: Schema,
+}
+
+impl Collection {
+    /// One of the gateway's own.
+    pub(super) fn core(name: &str, path: &str, endpoint_key: Option<&str>, schema: Schema) -> Self {
+        Self {
+            name: name.into(),
+            path: path.into(),
+            endpoint_key: endpoint_key.map(Into::into),
+            unique: Vec::new(),
+            references: Vec::new(),
+            ttl: false,
+            declared_by: None,
+            schema,
+        }
+    }
+
+    /// With a group of fields that are unique together.
+    #[must_use]
+    pub(super) fn unique(mut self, fields: &[&str]) -> Self {
+        self.unique.push(fields.iter().map(|field| (*field).into()).collect());
+        self
+    }
+
+    /// With a reference to a parent.
+    #[must_use]
+    pub(super) fn reference(mut self, field: &str, to: &str, on_delete: OnDelete, nested_path: Option<&str>) -> Self {
+        let nested_path = nested_path.map(Into::into);
+        self.references.push(Reference { field: field.into(), to: to.into(), on_delete, nested_path });
+        self
+    }
+
+    /// A collection as a manifest declares it: `id`, `created_at`, the parent and `tags` are added to its own fields.
+    pub fn declared(plugin: &str, declaration: &Value) -> Result<Self, SchemaError> {
+        let own = Schema::from_json_schema(&parse_embedded(declaration.get("schema").unwrap_or(&Value::Null))?)?;
+        let (unique, in_parent) = (names(declaration, "unique_fields"), names(declaration, "unique_in_parent"));
+        let generated = names(declaration, "generated_fields");
+        let parent = text(declaration, "parent")?;
+        let parent_field = match parent {
+            "consumers" | "services" | "routes" => parent.trim_end_matches('s'),
+            other => return Err(SchemaError::Manifest(format!("a collection cannot belong to {other}"))),
+        };
+        let path = text(declaration, "path")?;
+        let nested = declaration.get("nested_path").and_then(Value::as_str).filter(|nested| !nested.is_empty());
+        if [path, nested.unwrap_or(path)].iter().any(|path| !is_segment(path)) {
+            return Err(SchemaError::Manifest(format!("{path} is not one path segment")));
+        }
+        let [created, _] = Field::timestamps();
+        let owner = Field::foreign(parent_field, parent).required().show("on_delete", "cascade".into());
+        let mut fields = vec![Field::id(), created, owner];
+        for mut field in own.fields {
+            if fields.iter().any(|known| known.name == field.name) || &*field.name == "tags" || &*field.name == "ttl" {
+                return Err(SchemaError::Manifest(format!("the gateway adds the field {} itself", field.name)));
+            }
+            if generated.contains(&&*field.name) {
+                field.auto = Some(Auto::Random);
+            }
+            fields.push(if unique.contains(&&*field.name) { field.unique() } else { field });
+        }
+        fields.push(Field::tags());
+        for named in unique.iter().chain(&in_parent).chain(&generated) {
+            if !fields.iter().any(|field| &*field.name == *named) {
+                return Err(SchemaError::Manifest(format!("{named} is not a field of {path}")));
+            }
+        }
+        let schema = Schema { fields, checks: own.checks, ..Schema::default() };
+        let mut collection = Self::core(text(declaration, "name")?, path, unique.first().copied(), schema).reference(
+            parent_field,
+            parent,
+            OnDelete::Cascade,
+            nested,
+        );
+        for field in unique {
+            collection = collection.unique(&[field]);
+        }
+        if !in_parent.is_empty() {
+            let group: Vec<&str> = std::iter::once(parent_field).chain(in_parent).collect();
+            collection = collection.unique(&group);
+        }
+        collection.ttl = declaration.get("ttl").and_then(Value::as_bool).unwrap_or(false);
+        collection.declared_by = Some(plugin.into());
+        Ok(collection)
+    }
+
+    /// The field that tells the children of one parent apart, when it is not unique over all entities: `group` of acls,
+    /// `target` of targets.
+    pub fn key_in_parent(&self) -> Option<&Arc<str>> {
+        let is_reference = |field: &Arc<str>| self.references.iter().any(|reference| reference.field == *field);
+        let group = self.unique.iter().find(|group| group.len() == 2 && group.iter().any(is_reference))?;
+        group.iter().find(|field| !is_reference(field))
+    }
+}
+
+/// The collections that a manifest declares.
+pub fn declared_collections(manifest: &Value) -> Result<Vec<Collection>, SchemaError> {
+    let plugin = text(manifest, "name")?;
+    let declarations = manifest.get("collections").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    declarations.iter().map(|declaration| Collection::declared(plugin, declaration)).collect()
+}
+
+fn names<'a>(declaration: &'a Value, key: &str) -> Vec<&'a str> {
+    declaration.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn is_segment(path: &str) -> bool {
+    !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 /// A foreign key: `{"id": "…"}` or `null` in the entity.
@@ -56,6 +171,12 @@ impl Registry {
         self.order.retain(|known| known.name != collection.name);
         self.order.push(collection.clone());
         self.by_name.insert(collection.name.clone(), collection);
+    }
+
+    /// Forgets the collections that a plugin declared.
+    pub fn remove_declared(&mut self, plugin: &str) {
+        self.order.retain(|known| known.declared_by.as_deref() != Some(plugin));
+        self.by_name.retain(|_, known| known.declared_by.as_deref() != Some(plugin));
     }
 
     /// By internal name.

@@ -1,10 +1,24 @@
 //! What operators manage: the description of every entity, its checks and its typed form. No I/O, no async.
 
 mod collection;
+mod consumer;
+mod core;
 mod entities;
+mod module;
+mod plugin;
+mod plugin_info;
+mod route;
+pub mod schema;
+mod service;
+mod target;
+mod upstream;
 
-pub use collection::{Collection, OnDelete, Reference, Registry};
+pub use collection::{Collection, OnDelete, Reference, Registry, declared_collections};
+pub use core::core_registry;
 pub use entities::{Consumer, Id, Module, Plugin, Route, Service, Target, Upstream};
+pub use module::{Capabilities, capabilities, requested_capabilities};
+pub use plugin_info::{ConfigError, Inspected, ModuleState, PluginInfo, Refusal};
+pub use target::normal_target;
 
 /// An entity as the Admin API, the files and the store have it: every field of its schema, absent ones `null`.
 pub type Object = serde_json::Map<String, serde_json::Value>;

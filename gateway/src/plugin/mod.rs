@@ -18,6 +18,8 @@ mod limits;
 mod manifest;
 mod phases;
 mod prepare;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use catalog::{Catalog, Inspected, LoadedModule, Refused};

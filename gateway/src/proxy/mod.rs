@@ -1,1 +1,193 @@
-//! Not written yet.
+//! One request from its head to its log line: routes it, runs its plugins, forwards it, answers it. One [`Proxy`] a worker;
+//! it serves from the snapshot and never reads the store. Called by the listener.
+
+mod access_log;
+mod answer;
+mod begin;
+mod body;
+mod exchange;
+mod failure;
+mod forward;
+mod headers;
+mod payload;
+mod routing;
+#[cfg(test)]
+mod tests;
+mod upgrade;
+mod words;
+
+use std::{
+    cell::{Cell, RefCell},
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+};
+
+use arc_swap::{ArcSwap, Cache};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use ipnet::IpNet;
+
+use crate::{
+    listener::{Accepted, Malformed, Service},
+    plugin::{Connection, RequestId, TlsFacts},
+    snapshot::Snapshot,
+    upstream,
+};
+
+pub use access_log::{AccessLog, AccessLogError};
+pub use body::Body;
+pub use failure::{Failure, Party};
+
+use words::Words;
+
+/// What the proxy needs to know of the node.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Bytes of a request's target; more is answered with 414. Default 8 KiB.
+    pub uri_bytes: usize,
+    /// Peers whose `X-Forwarded-*` and real-IP headers are believed. Default none.
+    pub trusted: Vec<IpNet>,
+    /// The header in which they name the client. Default `X-Real-IP`.
+    pub real_ip_header: HeaderName,
+    /// The client is the last address of the header that is not trusted; otherwise the last address.
+    pub real_ip_recursive: bool,
+    /// Where each request leaves a line.
+    pub access_log: Option<AccessLog>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            uri_bytes: 8 << 10,
+            trusted: Vec::new(),
+            real_ip_header: HeaderName::from_static("x-real-ip"),
+            real_ip_recursive: false,
+            access_log: None,
+        }
+    }
+}
+
+impl Settings {
+    fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// The proxy of one worker.
+pub struct Proxy {
+    settings: Settings,
+    words: Words,
+    upstream: upstream::Client,
+    source: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+    /// The worker's own handle to the current snapshot: counting its users here keeps workers off each other's caches.
+    current: RefCell<Rc<Arc<Snapshot>>>,
+    ids: Cell<[u64; 2]>,
+}
+
+impl Proxy {
+    /// A proxy that serves whatever `snapshot` holds when a request begins.
+    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, upstream: upstream::Client, settings: Settings) -> Self {
+        let current = RefCell::new(Rc::new(snapshot.load_full()));
+        let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
+        Self {
+            settings,
+            words: Words::new(),
+            upstream,
+            source: RefCell::new(Cache::new(snapshot)),
+            current,
+            ids: Cell::new([high, low]),
+        }
+    }
+
+    /// The connections to targets, for metrics.
+    pub fn upstream(&self) -> &upstream::Client {
+        &self.upstream
+    }
+
+    fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+        let mut source = self.source.borrow_mut();
+        let newest = source.load();
+        let mut current = self.current.borrow_mut();
+        if !Arc::ptr_eq(newest, &current) {
+            *current = Rc::new(newest.clone());
+        }
+        current.clone()
+    }
+
+    /// 128 bits that no other request has: a random start for each worker, mixed well (splitmix64). They name a request,
+    /// they protect nothing.
+    fn next_id(&self) -> RequestId {
+        let mut state = self.ids.get();
+        let mut next = |place: usize| {
+            state[place] = state[place].wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let word = (state[place] ^ (state[place] >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            u128::from(word ^ (word >> 31))
+        };
+        let bits = next(0) << 64 | next(1);
+        self.ids.set(state);
+        RequestId::new(bits)
+    }
+}
+
+/// What is kept for a client connection.
+pub struct Session {
+    connection: Arc<Connection>,
+    peer: HeaderValue,
+    port: HeaderValue,
+    is_trusted: bool,
+    requests: Cell<u64>,
+    /// Hosts rarely change from one request of a connection to the next.
+    last_host: RefCell<Arc<str>>,
+}
+
+impl Session {
+    fn new(accepted: Accepted, settings: &Settings) -> Self {
+        let Accepted { serial, peer, local, tls } = accepted;
+        let facts = |tls: crate::listener::Handshake| TlsFacts { version: tls.version, cipher: tls.cipher, sni: tls.server_name };
+        Self {
+            peer: words::text(&peer.ip().to_canonical().to_string()),
+            port: HeaderValue::from(local.port()),
+            is_trusted: settings.trusts(peer.ip()),
+            requests: Cell::new(0),
+            last_host: RefCell::default(),
+            connection: Arc::new(Connection { serial, peer, local, tls: tls.map(facts) }),
+        }
+    }
+
+    fn host(&self, host: &str) -> Arc<str> {
+        let mut last = self.last_host.borrow_mut();
+        if **last != *host {
+            *last = host.into();
+        }
+        last.clone()
+    }
+}
+
+impl Service for Proxy {
+    type Body = Body;
+    type Session = Session;
+
+    fn open(&self, accepted: Accepted) -> Session {
+        Session::new(accepted, &self.settings)
+    }
+
+    fn serve(
+        self: Rc<Self>,
+        session: Rc<Session>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + 'static {
+        exchange::serve(self, session, request)
+    }
+
+    fn refuse(&self, _session: &Session, malformed: Malformed) -> Response<Bytes> {
+        answer::malformed(self, malformed)
+    }
+
+    fn tick(&self) {
+        self.upstream.tick();
+    }
+}

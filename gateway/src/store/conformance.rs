@@ -63,6 +63,7 @@ pub(super) use conformance;
 
 fn collection(name: &str, unique: &[&[&str]], references: Vec<Reference>) -> Collection {
     Collection {
+        schema: crate::model::schema::Schema::default(),
         name: name.into(),
         path: name.into(),
         endpoint_key: None,
@@ -70,6 +71,7 @@ fn collection(name: &str, unique: &[&[&str]], references: Vec<Reference>) -> Col
         references,
         ttl: name == "keys",
         declared_by: None,
+        schema: crate::model::schema::Schema::default(),
     }
 }
 

@@ -1,6 +1,29 @@
-//! Placeholder until the room lands.
+//! Certificates by server name, and what TLS the gateway speaks with clients and targets. Decides which certificate a
+//! handshake gets; never touches a socket.
 
-/// Placeholder.
-pub fn client_config(_verify: bool) -> Result<rustls::ClientConfig, rustls::Error> {
-    Err(rustls::Error::General("not built".into()))
+mod client;
+mod default;
+mod resolver;
+mod server;
+
+pub use client::{ClientTls, Verification, client_config};
+pub use default::DefaultCertificate;
+pub use resolver::{Certificates, Resolver};
+pub use server::{ServerTls, server_tls};
+
+/// Why TLS could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The self-signed certificate could not be made.
+    #[error("generating the default certificate failed")]
+    Generate(#[from] rcgen::Error),
+    /// The self-signed certificate could not be kept.
+    #[error("reading or writing the default certificate {0} failed")]
+    File(std::path::PathBuf, #[source] std::io::Error),
+    /// A certificate or key is not what it should be.
+    #[error("the certificate or key {0} cannot be read")]
+    Pem(std::path::PathBuf, #[source] rustls_pki_types::pem::Error),
+    /// The library refused.
+    #[error("setting up TLS failed")]
+    Library(#[from] rustls::Error),
 }

@@ -1,1 +1,193 @@
-//! Not written yet.
+//! Requests to targets over pooled HTTP/1.1 connections. One [`Client`] a worker: nothing is shared between workers and
+//! nothing locks. Decides neither which target is asked (`balancer`) nor what the client is told (`proxy`).
+//!
+//! A connection to a target has no task of its own: the request that uses it polls it, and so does the answer's body.
+
+mod body;
+mod connect;
+mod deadline;
+mod dns;
+mod link;
+mod pool;
+mod retry;
+#[cfg(test)]
+mod tests;
+
+use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use rustls_pki_types::ServerName;
+
+use crate::tls::{ClientTls, TlsError, Verification};
+
+pub use body::{BodyError, RequestBody, ResponseBody, Upload};
+pub use pool::PoolStatus;
+pub use retry::{Again, may_retry};
+
+use dns::Names;
+use link::Link;
+use pool::Pool;
+
+/// Limits of the pool of a worker.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Idle connections that are kept. Default 512, 0 keeps none.
+    pub pool_size: usize,
+    /// How long one may be idle. Default 60 s; met within a second.
+    pub idle_timeout: Duration,
+    /// Requests on one connection. Default 10,000.
+    pub requests_per_connection: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { pool_size: 512, idle_timeout: Duration::from_secs(60), requests_per_connection: 10_000 }
+    }
+}
+
+/// Who a target must be for a TLS connection to be the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TlsIdentity {
+    /// Sent as SNI and, when verified, looked for in the certificate.
+    pub server_name: ServerName<'static>,
+    /// Whether the certificate is verified.
+    pub verification: Verification,
+}
+
+/// What is spoken to a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+}
+
+/// Where a connection leads. Two requests share a connection only if all of it is equal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PoolKey {
+    /// Address of the target.
+    pub address: SocketAddr,
+    /// TLS, or `None` for clear text.
+    pub tls: Option<TlsIdentity>,
+    /// What is spoken.
+    pub protocol: Protocol,
+}
+
+/// How long to wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// For a connection, TLS included.
+    pub connect: Duration,
+    /// Between two writes.
+    pub write: Duration,
+    /// Between two reads.
+    pub read: Duration,
+}
+
+/// Why a target gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The host has no address.
+    #[error("resolving {0} failed")]
+    Resolve(Arc<str>, #[source] Option<io::Error>),
+    /// The target refused or could not be reached.
+    #[error("connecting to {0} failed")]
+    Connect(SocketAddr, #[source] io::Error),
+    /// The target did not take the connection in time.
+    #[error("connecting to {0} took longer than {1:?}")]
+    ConnectTimeout(SocketAddr, Duration),
+    /// TLS for the target could not be set up here.
+    #[error("setting up TLS with {0} failed")]
+    Tls(SocketAddr, #[source] TlsError),
+    /// The connection broke before any byte of an answer.
+    #[error("the connection to {address} broke before an answer")]
+    Broken {
+        /// The target.
+        address: SocketAddr,
+        /// Whether it came from the pool.
+        reused: bool,
+        /// Whether bytes of the request may have reached the target.
+        sent: bool,
+        /// What happened, if the HTTP engine told.
+        #[source]
+        source: Option<hyper::Error>,
+    },
+    /// What the target sent is not HTTP.
+    #[error("the answer of {0} is not valid")]
+    Invalid(SocketAddr, #[source] hyper::Error),
+    /// The target took no bytes of the request in time.
+    #[error("{0} took no bytes for {1:?}")]
+    WriteTimeout(SocketAddr, Duration),
+    /// The target sent no bytes of an answer in time.
+    #[error("{0} sent no answer for {1:?}")]
+    ReadTimeout(SocketAddr, Duration),
+    /// The request's own body broke off or stalled, which is no fault of the target.
+    #[error("the body of the request ended early")]
+    Upload(#[source] UploadError),
+}
+
+/// Why a request's body ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// The client sent nothing in time.
+    #[error("the client sent nothing for {0:?}")]
+    Stalled(Duration),
+    /// Reading it failed, or it was refused on its way.
+    #[error("reading it failed")]
+    Failed(#[source] hyper::Error),
+}
+
+/// The connections to targets of one worker.
+#[derive(Debug)]
+pub struct Client {
+    pool: Rc<Pool>,
+    names: Names,
+    tls: Arc<ClientTls>,
+}
+
+impl Client {
+    /// A client with an empty pool.
+    pub fn new(settings: Settings, tls: Arc<ClientTls>) -> Self {
+        Self { pool: Rc::new(Pool::new(settings)), names: Names::default(), tls }
+    }
+
+    /// An address of a host; each in turn where it has several.
+    pub async fn resolve(&self, host: &Arc<str>, port: u16) -> Result<SocketAddr, SendError> {
+        self.names.resolve(host, port).await
+    }
+
+    /// Sends a request over an idle connection or a new one. Returns when the head of the answer was read; its body
+    /// gives the connection back.
+    ///
+    /// # Cancel safety
+    /// Safe: a dropped request closes its connection.
+    pub async fn send(
+        &self,
+        key: &PoolKey,
+        request: Request<RequestBody>,
+        timeouts: &Timeouts,
+    ) -> Result<Response<ResponseBody>, SendError> {
+        let mut link = match self.pool.take(key).await {
+            Some(link) => link,
+            None => self.connect(key, timeouts).await?,
+        };
+        let answer = link.send(request, timeouts, key.address).await?;
+        Ok(answer.map(|body| ResponseBody::new(body, link, self.pool.clone(), timeouts.read)))
+    }
+
+    /// Called once a second: drops idle connections that are too old or were closed by their target.
+    pub fn tick(&self) {
+        self.pool.tick();
+    }
+
+    /// What the pool holds and did.
+    pub fn status(&self) -> PoolStatus {
+        self.pool.status()
+    }
+
+    async fn connect(&self, key: &PoolKey, timeouts: &Timeouts) -> Result<Link, SendError> {
+        let opening = connect::open(key, &self.tls);
+        let opened = tokio::time::timeout(timeouts.connect, opening).await;
+        let io = opened.map_err(|_| SendError::ConnectTimeout(key.address, timeouts.connect))??;
+        Link::start(io, Rc::new(key.clone())).await
+    }
+}

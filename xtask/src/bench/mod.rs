@@ -3,6 +3,7 @@
 
 pub mod backend;
 mod cpu;
+mod guests;
 mod instructions;
 mod load;
 mod nginx;
@@ -67,7 +68,7 @@ enum Rows {
 }
 
 /// The sides of a round, each beside what it is compared with, and the rows that need them.
-const ORDER: [(&str, &[Rows]); 13] = [
+const ORDER: [(&str, &[Rows]); 15] = [
     ("nginx", &[Rows::Bare, Rows::Std, Rows::Control]),
     ("bare", &[Rows::Bare, Rows::Std, Rows::Chain]),
     ("std", &[Rows::Std]),
@@ -75,6 +76,8 @@ const ORDER: [(&str, &[Rows]); 13] = [
     ("chain-1", &[Rows::Chain]),
     ("chain-5", &[Rows::Chain]),
     ("chain-10", &[Rows::Chain]),
+    ("look", &[Rows::Chain]),
+    ("change", &[Rows::Chain]),
     ("lua", &[Rows::Chain, Rows::Control]),
     ("lua-chain-1", &[Rows::Chain, Rows::Control]),
     ("lua-chain-5", &[Rows::Chain, Rows::Control]),
@@ -125,6 +128,7 @@ pub fn run(options: &Options) -> Result<()> {
         bench.loads(&mut results)?;
     }
     if options.wants(Rows::Times) {
+        guests::build()?;
         results.times = Some(bench.subject().times()?);
     }
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -231,8 +235,8 @@ impl<'a> Bench<'a> {
         let fresh = !self.folder.join("main").exists();
         let gateway = self.subject().start("main", under, Some(1))?.start(Duration::from_secs(900))?;
         if fresh {
-            let counters = if self.options.wants(Rows::Chain) { sandgate::counters() } else { Vec::new() };
-            self.subject().configure(&gateway, &counters)?;
+            let modules = if self.options.wants(Rows::Chain) { guests::build()? } else { Vec::new() };
+            self.subject().configure(&gateway, &modules)?;
         }
         gateway.await_proxy("/x", &[], 200)?;
         gateway.await_proxy("/std", &[], 401)?;
@@ -315,7 +319,13 @@ impl Sides {
         self.add(at, "bare", "/x", 0);
         self.add(at, "std", "/std", 0);
         self.add(at, "routes-1", "", ROUTES);
-        let chained = [("chain-1", "/chain-1"), ("chain-5", "/chain-5"), ("chain-10", "/chain-10")];
+        let chained = [
+            ("chain-1", "/chain-1"),
+            ("chain-5", "/chain-5"),
+            ("chain-10", "/chain-10"),
+            ("look", "/look"),
+            ("change", "/change"),
+        ];
         for (name, path) in chained.into_iter().filter(|_| chains) {
             self.add(at, name, path, 0);
         }

@@ -6,12 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::{CONSUMERS, ROUTES, consumer_key, cpu};
+use super::{CONSUMERS, ROUTES, consumer_key, cpu, guests};
 use crate::gateway::{Gateway, Ports, Start};
-use crate::{http, plugins};
+use crate::http;
 
-/// Reads a header, counts, sets a header; built under ten names, because a request passes a plugin name once.
-const COUNTER: &str = "counterheader";
 /// A limit that no load reaches.
 const NO_LIMIT: u64 = 1_000_000_000;
 
@@ -34,8 +32,8 @@ impl Subject<'_> {
         })
     }
 
-    /// Routes for the rows without ten thousand routes. Returns whether the counting guest was there.
-    pub fn configure(&self, gateway: &Gateway, counters: &[PathBuf]) -> Result<()> {
+    /// Routes for the rows without ten thousand routes; those with the modules too, if there are any.
+    pub fn configure(&self, gateway: &Gateway, modules: &[PathBuf]) -> Result<()> {
         self.service(gateway, "bench")?;
         for (name, path) in [("bare", "/x"), ("random", "/svc-"), ("std", "/std")] {
             route(gateway, "bench", name, path)?;
@@ -50,7 +48,7 @@ impl Subject<'_> {
         plugin(gateway, "std", "key-auth", json!({}))?;
         plugin(gateway, "std", "rate-limiting", json!({ "minute": NO_LIMIT, "policy": "local" }))?;
         plugin(gateway, "std", "file-log", json!({ "path": log }))?;
-        self.chains(gateway, counters)
+        self.chains(gateway, modules)
     }
 
     fn service(&self, gateway: &Gateway, name: &str) -> Result<()> {
@@ -58,15 +56,21 @@ impl Subject<'_> {
         gateway.create("/services", &json!({ "name": name, "url": url })).map(drop)
     }
 
-    fn chains(&self, gateway: &Gateway, counters: &[PathBuf]) -> Result<()> {
-        for module in counters {
+    fn chains(&self, gateway: &Gateway, modules: &[PathBuf]) -> Result<()> {
+        for module in modules {
             gateway.upload(module)?;
         }
-        for count in [1, 5, 10].into_iter().filter(|count| *count <= counters.len()) {
+        for count in [1, 5, guests::COUNTERS].into_iter().filter(|_| !modules.is_empty()) {
             let name = format!("chain-{count}");
             route(gateway, "bench", &name, &format!("/{name}"))?;
             for number in 0..count {
-                plugin(gateway, &name, &counter_name(number), json!({}))?;
+                plugin(gateway, &name, &guests::counter(number), json!({}))?;
+            }
+        }
+        for (name, path) in [(guests::LOOKING, "/look"), (guests::CHANGING, "/change")] {
+            if !modules.is_empty() {
+                route(gateway, "bench", name, path)?;
+                plugin(gateway, name, name, json!({}))?;
             }
         }
         Ok(())
@@ -101,17 +105,15 @@ impl Subject<'_> {
     }
 
     /// From the first byte of the module to the first answer of a route whose service it guards.
-    fn upload(&self, gateway: &Gateway) -> Result<Option<f64>> {
-        let Ok(module) = plugins::variant(COUNTER, "bench-upload") else {
-            return Ok(None);
-        };
+    fn upload(&self, gateway: &Gateway) -> Result<f64> {
         self.service(gateway, "guarded")?;
+        let module = guests::component(guests::UPLOADED)?;
         let begin = Instant::now();
         gateway.upload(&module)?;
-        gateway.create("/services/guarded/plugins", &json!({ "name": "bench-upload" }))?;
+        gateway.create("/services/guarded/plugins", &json!({ "name": guests::UPLOADED }))?;
         route(gateway, "guarded", "guarded", "/guarded")?;
         gateway.await_proxy("/guarded", &[], 200)?;
-        Ok(Some(milliseconds(begin)))
+        Ok(milliseconds(begin))
     }
 }
 
@@ -119,21 +121,8 @@ impl Subject<'_> {
 pub struct Times {
     pub resident: f64,
     pub change: Vec<f64>,
-    pub upload: Option<f64>,
+    pub upload: f64,
     pub start: Vec<f64>,
-}
-
-/// The counting guest under ten names; none if this clone has no such guest.
-pub fn counters() -> Vec<PathBuf> {
-    let built: Result<Vec<_>> = (0..10).map(|number| plugins::variant(COUNTER, &counter_name(number))).collect();
-    built.unwrap_or_else(|error| {
-        crate::shell::say(format!("no rows for chains of plugins: {error:#}"));
-        Vec::new()
-    })
-}
-
-fn counter_name(number: usize) -> String {
-    format!("bench-counter-{number}")
 }
 
 fn route(gateway: &Gateway, service: &str, name: &str, path: &str) -> Result<Value> {

@@ -50,6 +50,12 @@ const CHAINS: [(&str, &str, f64, f64); 6] = [
     ("lua-chain-10", "lua", 10.0, f64::NAN),
 ];
 
+/// Single plugins: the instructions that one costs, and the mark for them.
+const CALLS: [(&str, &str, f64); 2] = [
+    ("a plugin that looks at two headers, changes nothing", "look", 4500.0),
+    ("a plugin that looks at two headers, sets two", "change", 10_000.0),
+];
+
 impl Results {
     /// The table in Markdown.
     pub fn markdown(&self, command: &str) -> String {
@@ -71,6 +77,9 @@ impl Results {
         }
         for (side, base, count, mark) in CHAINS {
             rows.extend(self.marginal(side, base, count, mark));
+        }
+        for (what, side, mark) in CALLS {
+            rows.extend(self.call(what, side, mark));
         }
         rows.extend(self.times.iter().flat_map(time_rows));
         rows
@@ -101,6 +110,18 @@ impl Results {
             holds: judge(subject / base, mark),
             ours: thousands(*subject),
             control: thousands(*base),
+        })
+    }
+
+    fn call(&self, what: &str, side: &str, mark: f64) -> Option<Row> {
+        let (with, without) = (self.instructions.get(side)?, self.instructions.get("bare")?);
+        Some(Row {
+            what: what.to_owned(),
+            figure: thousands(with - without),
+            mark: format!("≤ {}", thousands(mark)),
+            holds: judge(with - without, mark),
+            ours: thousands(*with),
+            control: thousands(*without),
         })
     }
 
@@ -137,15 +158,12 @@ fn time_rows(times: &Times) -> Vec<Row> {
         format!("{:.0}–{:.0} ms, {} times", values.first().unwrap_or(&0.0), values.last().unwrap_or(&0.0), values.len())
     };
     let typical = |values: &[f64]| median(&sorted(values.to_vec()));
-    let mut rows = vec![
+    vec![
         row("idle resident memory, all built-ins loaded", times.resident, " MiB", 80.0, String::new()),
         row("start to first proxied answer, warm cache", typical(&times.start), " ms", 300.0, span(&times.start)),
         row("configuration change to served", typical(&times.change), " ms", 100.0, span(&times.change)),
-    ];
-    rows.extend(
-        times.upload.map(|upload| row("upload of a module to its first answer", upload, " ms", 1000.0, String::new())),
-    );
-    rows
+        row("upload of a module to its first answer", times.upload, " ms", 1000.0, String::new()),
+    ]
 }
 
 fn load(samples: &[Sample]) -> String {

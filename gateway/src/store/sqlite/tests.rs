@@ -34,6 +34,7 @@ conformance!(File);
 
 fn services() -> Collection {
     Collection {
+        schema: crate::model::schema::Schema::default(),
         name: "services".into(),
         path: "services".into(),
         endpoint_key: None,
@@ -41,6 +42,7 @@ fn services() -> Collection {
         references: vec![],
         ttl: false,
         declared_by: None,
+        schema: crate::model::schema::Schema::default(),
     }
 }
 

@@ -1,0 +1,97 @@
+//! What the Admin API works on: the doors that the assembly opens for it.
+
+use std::{fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::{
+    model::{ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, Registry},
+    store::{Store, Version},
+};
+
+/// Everything the Admin API needs.
+#[derive(Clone)]
+pub struct Context {
+    /// The configuration database.
+    pub store: Arc<dyn Store>,
+    /// Collections there are now. The Admin API adds those of a module that it commits, before the answer.
+    pub registry: Arc<ArcSwap<Registry>>,
+    /// Plugins that configurations may name.
+    pub plugins: Arc<dyn Plugins>,
+    /// Inspecting and knowing modules.
+    pub modules: Arc<dyn Modules>,
+    /// Who this node is.
+    pub node: Arc<Node>,
+    /// Counters and readiness at this moment.
+    pub status: Arc<dyn Fn() -> Status + Send + Sync>,
+    /// Prometheus text, for the Status API.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Called after each committed write, before its answer.
+    pub notify: Arc<dyn Fn(Version) + Send + Sync>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Context").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+/// Plugins that configurations may name: what is in the module catalogue of this node.
+#[async_trait]
+pub trait Plugins: Send + Sync + 'static {
+    /// By name.
+    fn schema(&self, name: &str) -> Option<Arc<PluginInfo>>;
+    /// All names, in any order.
+    fn names(&self) -> Vec<Arc<str>>;
+    /// The plugin's own `validate` on a complete configuration that its schema accepts. Errors: every mistake it found.
+    async fn validate(&self, name: &str, config: &Value) -> Result<(), Vec<ConfigError>>;
+}
+
+/// Modules: the code of plugins.
+#[async_trait]
+pub trait Modules: Send + Sync + 'static {
+    /// Looks at an upload without keeping anything of it. Errors: every reason why it cannot be used.
+    async fn inspect(&self, bytes: Vec<u8>) -> Result<Inspected, Vec<Refusal>>;
+    /// Runs `validate` of an inspected module that is not installed yet, for the configurations of an old version.
+    async fn validate(&self, candidate: &Inspected, config: &Value) -> Result<(), Vec<ConfigError>>;
+    /// Makes a committed module (a row of `modules`) known to this node before the upload is answered, so that the next
+    /// request may configure the plugin. Must accept a replacement and a change of grants or limits alike.
+    async fn install(&self, module: &Object);
+    /// Forgets a module that was deleted.
+    async fn remove(&self, name: &str);
+    /// How the module fares on this node.
+    fn state(&self, name: &str) -> ModuleState;
+}
+
+/// Who this node is.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// UUID, the same after a restart.
+    pub id: String,
+    /// Host name.
+    pub hostname: String,
+    /// Version of Sandgate.
+    pub version: String,
+    /// What `GET /` shows under `configuration`: `database`, `role`, `router_flavor`, `admin_listen`,
+    /// `admin_listeners`, `proxy_listeners`, …; no secrets. `loaded_plugins` is added.
+    pub configuration: Object,
+}
+
+/// Counters and readiness of the node.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// Why the node is not ready for traffic; `None` when it is.
+    pub unready: Option<String>,
+    /// Client connections accepted since the start.
+    pub connections_accepted: u64,
+    /// Client connections open now.
+    pub connections_active: u64,
+    /// Of the open ones, idle.
+    pub connections_waiting: u64,
+    /// Requests since the start.
+    pub total_requests: u64,
+    /// Resident memory in bytes.
+    pub resident_bytes: u64,
+}

@@ -1,0 +1,159 @@
+//! What operators are told when a request fails. The only place where a failure becomes a status and a body.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use crate::{
+    model::{
+        Object,
+        schema::{Violations, lua_table},
+    },
+    store::StoreError,
+};
+
+/// Why a request is not done. Codes and texts are Kong's, where Kong has the case.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("nothing is there")]
+    NotFound,
+    #[error("{0}")]
+    NotFoundNamed(String),
+    #[error("the path does not take this method")]
+    Method,
+    #[error("the content type is not supported")]
+    MediaType,
+    #[error("the body is too large")]
+    TooLarge,
+    #[error("{0}")]
+    Bad(String),
+    #[error("the path needs a UUID")]
+    PrimaryKey,
+    #[error("the entity breaks its schema")]
+    Schema(Violations),
+    #[error("no entity has the key {0}")]
+    Missing(Value),
+    #[error("references cannot be resolved")]
+    Unresolved(Violations),
+    #[error("the offset {0} is not valid: {1}")]
+    Offset(String, &'static str),
+    #[error("{0}")]
+    Size(&'static str),
+    #[error("query arguments are not valid")]
+    Options(Violations),
+    #[error("the module is refused")]
+    Module(Vec<String>),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Failure {
+    /// The answer, `fields` and all.
+    pub(super) fn into_answer(self) -> Answer {
+        match self {
+            Failure::NotFound => message(StatusCode::NOT_FOUND, "Not found"),
+            Failure::NotFoundNamed(text) => message(StatusCode::NOT_FOUND, &text),
+            Failure::Method => message(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
+            Failure::MediaType => Answer::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            Failure::TooLarge => message(StatusCode::PAYLOAD_TOO_LARGE, "Payload too large"),
+            Failure::Bad(text) => message(StatusCode::BAD_REQUEST, &text),
+            Failure::PrimaryKey => {
+                let fields = json!({ "id": "expected a valid UUID" });
+                coded(1, format!("invalid primary key: '{}'", lua_table(&fields)), fields)
+            }
+            Failure::Schema(violations) => {
+                let text = violations.message("schema violation", "schema violations");
+                coded(2, text, Value::Object(violations.fields))
+            }
+            Failure::Missing(key) => {
+                let by_id = key.get("id").is_some();
+                let what = if by_id { "the entity with primary key" } else { "the entity with" };
+                coded(6, format!("could not find {what} '{}'", lua_table(&key)), key)
+            }
+            Failure::Unresolved(violations) => {
+                let text = violations.message("foreign key unresolved", "foreign keys unresolved");
+                coded(13, text, Value::Object(violations.fields))
+            }
+            Failure::Offset(offset, reason) => {
+                coded(7, format!("'{offset}' is not a valid offset: {reason}"), Value::Null)
+            }
+            Failure::Size(text) => coded(9, text.to_owned(), Value::Null),
+            Failure::Options(violations) => {
+                let text = violations.message("invalid option", "option violations");
+                let mut body = body(11, text, Value::Null);
+                body.insert("options".into(), Value::Object(violations.fields));
+                Answer::json(StatusCode::BAD_REQUEST, Value::Object(body))
+            }
+            Failure::Module(reasons) => {
+                let body = json!({ "message": "the module is refused", "reasons": reasons });
+                Answer::json(StatusCode::BAD_REQUEST, body)
+            }
+            Failure::Store(error) => store_answer(error),
+        }
+    }
+}
+
+fn store_answer(error: StoreError) -> Answer {
+    match error {
+        StoreError::Unique { fields, .. } => {
+            let fields = Value::Object(fields);
+            coded(5, format!("UNIQUE violation detected on '{}'", lua_table(&fields)), fields)
+        }
+        StoreError::PrimaryKey { id, .. } => {
+            let fields = json!({ "id": id });
+            coded(3, format!("primary key violation on key '{}'", lua_table(&fields)), fields)
+        }
+        StoreError::ForeignKey { field, to, value } => {
+            let text = format!("the foreign key '{}' does not reference an existing '{to}' entity.", lua_table(&value));
+            let mut fields = Object::new();
+            fields.insert(field.to_string(), value);
+            coded(4, text, Value::Object(fields))
+        }
+        StoreError::Referenced { collection, by } => {
+            let text = format!("an existing '{by}' entity references this '{collection}' entity");
+            coded(4, text, json!({ "@referenced_by": by }))
+        }
+        failed => {
+            tracing::error!(error = &failed as &dyn std::error::Error, "the configuration database failed");
+            message(StatusCode::INTERNAL_SERVER_ERROR, "An unexpected error occurred")
+        }
+    }
+}
+
+/// A body with a message alone.
+pub(super) fn message(status: StatusCode, text: &str) -> Answer {
+    Answer::json(status, json!({ "message": text }))
+}
+
+fn coded(code: u8, text: String, fields: Value) -> Answer {
+    let status = match code {
+        5 => StatusCode::CONFLICT,
+        6 => StatusCode::NOT_FOUND,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    Answer::json(status, Value::Object(body(code, text, fields)))
+}
+
+fn body(code: u8, text: String, fields: Value) -> Object {
+    let name = match code {
+        1 => "invalid primary key",
+        2 => "schema violation",
+        3 => "primary key violation",
+        4 => "foreign key violation",
+        5 => "unique constraint violation",
+        6 => "not found",
+        7 => "invalid offset",
+        9 => "invalid size",
+        11 => "invalid options",
+        13 => "foreign keys unresolved",
+        _ => "database error",
+    };
+    let mut object = Object::new();
+    object.insert("code".into(), code.into());
+    object.insert("name".into(), name.into());
+    object.insert("message".into(), text.into());
+    if !fields.is_null() {
+        object.insert("fields".into(), fields);
+    }
+    object
+}

@@ -1,0 +1,153 @@
+//! Who this node is and how it fares: `/`, `/status`, `/endpoints`, and the Status API.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::{
+    answer::Answer,
+    call::Call,
+    failure::{Failure, message},
+    read::Reader,
+    write::core_collection,
+};
+use crate::{
+    model::{Collection, Object},
+    store::Filter,
+};
+
+type Result<T> = std::result::Result<T, Failure>;
+
+/// The version of Kong whose interfaces these are; clients parse it.
+const COMPATIBLE_WITH: &str = "3.9.1";
+
+/// `GET /`
+pub(super) async fn root(call: &Call) -> Result<Answer> {
+    let context = &call.context;
+    let (node, mut available, mut loaded) = (&context.node, Object::new(), Object::new());
+    for name in sorted(context.plugins.names()) {
+        if let Some(info) = context.plugins.schema(&name) {
+            let shown = json!({ "version": &*info.version, "priority": info.priority });
+            available.insert(name.to_string(), shown);
+            loaded.insert(name.to_string(), true.into());
+        }
+    }
+    let mut configuration = node.configuration.clone();
+    configuration.insert("loaded_plugins".into(), Value::Object(loaded));
+    Ok(Answer::ok(json!({
+        "tagline": "Welcome to sandgate",
+        "version": COMPATIBLE_WITH,
+        "edition": "community",
+        "hostname": node.hostname,
+        "node_id": node.id,
+        "pids": { "master": std::process::id(), "workers": [std::process::id()] },
+        "timers": { "running": 0, "pending": 0 },
+        "sandgate": { "version": node.version },
+        "plugins": { "available_on_server": available, "enabled_in_cluster": enabled(call).await? },
+        "configuration": configuration,
+    })))
+}
+
+/// Names of plugins that have a configuration.
+async fn enabled(call: &Call) -> Result<BTreeSet<String>> {
+    let plugins = core_collection(&call.registry, "plugins")?;
+    let all = Reader::Store(&*call.context.store).all(&plugins, &Filter::default()).await?;
+    Ok(all.iter().filter_map(|plugin| plugin.get("name")?.as_str().map(str::to_owned)).collect())
+}
+
+/// `GET /plugins/enabled`
+pub(super) fn enabled_plugins(call: &Call) -> Answer {
+    Answer::ok(json!({ "enabled_plugins": sorted(call.context.plugins.names()) }))
+}
+
+/// `GET /status`
+pub(super) async fn status(call: &Call) -> Result<Answer> {
+    let (unit, factor) = match call.argument("unit").unwrap_or("m") {
+        "b" | "B" => ("B", 1.0),
+        "k" | "K" => ("KiB", 1024.0),
+        "m" | "M" => ("MiB", 1_048_576.0),
+        "g" | "G" => ("GiB", 1_073_741_824.0),
+        other => return Err(Failure::Bad(format!("invalid unit '{other}' (expected 'k/K', 'm/M', or 'g/G')"))),
+    };
+    let reachable = call.context.store.version().await.is_ok();
+    let now = (call.context.status)();
+    let bytes = u32::try_from(now.resident_bytes / 1024).map_or(f64::from(u32::MAX), f64::from) * 1024.0;
+    Ok(Answer::ok(json!({
+        "database": { "reachable": reachable },
+        "server": {
+            "connections_accepted": now.connections_accepted,
+            "connections_active": now.connections_active,
+            "connections_handled": now.connections_accepted,
+            "connections_reading": 0,
+            "connections_writing": now.connections_active.saturating_sub(now.connections_waiting),
+            "connections_waiting": now.connections_waiting,
+            "total_requests": now.total_requests,
+        },
+        "memory": { "resident": format!("{:.2} {unit}", bytes / factor) },
+    })))
+}
+
+/// `GET /status/ready`
+pub(super) fn ready(call: &Call) -> Answer {
+    match (call.context.status)().unready {
+        None => message(StatusCode::OK, "ready"),
+        Some(reason) => message(StatusCode::SERVICE_UNAVAILABLE, &reason),
+    }
+}
+
+/// `GET /metrics`
+pub(super) fn metrics(call: &Call) -> Answer {
+    let mut answer = Answer::bytes("text/plain; charset=UTF-8", (call.context.metrics)().into_bytes());
+    answer.set(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// `GET /endpoints`
+pub(super) fn endpoints(call: &Call) -> Answer {
+    let mut paths: BTreeSet<String> = FIXED.iter().map(|path| (*path).to_owned()).collect();
+    for collection in call.registry.iter().filter(|collection| &*collection.name != "modules") {
+        let one = one(collection);
+        paths.extend([format!("/{}", collection.path), one.clone()]);
+        paths.extend(collection.references.iter().map(|reference| format!("{one}/{}", reference.field)));
+        for (child, reference) in call.registry.children(&collection.name) {
+            if let Some(nested) = &reference.nested_path {
+                paths.extend([format!("{one}/{nested}"), format!("{one}/{nested}/{{{}}}", child.name)]);
+            }
+        }
+    }
+    Answer::ok(json!({ "data": paths }))
+}
+
+fn one(collection: &Arc<Collection>) -> String {
+    format!("/{}/{{{}}}", collection.path, collection.name)
+}
+
+fn sorted(mut names: Vec<Arc<str>>) -> Vec<Arc<str>> {
+    names.sort();
+    names
+}
+
+const FIXED: &[&str] = &[
+    "/",
+    "/debug/node/log-level",
+    "/endpoints",
+    "/modules",
+    "/modules/{modules}",
+    "/modules/{modules}/code",
+    "/plugins/enabled",
+    "/plugins/schema/{name}",
+    "/schemas/plugins/validate",
+    "/schemas/plugins/{name}",
+    "/schemas/{db_entity_name}/validate",
+    "/schemas/{name}",
+    "/status",
+    "/tags",
+    "/tags/{tags}",
+    "/upstreams/{upstreams}/health",
+    "/upstreams/{upstreams}/targets/all",
+    "/upstreams/{upstreams}/targets/{targets}/healthy",
+    "/upstreams/{upstreams}/targets/{targets}/unhealthy",
+    "/upstreams/{upstreams}/targets/{targets}/{address}/healthy",
+    "/upstreams/{upstreams}/targets/{targets}/{address}/unhealthy",
+];

@@ -1,0 +1,141 @@
+//! Which resource a path names. Collections come from the registry, so those of modules have paths like our own.
+
+use std::sync::Arc;
+
+use http::Method;
+
+use crate::model::{Collection, Reference, Registry};
+
+/// What a path names.
+#[derive(Debug)]
+pub(super) enum Resource {
+    Root,
+    Status,
+    Ready,
+    Metrics,
+    Endpoints,
+    Tags,
+    Tag(String),
+    EnabledPlugins,
+    EntitySchema(String),
+    PluginSchema(String),
+    /// `/plugins/schema/{name}`: the configuration alone.
+    PluginConfigSchema(String),
+    ValidateEntity(String),
+    ValidatePlugin,
+    LogLevel,
+    ControlPlaneOnly,
+    Collection(Arc<Collection>),
+    Entity(Arc<Collection>, String),
+    Children(Nested),
+    Child(Nested, String),
+    /// The entity that a reference points to.
+    Referenced(Arc<Collection>, String, Reference),
+    AllTargets(Nested),
+    Health(String),
+    TargetHealth(String),
+    Modules,
+    Module(String),
+    ModuleCode(String),
+}
+
+/// Children of one parent.
+#[derive(Debug)]
+pub(super) struct Nested {
+    pub(super) parent: Arc<Collection>,
+    /// Id or alternate key of the parent.
+    pub(super) key: String,
+    pub(super) child: Arc<Collection>,
+    pub(super) reference: Reference,
+}
+
+const READ: &[&str] = &["GET", "HEAD", "OPTIONS"];
+const LIST: &[&str] = &["GET", "HEAD", "OPTIONS", "POST"];
+const ONE: &[&str] = &["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "PUT"];
+
+impl Resource {
+    /// The resource at these segments.
+    pub(super) fn find(registry: &Registry, segments: &[&str]) -> Option<Self> {
+        Self::find_fixed(segments).or_else(|| Self::find_entity(registry, segments))
+    }
+
+    fn find_fixed(segments: &[&str]) -> Option<Self> {
+        Some(match *segments {
+            [] => Resource::Root,
+            ["status"] => Resource::Status,
+            ["endpoints"] => Resource::Endpoints,
+            ["tags"] => Resource::Tags,
+            ["tags", tag] => Resource::Tag(tag.to_owned()),
+            ["plugins", "enabled"] => Resource::EnabledPlugins,
+            ["plugins", "schema", name] => Resource::PluginConfigSchema(name.to_owned()),
+            ["schemas", "plugins", "validate"] => Resource::ValidatePlugin,
+            ["schemas", "plugins", name] => Resource::PluginSchema(name.to_owned()),
+            ["schemas", name, "validate"] => Resource::ValidateEntity(name.to_owned()),
+            ["schemas", name] => Resource::EntitySchema(name.to_owned()),
+            ["debug", "node", "log-level"] => Resource::LogLevel,
+            ["clustering", "data-planes" | "status"] => Resource::ControlPlaneOnly,
+            ["modules"] => Resource::Modules,
+            ["modules", key] => Resource::Module(key.to_owned()),
+            ["modules", key, "code"] => Resource::ModuleCode(key.to_owned()),
+            ["upstreams", upstream, "health"] => Resource::Health(upstream.to_owned()),
+            ["upstreams", upstream, "targets", _, "healthy" | "unhealthy"]
+            | ["upstreams", upstream, "targets", _, _, "healthy" | "unhealthy"] => {
+                Resource::TargetHealth(upstream.to_owned())
+            }
+            _ => return None,
+        })
+    }
+
+    fn find_entity(registry: &Registry, segments: &[&str]) -> Option<Self> {
+        let (first, rest) = segments.split_first()?;
+        let collection = registry.by_path(first).filter(|collection| &*collection.name != "targets")?.clone();
+        let nested = |key: &str, path: &str| {
+            let below =
+                |(_, reference): &(&Arc<Collection>, &Reference)| reference.nested_path.as_deref() == Some(path);
+            let (child, reference) = registry.children(&collection.name).find(below)?;
+            let (parent, key) = (collection.clone(), key.to_owned());
+            Some(Nested { parent, key, child: child.clone(), reference: reference.clone() })
+        };
+        match *rest {
+            [] => Some(Resource::Collection(collection)),
+            [key] => Some(Resource::Entity(collection, key.to_owned())),
+            [key, path] => match nested(key, path) {
+                Some(nested) => Some(Resource::Children(nested)),
+                None => {
+                    let reference = collection.references.iter().find(|reference| &*reference.field == path)?.clone();
+                    Some(Resource::Referenced(collection, key.to_owned(), reference))
+                }
+            },
+            [key, "targets", "all"] if *first == "upstreams" => nested(key, "targets").map(Resource::AllTargets),
+            [key, path, child] => nested(key, path).map(|nested| Resource::Child(nested, child.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// What the Status API has.
+    pub(super) fn find_status(segments: &[&str]) -> Option<Self> {
+        match *segments {
+            ["status"] => Some(Resource::Status),
+            ["status", "ready"] => Some(Resource::Ready),
+            ["metrics"] => Some(Resource::Metrics),
+            _ => None,
+        }
+    }
+
+    /// The methods it takes, sorted.
+    pub(super) fn methods(&self) -> &'static [&'static str] {
+        match self {
+            Resource::Collection(_) | Resource::Children(_) | Resource::Modules => LIST,
+            Resource::Entity(..) | Resource::Child(..) | Resource::Module(_) => ONE,
+            Resource::Referenced(..) => &["GET", "HEAD", "OPTIONS", "PATCH", "PUT"],
+            Resource::ValidateEntity(_) | Resource::ValidatePlugin => &["OPTIONS", "POST"],
+            Resource::TargetHealth(_) => &["OPTIONS", "POST", "PUT"],
+            _ => READ,
+        }
+    }
+
+    /// Whether it takes this method.
+    pub(super) fn takes(&self, method: &Method) -> bool {
+        self.methods().contains(&method.as_str())
+    }
+}

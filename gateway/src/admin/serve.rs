@@ -1,0 +1,131 @@
+//! One request to the Admin API, from its path to the headers of its answer.
+
+use std::time::Instant;
+
+use axum::{body::Body, extract::State};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+
+use super::{
+    answer::Answer,
+    call::Call,
+    context::Context,
+    entities,
+    failure::{Failure, message},
+    info, modules,
+    resource::Resource,
+    schemas, tags, targets,
+};
+
+/// Kong's name, which clients read.
+const LATENCY: HeaderName = HeaderName::from_static("x-kong-admin-latency");
+/// Ours: sent with it, a request gets the version that its write made.
+const VERSION: HeaderName = HeaderName::from_static("x-sandgate-config-version");
+
+/// Which of the two APIs answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Admin,
+    Status,
+}
+
+/// The Admin API.
+pub(super) async fn admin(State(context): State<Context>, request: Request<Body>) -> Response<Body> {
+    answer(Side::Admin, context, request).await
+}
+
+/// The Status API.
+pub(super) async fn status(State(context): State<Context>, request: Request<Body>) -> Response<Body> {
+    answer(Side::Status, context, request).await
+}
+
+async fn answer(side: Side, context: Context, request: Request<Body>) -> Response<Body> {
+    let begin = Instant::now();
+    let server = format!("sandgate/{}", context.node.version);
+    let mut call = Call::new(context, request);
+    let mut answer = dispatch(side, &mut call).await.unwrap_or_else(Failure::into_answer);
+    let ours = call.headers().contains_key(VERSION) || call.path.starts_with("/modules");
+    if let Some(version) = answer.version.filter(|_| ours) {
+        answer.set(VERSION, version.into());
+    }
+    answer.set(LATENCY, u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX).into());
+    answer.set(header::SERVER, HeaderValue::try_from(server).unwrap_or(HeaderValue::from_static("sandgate")));
+    cross_origin(side, call.headers(), &mut answer);
+    answer.into_response(call.method == Method::HEAD)
+}
+
+/// Browsers may call from anywhere: who may reach the port is the operator's choice.
+fn cross_origin(side: Side, request: &HeaderMap, answer: &mut Answer) {
+    let origin = request.get(header::ORIGIN).filter(|_| side == Side::Admin);
+    let any = HeaderValue::from_static("*");
+    answer.set(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.cloned().unwrap_or(any));
+    if side == Side::Admin {
+        answer.set(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
+}
+
+async fn dispatch(side: Side, call: &mut Call) -> Result<Answer, Failure> {
+    call.check()?;
+    let segments = call.segments().ok_or(Failure::NotFound)?;
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let found = match side {
+        Side::Admin => Resource::find(&call.registry, &segments),
+        Side::Status => Resource::find_status(&segments),
+    };
+    let resource = found.ok_or(Failure::NotFound)?;
+    if call.method == Method::OPTIONS {
+        return Ok(options(call, &resource));
+    }
+    if !resource.takes(&call.method) {
+        return Err(Failure::Method);
+    }
+    serve(call, resource).await
+}
+
+async fn serve(call: &mut Call, resource: Resource) -> Result<Answer, Failure> {
+    match resource {
+        Resource::Root => info::root(call).await,
+        Resource::Status => info::status(call).await,
+        Resource::Ready => Ok(info::ready(call)),
+        Resource::Metrics => Ok(info::metrics(call)),
+        Resource::Endpoints => Ok(info::endpoints(call)),
+        Resource::EnabledPlugins => Ok(info::enabled_plugins(call)),
+        Resource::LogLevel => Ok(message(StatusCode::OK, "log level: notice")),
+        Resource::ControlPlaneOnly => Err(Failure::Bad(
+            "this endpoint is only available when Kong is configured to run as Control Plane for the cluster"
+                .to_owned(),
+        )),
+        Resource::Tags => tags::list(call, None).await,
+        Resource::Tag(tag) => tags::list(call, Some(&tag)).await,
+        Resource::EntitySchema(name) => schemas::entity(call, &name),
+        Resource::PluginSchema(name) => schemas::plugin(call, &name),
+        Resource::PluginConfigSchema(name) => schemas::plugin_config(call, &name),
+        Resource::ValidateEntity(name) => schemas::validate_entity(call, &name).await,
+        Resource::ValidatePlugin => schemas::validate_plugin(call).await,
+        Resource::Collection(collection) => entities::collection(call, collection).await,
+        Resource::Entity(collection, key) => entities::entity(call, collection, &key).await,
+        Resource::Children(nested) if &*nested.child.name == "targets" && call.method != Method::POST => {
+            targets::newest_first(call, &nested).await
+        }
+        Resource::Children(nested) => entities::children(call, nested).await,
+        Resource::Child(nested, key) => entities::child(call, nested, &key).await,
+        Resource::Referenced(collection, key, reference) => {
+            entities::referenced(call, collection, &key, reference).await
+        }
+        Resource::AllTargets(nested) => targets::all(call, &nested).await,
+        Resource::Health(upstream) => targets::health(call, &upstream).await,
+        Resource::TargetHealth(upstream) => targets::set_health(call, &upstream).await,
+        Resource::Modules => modules::all(call).await,
+        Resource::Module(key) => modules::one(call, &key).await,
+        Resource::ModuleCode(key) => modules::code(call, &key).await,
+    }
+}
+
+fn options(call: &Call, resource: &Resource) -> Answer {
+    let methods = HeaderValue::try_from(resource.methods().join(", ")).unwrap_or(HeaderValue::from_static("GET"));
+    let asked = call.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let mut answer = Answer::empty(StatusCode::NO_CONTENT);
+    answer.set(header::ALLOW, methods.clone());
+    answer.set(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    answer.set(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.unwrap_or(HeaderValue::from_static("Content-Type")));
+    answer
+}

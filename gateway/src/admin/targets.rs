@@ -1,0 +1,175 @@
+//! Targets of an upstream, and how they fare. There are no health checks yet: a target is only told from one whose name
+//! does not resolve.
+
+use std::{net::IpAddr, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    answer::Answer,
+    call::Call,
+    entities::{page, present},
+    failure::Failure,
+    query,
+    read::{Reader, children_of, id_of},
+    resource::Nested,
+};
+use crate::model::{Object, schema::Host};
+
+type Result<T> = std::result::Result<T, Failure>;
+
+/// How long resolving a name may take before it counts as failed.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(2);
+
+/// `GET /upstreams/{upstream}/targets`: newest first; offsets are numbers.
+pub(super) async fn newest_first(call: &Call, nested: &Nested) -> Result<Answer> {
+    let (size, begin) = (query::size(call)?, numeric_offset(call)?);
+    let mut targets = of_upstream(call, nested).await?;
+    targets.reverse();
+    let total = targets.len();
+    let data: Vec<Value> =
+        targets.into_iter().skip(begin).take(size).map(|target| present(call, &nested.child, target)).collect();
+    let end = begin + data.len();
+    Ok(page(call, data, (end < total).then(|| json!([end])), false))
+}
+
+/// `GET /upstreams/{upstream}/targets/all`: as stored.
+pub(super) async fn all(call: &Call, nested: &Nested) -> Result<Answer> {
+    let data: Vec<Value> =
+        of_upstream(call, nested).await?.into_iter().map(|target| present(call, &nested.child, target)).collect();
+    Ok(page(call, data, None, false))
+}
+
+/// `GET /upstreams/{upstream}/health`
+pub(super) async fn health(call: &Call, key: &str) -> Result<Answer> {
+    let mut reader = Reader::Store(&*call.context.store);
+    let upstreams = super::write::core_collection(&call.registry, "upstreams")?;
+    let children = super::write::core_collection(&call.registry, "targets")?;
+    let upstream = reader.find(&upstreams, key).await?.ok_or(Failure::NotFound)?;
+    let reference = children.references.first().ok_or(Failure::NotFound)?;
+    let mut targets = reader.all(&children, &children_of(reference, id_of(&upstream))).await?;
+    sort_by_age(&mut targets);
+    let node = &call.context.node.id;
+    let mut resolved = Vec::with_capacity(targets.len());
+    for target in &targets {
+        resolved.push(Resolved::of(target).await);
+    }
+    if call.argument("balancer_health").is_some() {
+        let data = balancer(&upstream, &resolved);
+        return Ok(Answer::ok(json!({ "data": data, "next": null, "node_id": node })));
+    }
+    let rows = targets.into_iter().zip(&resolved).rev();
+    let data: Vec<Value> = rows
+        .map(|(mut target, resolved)| {
+            target.insert("health".into(), resolved.health().into());
+            target.insert("data".into(), resolved.describe("health", json!("HEALTHCHECKS_OFF")));
+            Value::Object(target)
+        })
+        .collect();
+    Ok(Answer::ok(json!({ "data": data, "next": null, "node_id": node })))
+}
+
+/// `PUT /upstreams/{upstream}/targets/{target}/healthy`
+pub(super) async fn set_health(call: &Call, key: &str) -> Result<Answer> {
+    let upstreams = super::write::core_collection(&call.registry, "upstreams")?;
+    let found = Reader::Store(&*call.context.store).find(&upstreams, key).await?.ok_or(Failure::NotFound)?;
+    let name = found.get("name").and_then(Value::as_str).unwrap_or_default();
+    Err(Failure::Bad(format!("no healthchecker found for {name}")))
+}
+
+fn numeric_offset(call: &Call) -> Result<usize> {
+    let place = query::offset(call)?;
+    let number = place.and_then(|place| place.get(0)?.as_u64());
+    Ok(number.and_then(|number| usize::try_from(number).ok()).unwrap_or_default())
+}
+
+/// Oldest first.
+async fn of_upstream(call: &Call, nested: &Nested) -> Result<Vec<Object>> {
+    let mut reader = Reader::Store(&*call.context.store);
+    let parent = reader.parent(nested).await?;
+    let mut targets = reader.all(&nested.child, &children_of(&nested.reference, id_of(&parent))).await?;
+    sort_by_age(&mut targets);
+    Ok(targets)
+}
+
+fn sort_by_age(targets: &mut [Object]) {
+    let created = |target: &Object| target.get("created_at").and_then(Value::as_f64).unwrap_or_default();
+    targets.sort_by(|one, other| created(one).total_cmp(&created(other)).then_with(|| id_of(one).cmp(id_of(other))));
+}
+
+fn balancer(upstream: &Object, resolved: &[Resolved]) -> Value {
+    let available: u64 = resolved.iter().map(Resolved::available).sum();
+    let healthy = available > 0;
+    let hosts: Vec<Value> = resolved.iter().map(|target| target.describe("healthy", json!(true))).collect();
+    json!({
+        "id": id_of(upstream),
+        "health": "HEALTHCHECKS_OFF",
+        "balancer_health": if healthy { "HEALTHY" } else { "UNHEALTHY" },
+        "details": {
+            "healthy": healthy,
+            "weight": { "total": available, "available": available, "unavailable": 0 },
+            "hosts": hosts,
+        },
+    })
+}
+
+/// A target with its addresses.
+struct Resolved {
+    host: String,
+    port: u16,
+    weight: u64,
+    addresses: std::result::Result<Vec<IpAddr>, &'static str>,
+}
+
+impl Resolved {
+    async fn of(target: &Object) -> Self {
+        let text = target.get("target").and_then(Value::as_str).unwrap_or_default();
+        let weight = target.get("weight").and_then(Value::as_u64).unwrap_or_default();
+        let Some(host) = Host::parse(text) else {
+            return Self { host: text.to_owned(), port: 0, weight, addresses: Err("invalid name") };
+        };
+        let port = host.port.unwrap_or_default();
+        let addresses = match host.address {
+            Some(address) => Ok(vec![address]),
+            None => resolve(host.name, port).await,
+        };
+        Self { host: host.name.to_owned(), port, weight, addresses }
+    }
+
+    fn health(&self) -> &'static str {
+        if self.addresses.is_ok() { "HEALTHCHECKS_OFF" } else { "DNS_ERROR" }
+    }
+
+    fn available(&self) -> u64 {
+        self.addresses.as_ref().map_or(0, |addresses| self.weight * u64::try_from(addresses.len()).unwrap_or_default())
+    }
+
+    fn describe(&self, mark: &str, value: Value) -> Value {
+        let address = |address: &IpAddr| {
+            let mut shown = json!({ "ip": address.to_string(), "port": self.port, "weight": self.weight });
+            shown[mark] = value.clone();
+            shown
+        };
+        let (dns, addresses) = match &self.addresses {
+            Ok(addresses) => ("A", addresses.iter().map(address).collect::<Value>()),
+            // An empty table of Kong's: an object, not an array.
+            Err(reason) => (*reason, json!({})),
+        };
+        let available = self.available();
+        json!({
+            "host": self.host, "port": self.port, "dns": dns, "nodeWeight": self.weight, "addresses": addresses,
+            "weight": { "total": available, "available": available, "unavailable": 0 },
+        })
+    }
+}
+
+async fn resolve(name: &str, port: u16) -> std::result::Result<Vec<IpAddr>, &'static str> {
+    let looked_up = tokio::time::timeout(RESOLVE_LIMIT, tokio::net::lookup_host((name, port))).await;
+    let mut addresses: Vec<IpAddr> = match looked_up {
+        Ok(Ok(found)) => found.map(|socket| socket.ip()).collect(),
+        Ok(Err(_)) => return Err("dns server error: 3 name error"),
+        Err(_) => return Err("dns server error: timeout"),
+    };
+    addresses.dedup();
+    if addresses.is_empty() { Err("dns server error: 3 name error") } else { Ok(addresses) }
+}

@@ -1,0 +1,68 @@
+//! What a listener hands connections to.
+
+use std::{error::Error, future::Future, net::SocketAddr, rc::Rc, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+
+/// Facts of a connection.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// Number of the connection in this process, from 1.
+    pub serial: u64,
+    /// The directly connected peer.
+    pub peer: SocketAddr,
+    /// Where it connected to.
+    pub local: SocketAddr,
+    /// What the handshake settled, if TLS was terminated here.
+    pub tls: Option<Handshake>,
+}
+
+/// What a TLS handshake settled.
+#[derive(Debug, Clone)]
+pub struct Handshake {
+    /// Such as `TLSv1.3`.
+    pub version: &'static str,
+    /// IANA name of the cipher suite.
+    pub cipher: String,
+    /// Server name that the client asked for.
+    pub server_name: Option<Arc<str>>,
+}
+
+/// A request that never became one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Malformed {
+    /// It breaks the grammar of HTTP, or its length can be read in two ways (RFC 9112 §6.3).
+    Request,
+    /// Its headers are too many or too long.
+    Headers,
+    /// Its target is too long.
+    Uri,
+    /// The service panicked.
+    Crashed,
+}
+
+/// Answers requests; one a worker.
+pub trait Service: 'static {
+    /// Bodies of answers.
+    type Body: Body<Data = Bytes, Error = Box<dyn Error + Send + Sync>> + From<Bytes> + Unpin + 'static;
+    /// What is kept for a connection.
+    type Session: 'static;
+
+    /// A connection was made.
+    fn open(&self, accepted: Accepted) -> Self::Session;
+
+    /// Answers a request. Dropped when the client goes away.
+    fn serve(
+        self: Rc<Self>,
+        session: Rc<Self::Session>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + 'static;
+
+    /// Words the answer to a request that never became one. The connection closes after it.
+    fn refuse(&self, session: &Self::Session, malformed: Malformed) -> Response<Bytes>;
+
+    /// Called once a second.
+    fn tick(&self) {}
+}

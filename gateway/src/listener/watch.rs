@@ -1,0 +1,264 @@
+//! What is known of every open connection, for idle limits and the drain. Of one worker, so nothing locks.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    task::{Context, Waker},
+};
+
+use tokio::sync::Notify;
+
+use super::{Settings, head::HeadScan};
+
+/// What a connection is busy with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nothing was read yet, TLS handshake included.
+    Fresh,
+    /// A request head is being read.
+    Head,
+    /// A request is being answered.
+    Busy,
+    /// Between two requests.
+    Idle,
+    /// Refused; what the client still sends is thrown away.
+    Linger,
+}
+
+/// What a connection is told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Order {
+    /// Nothing.
+    None,
+    /// End after the requests that are open.
+    Finish,
+    /// End now.
+    Cut,
+}
+
+/// Seconds as counted by the worker.
+pub(super) type Tick = u32;
+
+/// The state of one connection, shared by its I/O, its requests and the sweep.
+#[derive(Debug)]
+pub(super) struct Watch {
+    clock: Rc<Cell<Tick>>,
+    stage: Cell<Stage>,
+    since: Cell<Tick>,
+    /// Since when the client takes no more bytes.
+    stuck: Cell<Option<Tick>>,
+    open_requests: Cell<u32>,
+    order: Cell<Order>,
+    waker: RefCell<Option<Waker>>,
+    multiplexed: Cell<bool>,
+    /// Whether bytes that are written now belong to an answer of the service. If not, HTTP/1 wrote them by itself.
+    ours: Cell<bool>,
+    /// The answer has left the service, but perhaps not the buffers.
+    ended: Cell<bool>,
+    /// The request head that is being read, HTTP/1 only.
+    pub(super) head: RefCell<HeadScan>,
+}
+
+impl Watch {
+    fn new(clock: Rc<Cell<Tick>>) -> Self {
+        Self {
+            since: Cell::new(clock.get()),
+            clock,
+            stage: Cell::new(Stage::Fresh),
+            stuck: Cell::new(None),
+            open_requests: Cell::new(0),
+            order: Cell::new(Order::None),
+            waker: RefCell::new(None),
+            multiplexed: Cell::new(false),
+            ours: Cell::new(false),
+            ended: Cell::new(false),
+            head: RefCell::default(),
+        }
+    }
+
+    /// The connection speaks HTTP/2: bytes belong to no request in particular.
+    pub(super) fn multiplex(&self) {
+        self.multiplexed.set(true);
+        self.ours.set(true);
+        self.enter(Stage::Idle);
+    }
+
+    pub(super) fn enter(&self, stage: Stage) {
+        self.stage.set(stage);
+        self.since.set(self.clock.get());
+    }
+
+    pub(super) fn order(&self) -> Order {
+        self.order.get()
+    }
+
+    /// Gives an order and wakes the connection to see it. An order is never taken back.
+    pub(super) fn give(&self, order: Order) {
+        if order > self.order.get() {
+            self.order.set(order);
+            if let Some(waker) = &*self.waker.borrow() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Remembers whom to wake; a task's waker stays the same, so once is enough.
+    pub(super) fn keep_waker(&self, cx: &Context<'_>) {
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+    }
+
+    /// Bytes were read. Counts as a request head unless one is being answered.
+    pub(super) fn on_read(&self, bytes: &[u8]) {
+        if !self.ours.get() {
+            self.head.borrow_mut().see(bytes);
+            if self.stage.get() != Stage::Head {
+                self.enter(Stage::Head);
+            }
+        }
+    }
+
+    pub(super) fn on_write(&self, is_pending: bool) {
+        match (is_pending, self.stuck.get()) {
+            (false, None) | (true, Some(_)) => {}
+            (false, Some(_)) => self.stuck.set(None),
+            (true, None) => self.stuck.set(Some(self.clock.get())),
+        }
+    }
+
+    /// Every byte was handed to the system.
+    pub(super) fn on_flushed(&self) {
+        if self.ended.get() {
+            self.ended.set(false);
+            self.ours.set(false);
+            self.enter(Stage::Idle);
+        }
+    }
+
+    pub(super) fn writes_are_ours(&self) -> bool {
+        self.ours.get()
+    }
+
+    /// A request begins; it ends when the value is dropped.
+    pub(super) fn begin(self: &Rc<Self>) -> Open {
+        self.open_requests.set(self.open_requests.get() + 1);
+        self.stage.set(Stage::Busy);
+        self.ours.set(true);
+        self.ended.set(false);
+        Open(self.clone())
+    }
+
+    fn end(&self) {
+        let open = self.open_requests.get() - 1;
+        self.open_requests.set(open);
+        if !self.multiplexed.get() {
+            self.ended.set(true);
+        } else if open == 0 {
+            self.enter(Stage::Idle);
+        }
+    }
+
+    /// Gives the order that the limits ask for.
+    fn judge(&self, settings: &Settings) {
+        let older = |since: Tick, limit: std::time::Duration| {
+            u64::from(self.clock.get().wrapping_sub(since)) > limit.as_secs()
+        };
+        let since = self.since.get();
+        if self.stuck.get().is_some_and(|since| older(since, settings.send_timeout)) {
+            return self.give(Order::Cut);
+        }
+        match self.stage.get() {
+            Stage::Busy => {}
+            Stage::Fresh | Stage::Head if older(since, settings.head_timeout) => self.give(Order::Cut),
+            Stage::Idle if older(since, settings.idle_timeout) => self.give(Order::Finish),
+            Stage::Linger if older(since, settings.linger_timeout) => self.give(Order::Cut),
+            Stage::Fresh | Stage::Head | Stage::Idle | Stage::Linger => {}
+        }
+    }
+}
+
+/// A request that is open on a connection.
+#[derive(Debug)]
+pub(super) struct Open(Rc<Watch>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// The connections of a worker.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    clock: Rc<Cell<Tick>>,
+    slots: RefCell<Vec<Option<Rc<Watch>>>>,
+    free: RefCell<Vec<usize>>,
+    open: Cell<usize>,
+    emptied: Notify,
+}
+
+impl Registry {
+    /// Adds a connection; it leaves when the value is dropped.
+    pub(super) fn enter(self: &Rc<Self>) -> Place {
+        let watch = Rc::new(Watch::new(self.clock.clone()));
+        let mut slots = self.slots.borrow_mut();
+        let slot = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            slots.push(None);
+            slots.len() - 1
+        });
+        slots[slot] = Some(watch.clone());
+        self.open.set(self.open.get() + 1);
+        Place { registry: self.clone(), slot, watch }
+    }
+
+    pub(super) fn open(&self) -> usize {
+        self.open.get()
+    }
+
+    /// A second went by: connections over their limits are told to end.
+    pub(super) fn tick(&self, settings: &Settings) {
+        self.clock.set(self.clock.get().wrapping_add(1));
+        self.slots.borrow().iter().flatten().for_each(|watch| watch.judge(settings));
+    }
+
+    /// Tells every connection to end after its open requests. Those that never sent a byte end at once.
+    pub(super) fn finish(&self) {
+        for watch in self.slots.borrow().iter().flatten() {
+            watch.give(if watch.stage.get() == Stage::Fresh { Order::Cut } else { Order::Finish });
+        }
+    }
+
+    /// Tells every connection to end now.
+    pub(super) fn cut(&self) {
+        self.slots.borrow().iter().flatten().for_each(|watch| watch.give(Order::Cut));
+    }
+
+    /// Waits until no connection is left.
+    pub(super) async fn emptied(&self) {
+        while self.open.get() > 0 {
+            self.emptied.notified().await;
+        }
+    }
+
+    fn leave(&self, slot: usize) {
+        self.slots.borrow_mut()[slot] = None;
+        self.free.borrow_mut().push(slot);
+        self.open.set(self.open.get() - 1);
+        if self.open.get() == 0 {
+            self.emptied.notify_one();
+        }
+    }
+}
+
+/// A connection's place in the registry.
+#[derive(Debug)]
+pub(super) struct Place {
+    registry: Rc<Registry>,
+    slot: usize,
+    pub(super) watch: Rc<Watch>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.registry.leave(self.slot);
+    }
+}

@@ -1,0 +1,215 @@
+//! The words of answers that the gateway makes itself, in the format that the client asked for.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
+
+use super::{
+    Proxy,
+    failure::{Failure, Family},
+    words,
+};
+use crate::{
+    listener::Malformed,
+    plugin::{Exchange, Origin, RequestId, ResponseHead},
+};
+
+/// What an answer looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Json,
+    Plain,
+    Html,
+    Xml,
+    /// Asked for gRPC without speaking it: nothing at all, as Kong.
+    Blank,
+}
+
+/// Words a failure: the head goes into the exchange, the body is returned.
+pub(super) fn word(exchange: &mut Exchange, mut failure: Failure) -> Bytes {
+    failure.log(exchange.id.as_str());
+    let (status, mut headers) = (failure.status(), failure.headers());
+    if exchange.request.version == Version::HTTP_2 {
+        headers.remove(header::CONNECTION);
+        headers.remove(header::UPGRADE);
+    }
+    let body = if is_grpc(exchange) {
+        word_grpc(&failure, &mut headers)
+    } else {
+        let format = choose(&exchange.request.headers, failure.family());
+        word_plain(format, &failure, exchange.id, &mut headers)
+    };
+    exchange.response = Some(ResponseHead { status, headers, origin: Origin::Gateway });
+    body
+}
+
+/// Words the answer to a request that never became one.
+pub(super) fn malformed(proxy: &Proxy, malformed: Malformed) -> Response<Bytes> {
+    let failure = match malformed {
+        Malformed::Request => Failure::BadRequest("it breaks the grammar of HTTP"),
+        Malformed::Headers => Failure::HeadersTooLarge,
+        Malformed::Uri => Failure::UriTooLong,
+        Malformed::Crashed => Failure::Crashed,
+    };
+    let id = proxy.next_id();
+    failure.log(id.as_str());
+    let mut headers = HeaderMap::with_capacity(8);
+    let body = word_plain(Format::Plain, &failure, id, &mut headers);
+    headers.insert(header::SERVER, HeaderValue::from_static(words::IDENTITY));
+    headers.insert(words::X_KONG_RESPONSE_LATENCY, proxy.words.number(0));
+    headers.insert(words::X_KONG_REQUEST_ID, words::text(id.as_str()));
+    let mut answer = Response::new(body);
+    *answer.status_mut() = failure.status();
+    *answer.headers_mut() = headers;
+    answer
+}
+
+fn is_grpc(exchange: &Exchange) -> bool {
+    let kind = exchange.request.headers.get(header::CONTENT_TYPE);
+    exchange.request.version == Version::HTTP_2 && kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn word_grpc(failure: &Failure, headers: &mut HeaderMap) -> Bytes {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(words::GRPC_STATUS, HeaderValue::from(failure.grpc_status()));
+    headers.insert(words::GRPC_MESSAGE, words::text(&failure.message()));
+    Bytes::new()
+}
+
+fn word_plain(format: Format, failure: &Failure, id: RequestId, headers: &mut HeaderMap) -> Bytes {
+    let (message, id) = (failure.message(), id.as_str());
+    if failure.family() == Family::Redirect {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        return redirect_page(failure.status()).into();
+    }
+    let (kind, body) = match format {
+        Format::Json => {
+            let message = serde_json::Value::from(&*message);
+            let body = format!("{{\n  \"message\":{message},\n  \"request_id\":\"{id}\"\n}}");
+            ("application/json; charset=utf-8", body)
+        }
+        Format::Plain => ("text/plain; charset=utf-8", format!("{message}\nrequest_id: {id}\n")),
+        Format::Html => ("text/html; charset=utf-8", html_page(&escape(&message), id)),
+        Format::Xml => ("application/xml; charset=utf-8", xml_document(&escape(&message), id)),
+        Format::Blank => ("", String::new()),
+    };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    body.into()
+}
+
+fn html_page(message: &str, id: &str) -> String {
+    format!(
+        "<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    <title>Error</title>\n  </head>\n  <body>\n    \
+         <h1>Error</h1>\n    <p>{message}.</p>\n    <p>request_id: {id}</p>\n  </body>\n</html>\n"
+    )
+}
+
+fn xml_document(message: &str, id: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>{message}</message>\n  \
+         <requestid>{id}</requestid>\n</error>\n"
+    )
+}
+
+fn redirect_page(status: StatusCode) -> String {
+    let title = match status {
+        StatusCode::FOUND => "302 Found".to_owned(),
+        status => status.to_string(),
+    };
+    format!(
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
+    )
+}
+
+fn escape(text: &str) -> Cow<'_, str> {
+    if text.contains(['&', '<', '>']) {
+        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").into()
+    } else {
+        text.into()
+    }
+}
+
+fn choose(headers: &HeaderMap, family: Family) -> Format {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let accepted: Vec<&str> = accepted.flat_map(|list| list.split(',')).collect();
+    if !accepted.is_empty() || family == Family::Decision {
+        return preferred(&accepted).unwrap_or(Format::Json);
+    }
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.and_then(format_of).unwrap_or(Format::Plain)
+}
+
+/// The format with the highest quality, the first of equals.
+fn preferred(accepted: &[&str]) -> Option<Format> {
+    let mut best: Option<(Format, f32)> = None;
+    for media_range in accepted {
+        let quality = quality(media_range);
+        if let Some(format) = format_of(media_range).filter(|_| quality > best.map_or(0.0, |(_, best)| best)) {
+            best = Some((format, quality));
+        }
+    }
+    best.map(|(format, _)| format)
+}
+
+fn quality(media_range: &str) -> f32 {
+    let parameters = media_range.split(';').skip(1).map(str::trim);
+    let quality = parameters.filter_map(|parameter| parameter.strip_prefix("q=")).next();
+    quality.map_or(1.0, |quality| quality.trim().parse().unwrap_or(1.0))
+}
+
+fn format_of(media_range: &str) -> Option<Format> {
+    let kind = media_range.split(';').next().unwrap_or_default().trim();
+    match kind.to_ascii_lowercase().as_str() {
+        "application/json" | "application/*" | "*/*" => Some(Format::Json),
+        "text/plain" => Some(Format::Plain),
+        "text/html" | "text/*" => Some(Format::Html),
+        "application/xml" | "text/xml" => Some(Format::Xml),
+        "application/grpc" => Some(Format::Blank),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accept(value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn the_client_chooses_the_format() {
+        let cases = [
+            ("application/json", Format::Json),
+            ("text/html", Format::Html),
+            ("text/html;q=0.1, application/xml", Format::Xml),
+            ("text/plain;q=0.5, text/html; q=0.5", Format::Plain),
+            ("*/*", Format::Json),
+            ("image/png", Format::Json),
+            ("image/png, text/plain;q=0.1", Format::Plain),
+            ("application/grpc", Format::Blank),
+            ("text/html;q=0", Format::Json),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(choose(&accept(value), Family::Decision), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn without_a_wish_decisions_are_json_and_breakdowns_follow_the_body() {
+        let kind = |value| HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))]);
+        assert_eq!(choose(&kind("application/xml"), Family::Decision), Format::Json);
+        assert_eq!(choose(&kind("application/xml"), Family::Breakdown), Format::Xml);
+        assert_eq!(choose(&kind("image/png"), Family::Breakdown), Format::Plain);
+        assert_eq!(choose(&HeaderMap::new(), Family::Breakdown), Format::Plain);
+    }
+
+    #[test]
+    fn words_of_plugins_cannot_break_out_of_a_body() {
+        assert_eq!(escape("<b>&"), "&lt;b&gt;&amp;");
+        let failure = Failure::BadRequest("");
+        let body = word_plain(Format::Json, &failure, RequestId::new(0), &mut HeaderMap::new());
+        serde_json::from_slice::<serde_json::Value>(&body).unwrap();
+    }
+}

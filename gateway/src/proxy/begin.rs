@@ -1,0 +1,158 @@
+//! Requests → exchanges: what is known of one before anything is decided.
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use http::{HeaderMap, HeaderValue, Method, Request, Version, header, request::Parts};
+use hyper::body::{Body as _, Incoming};
+
+use super::{Failure, Proxy, Session, Settings, upgrade, words};
+use crate::{
+    plugin::{Exchange, Held, RequestBody, RequestHead, RouteFacts, Timing, UpstreamTarget},
+    router::NormalPath,
+    snapshot::Snapshot,
+};
+
+/// Describes a request; the failure says why it must not be served.
+pub(super) fn begin(
+    proxy: &Proxy,
+    session: &Session,
+    snapshot: &Snapshot,
+    request: Request<Incoming>,
+) -> (Held, Result<(), Failure>) {
+    let (mut parts, body) = request.into_parts();
+    upgrade::disarm(&mut parts);
+    let number = session.requests.get() + 1;
+    session.requests.set(number);
+    let (host, has_host) = match host_of(&parts) {
+        Ok(host) => (session.host(host), Ok(())),
+        Err(failure) => (session.host(""), Err(failure)),
+    };
+    let normal = NormalPath::parse(parts.uri.path());
+    let path = Arc::from(normal.as_ref().map_or(parts.uri.path(), NormalPath::as_str));
+    let admitted = admit(&parts, proxy.settings.uri_bytes)
+        .and(has_host)
+        .and(normal.map(drop).map_err(Failure::from));
+    let exchange = Exchange {
+        number,
+        id: proxy.next_id(),
+        timing: timing(),
+        client: client(session, &parts.headers, &proxy.settings),
+        client_method: parts.method.clone(),
+        host,
+        path,
+        upstream: UpstreamTarget::default(),
+        upstream_host: None,
+        body: if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Incoming(body) },
+        body_changed: false,
+        route: Arc::new(RouteFacts::default()),
+        captures: Vec::new(),
+        directory: snapshot.directory.clone(),
+        consumer: None,
+        credential: None,
+        selected: Default::default(),
+        notes: Vec::new(),
+        log_fields: Vec::new(),
+        response_changes: Vec::new(),
+        response: None,
+        tries: Default::default(),
+        bytes_in: 0,
+        bytes_out: 0,
+        record: None,
+        connection: session.connection.clone(),
+        request: RequestHead { method: parts.method, target: parts.uri, version: parts.version, headers: parts.headers },
+    };
+    (Held::new(exchange), admitted)
+}
+
+fn timing() -> Timing {
+    Timing {
+        started: Instant::now(),
+        started_at: SystemTime::now(),
+        upstream_started: None,
+        upstream_answered: None,
+        finished: None,
+    }
+}
+
+fn admit(parts: &Parts, uri_bytes: usize) -> Result<(), Failure> {
+    if matches!(parts.method, Method::TRACE | Method::CONNECT) {
+        return Err(Failure::Method);
+    }
+    let length = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if length > uri_bytes { Err(Failure::UriTooLong) } else { Ok(()) }
+}
+
+/// `Host`, or `:authority` where the client speaks HTTP/2. HTTP/1.0 clients may have none.
+fn host_of(parts: &Parts) -> Result<&str, Failure> {
+    if let (Version::HTTP_2, Some(authority)) = (parts.version, parts.uri.authority()) {
+        return Ok(authority.as_str());
+    }
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => valid_host(host),
+        (None, _) if parts.version == Version::HTTP_10 => Ok(""),
+        (None, _) => Err(Failure::BadRequest("it has no host")),
+        (Some(_), Some(_)) => Err(Failure::BadRequest("it has more than one host")),
+    }
+}
+
+fn valid_host(host: &HeaderValue) -> Result<&str, Failure> {
+    let is_odd = |byte: &u8| matches!(byte, 0..=b' ' | b'/' | b'\\' | b'@' | b'?' | b'#' | 0x7f..);
+    let text = host.to_str().ok().filter(|host| !host.as_bytes().iter().any(is_odd));
+    text.ok_or(Failure::BadRequest("its host is not valid"))
+}
+
+/// The client's address: the peer's, or what a peer we trust says.
+fn client(session: &Session, headers: &HeaderMap, settings: &Settings) -> IpAddr {
+    let peer = session.connection.peer.ip().to_canonical();
+    if !session.is_trusted {
+        return peer;
+    }
+    let values = headers.get_all(&settings.real_ip_header).iter().rev();
+    let texts = values.filter_map(|value| value.to_str().ok());
+    let mut client = peer;
+    for text in texts.flat_map(|list| list.rsplit(',')) {
+        let Ok(address) = text.trim().parse::<IpAddr>() else { break };
+        client = address.to_canonical();
+        if !settings.real_ip_recursive || !settings.trusts(client) {
+            break;
+        }
+    }
+    client
+}
+
+/// The client's address as a header value.
+pub(super) fn client_value(exchange: &Exchange, session: &Session) -> HeaderValue {
+    if exchange.client == session.connection.peer.ip().to_canonical() {
+        session.peer.clone()
+    } else {
+        words::text(&exchange.client.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_one_plain_name() {
+        let cases = [
+            ("a.test", true),
+            ("a.test:80", true),
+            ("[::1]:80", true),
+            ("", true),
+            ("a/b", false),
+            ("a b", false),
+            ("user@a", false),
+        ];
+        for (host, expected) in cases {
+            let value = HeaderValue::from_str(host).unwrap();
+            assert_eq!(valid_host(&value).is_ok(), expected, "{host}");
+        }
+        assert!(valid_host(&HeaderValue::from_bytes(b"\xe4").unwrap()).is_err());
+    }
+}

@@ -1,0 +1,197 @@
+//! Sends an exchange to a target of its service, and to another one if the first gave no answer.
+
+use std::{
+    borrow::Cow,
+    net::SocketAddr,
+    time::{Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use rustls_pki_types::ServerName;
+use smallvec::SmallVec;
+
+use super::{Failure, Proxy, Session, headers, headers::without_port, payload::Payload, routing::Routed, words};
+use crate::{
+    balancer::InFlight,
+    plugin::{Exchange, Try},
+    snapshot::ServiceEntry,
+    tls::Verification,
+    upstream::{self, Again, PoolKey, RequestBody, ResponseBody, Timeouts, TlsIdentity, may_retry},
+};
+
+/// Free retries at most: each idle connection of a pool may turn out to be dead.
+const FREE_RETRIES: u32 = 1000;
+
+/// Sends the exchange. Returns the target's answer as soon as its head was read.
+pub(super) async fn send(
+    proxy: &Proxy,
+    session: &Session,
+    exchange: &mut Exchange,
+    routed: &Routed,
+) -> Result<Response<ResponseBody>, Failure> {
+    let service = routed.entry.service.as_deref().ok_or(Failure::NoService)?;
+    let payload = Payload::take(exchange, routed.entry.route.request_buffering).await?;
+    exchange.timing.upstream_started = Some(Instant::now());
+    let mut forwarding = Forwarding { proxy, session, routed, service, payload, tried: SmallVec::new() };
+    let (mut retries, mut free) = (service.retries, FREE_RETRIES);
+    loop {
+        let error = match forwarding.attempt(exchange).await {
+            Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => return Err(Failure::Switched),
+            Ok(answer) => {
+                exchange.timing.upstream_answered = Some(Instant::now());
+                return Ok(answer);
+            }
+            Err(Failure::Upstream(error)) => error,
+            Err(failure) => return Err(failure),
+        };
+        let left = match may_retry(&error, &exchange.request.method, forwarding.payload.is_replayable()) {
+            Again::Never => return Err(error.into()),
+            Again::Counted => &mut retries,
+            Again::Free => &mut free,
+        };
+        if *left == 0 {
+            return Err(error.into());
+        }
+        *left -= 1;
+        tracing::debug!(request_id = exchange.id.as_str(), error = &error as &dyn std::error::Error, "trying again");
+    }
+}
+
+/// The attempts of one exchange.
+struct Forwarding<'a> {
+    proxy: &'a Proxy,
+    session: &'a Session,
+    routed: &'a Routed,
+    service: &'a ServiceEntry,
+    payload: Payload,
+    /// Targets that were tried, by their place in the upstream.
+    tried: SmallVec<[usize; 4]>,
+}
+
+/// Whom an attempt asks.
+struct Picked {
+    address: SocketAddr,
+    host: HeaderValue,
+    _in_flight: Option<InFlight>,
+}
+
+impl Forwarding<'_> {
+    async fn attempt(&mut self, exchange: &mut Exchange) -> Result<Response<ResponseBody>, Failure> {
+        let picked = self.pick(exchange).await?;
+        let key = self.key(&picked)?;
+        let Some(body) = self.payload.attempt() else { return Err(Failure::BadRequest("its body was sent already")) };
+        let request = self.request(exchange, picked.host, body)?;
+        let started_at = start_of_attempt(exchange);
+        let service = self.service;
+        let timeouts =
+            Timeouts { connect: service.connect_timeout, write: service.write_timeout, read: service.read_timeout };
+        let sent = self.proxy.upstream.send(&key, request, &timeouts).await;
+        let status = sent.as_ref().ok().map(Response::status);
+        let failed = sent.is_err();
+        let waited = std::time::Duration::ZERO;
+        exchange.tries.push(Try { address: picked.address, started_at, balancer: waited, status, failed });
+        Ok(sent?)
+    }
+
+    async fn pick(&mut self, exchange: &Exchange) -> Result<Picked, Failure> {
+        let service = self.service;
+        let (address, of_target, in_flight) = match &service.upstream {
+            None => (service.address, None, None),
+            Some(upstream) => {
+                let again = || upstream.balancer.pick(&[], None);
+                let index = upstream.balancer.pick(&self.tried, None).or_else(again).ok_or(Failure::NoTarget)?;
+                self.tried.push(index);
+                let target = &upstream.targets[index];
+                (target.address, Some((upstream, target)), Some(upstream.balancer.started(index)))
+            }
+        };
+        let address = match (address, of_target) {
+            (Some(address), _) => address,
+            (None, Some((_, target))) => self.proxy.upstream.resolve(&target.host, target.port).await?,
+            (None, None) => self.proxy.upstream.resolve(&service.service.host, service.service.port).await?,
+        };
+        let configured = of_target.map_or(Cow::Borrowed(&service.host_header), |(upstream, target)| {
+            let wanted = upstream.upstream.host_header.as_deref();
+            wanted.map_or(Cow::Borrowed(&target.host_header), |host| Cow::Owned(words::text(host)))
+        });
+        let host = self.host(exchange, &configured);
+        Ok(Picked { address, host, _in_flight: in_flight })
+    }
+
+    /// What a plugin set, else what the client sent where the route keeps that, else the target's.
+    fn host(&self, exchange: &Exchange, configured: &HeaderValue) -> HeaderValue {
+        let preserved = || {
+            let is_wanted = self.routed.entry.route.preserve_host && !exchange.host.is_empty();
+            is_wanted.then(|| words::text(&exchange.host))
+        };
+        exchange.upstream_host.clone().or_else(preserved).unwrap_or_else(|| configured.clone())
+    }
+
+    fn key(&self, picked: &Picked) -> Result<PoolKey, Failure> {
+        let tls = if self.service.tls { Some(self.identity(picked)?) } else { None };
+        Ok(PoolKey { address: picked.address, tls, protocol: upstream::Protocol::Http1 })
+    }
+
+    /// The name is that of the Host header; an address if that cannot be a name.
+    fn identity(&self, picked: &Picked) -> Result<TlsIdentity, Failure> {
+        let host = picked.host.to_str().map(without_port).unwrap_or_default();
+        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
+        let server_name = name.unwrap_or_else(|_| ServerName::IpAddress(picked.address.ip().into()));
+        let verification = match self.service.service.tls_verify {
+            Some(true) => Verification::SystemRoots,
+            Some(false) | None => Verification::Off,
+        };
+        Ok(TlsIdentity { server_name, verification })
+    }
+
+    fn request(
+        &self,
+        exchange: &Exchange,
+        host: HeaderValue,
+        body: RequestBody,
+    ) -> Result<Request<RequestBody>, Failure> {
+        let mut request = Request::new(body);
+        *request.method_mut() = exchange.request.method.clone();
+        *request.uri_mut() = target(exchange)?;
+        let mut sent = exchange.request.headers.clone();
+        headers::forward(&mut sent, exchange, self.session, host, self.routed.stripped(exchange));
+        *request.headers_mut() = sent;
+        Ok(request)
+    }
+}
+
+/// The target of the request line; the client's own where nothing was changed.
+fn target(exchange: &Exchange) -> Result<Uri, Failure> {
+    let wanted = &exchange.upstream;
+    if let Some(sent) = exchange.request.target.path_and_query()
+        && sent.path() == wanted.path
+        && sent.query() == wanted.query.as_deref()
+    {
+        return Ok(Uri::from(sent.clone()));
+    }
+    let text = match &wanted.query {
+        None => Bytes::from(wanted.path.clone()),
+        Some(query) => Bytes::from([&*wanted.path, "?", query].concat()),
+    };
+    let target = PathAndQuery::from_maybe_shared(text);
+    target.map(Uri::from).map_err(|_| Failure::BadRequest("its target cannot be sent on"))
+}
+
+/// The first attempt begins when the exchange says; later ones now.
+fn start_of_attempt(exchange: &Exchange) -> SystemTime {
+    let timing = &exchange.timing;
+    match timing.upstream_started.filter(|_| exchange.tries.is_empty()) {
+        Some(begun) => timing.started_at + (begun - timing.started),
+        None => SystemTime::now(),
+    }
+}
+
+/// Turns a target's headers into those for the client.
+pub(super) fn receive(headers: &mut HeaderMap, exchange: &Exchange) {
+    headers::drop_hop_by_hop(headers);
+    if headers.contains_key(header::TRAILER) && !headers::takes_trailers(&exchange.request.headers) {
+        headers.remove(header::TRAILER);
+    }
+}
+

@@ -1,0 +1,228 @@
+//! Headers on their way through: what hops drop, what this hop adds.
+
+use std::{borrow::Cow, time::Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+
+use super::{Proxy, Session, begin, words};
+use crate::plugin::{Exchange, Origin};
+
+/// Headers that a request gains.
+const ADDED: usize = 10;
+
+/// Turns a client's headers into those for a target.
+pub(super) fn forward(
+    headers: &mut HeaderMap,
+    exchange: &Exchange,
+    session: &Session,
+    host: HeaderValue,
+    stripped: Option<&str>,
+) {
+    headers.reserve(ADDED);
+    drop_hop_by_hop(headers);
+    headers.remove(words::PROXY);
+    headers.remove(header::EXPECT);
+    keep_only_trailers(headers);
+    if exchange.request.version == Version::HTTP_2 {
+        join_cookies(headers);
+    }
+    headers.insert(header::HOST, host);
+    append_via(headers, exchange.request.version);
+    append_peer(headers, session);
+    headers.insert(words::X_REAL_IP, begin::client_value(exchange, session));
+    describe(headers, exchange, session, stripped);
+    headers.insert(words::X_KONG_REQUEST_ID, words::text(exchange.id.as_str()));
+}
+
+/// Drops what concerns one connection only: `Connection`, what it names, and what should have been named (RFC 9110 §7.6.1).
+pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    if let Some(first) = headers.remove(header::CONNECTION) {
+        // One line is the rule; further ones went with it, as they name headers for this hop as well.
+        drop_named(headers, &first);
+    }
+    for name in [words::KEEP_ALIVE, words::PROXY_CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE] {
+        headers.remove(name);
+    }
+}
+
+fn drop_named(headers: &mut HeaderMap, connection: &HeaderValue) {
+    let names = connection.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    for name in names {
+        // Headers that carry the message's meaning cannot be dropped by naming them; `TE` has a rule of its own.
+        let is_common = name.eq_ignore_ascii_case(b"keep-alive") || name.eq_ignore_ascii_case(b"close");
+        let kept = [header::HOST, header::CONTENT_LENGTH, header::TE];
+        if let Ok(name) = HeaderName::from_bytes(name)
+            && !is_common
+            && !kept.contains(&name)
+        {
+            headers.remove(name);
+        }
+    }
+}
+
+/// `TE` goes on only as `trailers`.
+fn keep_only_trailers(headers: &mut HeaderMap) {
+    if let Some(accepted) = headers.remove(header::TE) {
+        let mut codings = accepted.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        if codings.any(|coding| coding.eq_ignore_ascii_case(b"trailers")) {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+    }
+}
+
+/// HTTP/2 clients may split cookies; HTTP/1.1 has one line (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, cookie);
+    }
+}
+
+fn append_via(headers: &mut HeaderMap, version: Version) {
+    append_to_list(headers, header::VIA, HeaderValue::from_static(words::via(version)));
+}
+
+fn append_peer(headers: &mut HeaderMap, session: &Session) {
+    append_to_list(headers, words::X_FORWARDED_FOR, session.peer.clone());
+}
+
+/// Adds to a header that is a list, in one line.
+fn append_to_list(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    if !headers.contains_key(&name) {
+        headers.insert(name, value);
+        return;
+    }
+    let mut joined = Vec::with_capacity(64);
+    for line in headers.get_all(&name) {
+        joined.extend_from_slice(line.as_bytes());
+        joined.extend_from_slice(b", ");
+    }
+    joined.extend_from_slice(value.as_bytes());
+    if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
+        headers.insert(name, joined);
+    }
+}
+
+/// Says how the request reached the gateway, unless a peer that is trusted has said so.
+fn describe(headers: &mut HeaderMap, exchange: &Exchange, session: &Session, stripped: Option<&str>) {
+    let mut say = |name: HeaderName, value: &dyn Fn() -> Option<HeaderValue>| {
+        if session.is_trusted && headers.contains_key(&name) {
+            return;
+        }
+        match value() {
+            Some(value) => drop(headers.insert(name, value)),
+            None => drop(headers.remove(name)),
+        }
+    };
+    let scheme = if exchange.connection.tls.is_some() { "https" } else { "http" };
+    say(words::X_FORWARDED_PROTO, &|| Some(HeaderValue::from_static(scheme)));
+    say(words::X_FORWARDED_HOST, &|| Some(forwarded_host(exchange)));
+    say(words::X_FORWARDED_PORT, &|| Some(session.port.clone()));
+    say(words::X_FORWARDED_PATH, &|| Some(words::text(exchange.request.target.path())));
+    say(words::X_FORWARDED_PREFIX, &|| stripped.map(words::text));
+}
+
+/// The client's host in lower case without its port. A client of HTTP/1.0 that sent none gets Kong's own name.
+fn forwarded_host(exchange: &Exchange) -> HeaderValue {
+    let host = without_port(&exchange.host);
+    if host.is_empty() {
+        return HeaderValue::from_static("kong");
+    }
+    let is_as_sent = host.len() == exchange.host.len() && !host.bytes().any(|byte| byte.is_ascii_uppercase());
+    match exchange.request.headers.get(header::HOST) {
+        Some(sent) if is_as_sent => sent.clone(),
+        _ => words::text(&host.to_ascii_lowercase()),
+    }
+}
+
+/// A host without its port; brackets of an IPv6 address stay.
+pub(super) fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => name,
+        _ => host,
+    }
+}
+
+/// Marks the answer of a target or of the gateway before it goes to the client.
+pub(super) fn finish(proxy: &Proxy, exchange: &mut Exchange) {
+    let (timing, id) = (&exchange.timing, exchange.id);
+    let (started, until, answered) = (timing.started, timing.upstream_started, timing.upstream_answered);
+    let Some(head) = &mut exchange.response else { return };
+    let headers = &mut head.headers;
+    headers.reserve(4);
+    if let (Origin::Upstream, Some(until), Some(answered)) = (head.origin, until, answered) {
+        append_to_list(headers, header::VIA, HeaderValue::from_static(words::via(Version::HTTP_11)));
+        let (waited, own) = (answered - until, until - started);
+        headers.insert(words::X_KONG_UPSTREAM_LATENCY, proxy.words.number(waited.as_millis()));
+        headers.insert(words::X_KONG_PROXY_LATENCY, proxy.words.number(own.as_millis()));
+    } else {
+        headers.insert(header::SERVER, HeaderValue::from_static(words::IDENTITY));
+        let took = Instant::now() - started;
+        headers.insert(words::X_KONG_RESPONSE_LATENCY, proxy.words.number(took.as_millis()));
+    }
+    headers.insert(words::X_KONG_REQUEST_ID, words::text(id.as_str()));
+}
+
+/// Whether the client takes trailers.
+pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::TE).map_or(Cow::Borrowed(""), |te| String::from_utf8_lossy(te.as_bytes()));
+    accepted.split(',').any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn what_concerns_one_connection_goes_no_further() {
+        let mut sent = headers(&[
+            ("connection", "x-hop, Close, host"),
+            ("x-hop", "1"),
+            ("host", "a"),
+            ("keep-alive", "5"),
+            ("proxy-connection", "a"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "x"),
+            ("proxy-authorization", "b"),
+        ]);
+        drop_hop_by_hop(&mut sent);
+        let left: Vec<&str> = sent.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["host", "proxy-authorization"]);
+    }
+
+    #[test]
+    fn lists_grow_in_one_line() {
+        let mut sent = headers(&[("via", "1.0 a"), ("via", "1.1 b")]);
+        append_via(&mut sent, Version::HTTP_10);
+        let lines: Vec<&HeaderValue> = sent.get_all("via").iter().collect();
+        assert_eq!(lines, [&*format!("1.0 a, 1.1 b, 1 {}", words::IDENTITY)]);
+    }
+
+    #[test]
+    fn only_trailers_of_te_go_on() {
+        for (te, expected) in [("gzip, Trailers", Some("trailers")), ("gzip", None)] {
+            let mut sent = headers(&[("te", te)]);
+            keep_only_trailers(&mut sent);
+            assert_eq!(sent.get("te").map(|te| te.to_str().unwrap()), expected, "{te}");
+        }
+    }
+
+    #[test]
+    fn a_host_loses_its_port_and_nothing_else() {
+        let cases = [("a:80", "a"), ("a", "a"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("", "")];
+        for (host, expected) in cases {
+            assert_eq!(without_port(host), expected, "{host}");
+        }
+    }
+}

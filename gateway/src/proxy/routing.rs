@@ -1,0 +1,109 @@
+//! Which route a request takes, whether it may take it, and which path goes upstream.
+
+use std::sync::Arc;
+
+use http::{StatusCode, Version, header};
+
+use super::{Failure, Session, headers::without_port, words};
+use crate::{
+    plugin::Exchange,
+    router::{Captures, PathHandling, Query, Transport, escape_for_upstream, upstream_path},
+    snapshot::{RouteEntry, Snapshot},
+};
+
+/// The route of a request.
+pub(super) struct Routed {
+    pub(super) entry: Arc<RouteEntry>,
+    /// How much of the start of the canonical path is cut off, if the route says so.
+    strips: Option<usize>,
+}
+
+impl Routed {
+    /// What `X-Forwarded-Prefix` says.
+    pub(super) fn stripped<'e>(&self, exchange: &'e Exchange) -> Option<&'e str> {
+        self.strips.map(|length| &exchange.path[..length]).filter(|prefix| *prefix != "/")
+    }
+}
+
+/// Finds the route and notes in the exchange what it settles.
+pub(super) fn find(snapshot: &Snapshot, exchange: &mut Exchange, session: &Session) -> Result<Routed, Failure> {
+    let (path, host) = (exchange.path.clone(), exchange.host.clone());
+    let tls = exchange.connection.tls.as_ref();
+    let query = Query {
+        method: &exchange.request.method,
+        host: Some(&*host).filter(|host| !host.is_empty()),
+        port: session.connection.local.port(),
+        path: &path,
+        headers: &exchange.request.headers,
+        transport: tls.map_or(Transport::Plain, |tls| Transport::Tls { sni: tls.sni.as_deref() }),
+    };
+    let found = snapshot.router.find(&query).ok_or(Failure::NoRoute)?;
+    let entry = found.value.clone();
+    let strips = found.prefix.filter(|_| entry.route.strip_path).map(str::len);
+    if found.pattern.is_some() && !entry.chain.is_empty() {
+        exchange.captures = found.captures().map(named).unwrap_or_default();
+    }
+    Ok(Routed { entry, strips })
+}
+
+/// Notes what the exchange takes from its route: what it is called, and where it leads.
+pub(super) fn follow(routed: &Routed, exchange: &mut Exchange) {
+    exchange.route = routed.entry.facts.clone();
+    let service_path = routed.entry.service.as_ref().and_then(|service| service.service.path.as_deref());
+    let stripped = routed.strips.map(|length| &exchange.path[..length]);
+    let path = upstream_path(service_path, &exchange.path, stripped, PathHandling::V0);
+    exchange.upstream.path = escape_for_upstream(&path).into_owned();
+    exchange.upstream.query = exchange.request.target.query().map(str::to_owned);
+}
+
+/// The groups by number, 0 the whole match, and by name.
+fn named(captures: Captures<'_>) -> Vec<(String, String)> {
+    let numbered = captures.numbered.iter().enumerate();
+    let numbered = numbered.filter_map(|(number, text)| Some((number.to_string(), (*text)?.to_owned())));
+    let named = captures.named.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    numbered.chain(named).collect()
+}
+
+/// Whether the request came the way that the route asks for.
+pub(super) fn enforce(entry: &RouteEntry, exchange: &Exchange, session: &Session) -> Result<(), Failure> {
+    let speaks = |protocol: &str| entry.route.protocols.iter().any(|spoken| **spoken == *protocol);
+    if speaks("http") {
+        return Ok(());
+    }
+    let is_grpc_route = speaks("grpc") || speaks("grpcs");
+    if is_grpc_route {
+        require_grpc(exchange)?;
+    }
+    if speaks("grpc") || came_over_tls(exchange, session) {
+        return Ok(());
+    }
+    if is_grpc_route {
+        return Err(Failure::PlainGrpc);
+    }
+    Err(match entry.route.https_redirect_status_code {
+        code @ (301 | 302 | 307 | 308) => {
+            let status = StatusCode::from_u16(code).unwrap_or(StatusCode::MOVED_PERMANENTLY);
+            Failure::HttpsRedirect(status, https_address(exchange))
+        }
+        _ => Failure::HttpsRequired,
+    })
+}
+
+fn require_grpc(exchange: &Exchange) -> Result<(), Failure> {
+    let kind = exchange.request.headers.get(header::CONTENT_TYPE);
+    if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        return Err(Failure::NotGrpc);
+    }
+    if exchange.request.version == Version::HTTP_2 { Ok(()) } else { Err(Failure::Http2Required) }
+}
+
+/// By the connection, or by the word of a peer that is trusted.
+fn came_over_tls(exchange: &Exchange, session: &Session) -> bool {
+    let said = exchange.request.headers.get(words::X_FORWARDED_PROTO).filter(|_| session.is_trusted);
+    said.map_or(exchange.connection.tls.is_some(), |proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+}
+
+fn https_address(exchange: &Exchange) -> String {
+    let target = exchange.request.target.path_and_query().map_or("/", |target| target.as_str());
+    format!("https://{}{target}", without_port(&exchange.host))
+}

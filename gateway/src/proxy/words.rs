@@ -1,0 +1,63 @@
+//! Header names and values that are said again and again, made once.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Version};
+
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+pub(super) const X_FORWARDED_PATH: HeaderName = HeaderName::from_static("x-forwarded-path");
+pub(super) const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+pub(super) const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+pub(super) const X_KONG_REQUEST_ID: HeaderName = HeaderName::from_static("x-kong-request-id");
+pub(super) const X_KONG_UPSTREAM_LATENCY: HeaderName = HeaderName::from_static("x-kong-upstream-latency");
+pub(super) const X_KONG_PROXY_LATENCY: HeaderName = HeaderName::from_static("x-kong-proxy-latency");
+pub(super) const X_KONG_RESPONSE_LATENCY: HeaderName = HeaderName::from_static("x-kong-response-latency");
+pub(super) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+pub(super) const PROXY: HeaderName = HeaderName::from_static("proxy");
+pub(super) const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(super) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// Who we are, in `Server` and `Via`.
+pub(super) const IDENTITY: &str = concat!("sandgate/", env!("CARGO_PKG_VERSION"));
+const VIA_1_0: &str = concat!("1 sandgate/", env!("CARGO_PKG_VERSION"));
+const VIA_1_1: &str = concat!("1.1 sandgate/", env!("CARGO_PKG_VERSION"));
+const VIA_2: &str = concat!("2 sandgate/", env!("CARGO_PKG_VERSION"));
+
+/// Numbers below this have their values made in advance.
+const SMALL: usize = 256;
+
+/// What this hop calls itself for a message of this version. Kong says `1` for HTTP/1.0.
+pub(super) fn via(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 | Version::HTTP_09 => VIA_1_0,
+        Version::HTTP_2 | Version::HTTP_3 => VIA_2,
+        _ => VIA_1_1,
+    }
+}
+
+/// A value from text of our own making. Text that cannot be one becomes an empty value.
+pub(super) fn text(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Values made in advance.
+#[derive(Debug)]
+pub(super) struct Words {
+    numbers: Vec<HeaderValue>,
+}
+
+impl Words {
+    pub(super) fn new() -> Self {
+        let number = |number: usize| HeaderValue::from_maybe_shared(Bytes::from(number.to_string()));
+        Self { numbers: (0..SMALL).filter_map(|small| number(small).ok()).collect() }
+    }
+
+    /// A number as a value.
+    pub(super) fn number(&self, number: u128) -> HeaderValue {
+        let small = usize::try_from(number).ok().and_then(|small| self.numbers.get(small));
+        small.cloned().unwrap_or_else(|| HeaderValue::from(u64::try_from(number).unwrap_or(u64::MAX)))
+    }
+}

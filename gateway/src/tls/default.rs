@@ -1,0 +1,102 @@
+//! The certificate of a node that was given none: self-signed for `localhost`, as Kong's, and kept so that it outlives a
+//! restart.
+
+use std::{
+    fs, io,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+
+use super::TlsError;
+
+/// A certificate chain and its key.
+#[derive(Debug)]
+pub struct DefaultCertificate(Arc<CertifiedKey>);
+
+impl DefaultCertificate {
+    /// Makes a new one.
+    pub fn generate() -> Result<Self, TlsError> {
+        let (certificate, key) = self_signed()?;
+        Self::new(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+    }
+
+    /// The one kept in `folder`; made and kept there when there is none.
+    pub fn in_folder(folder: &Path) -> Result<Self, TlsError> {
+        let (chain_file, key_file) = (folder.join("default.crt"), folder.join("default.key"));
+        if !(chain_file.exists() && key_file.exists()) {
+            let (certificate, key) = self_signed()?;
+            keep(&key_file, &key.serialize_pem())?;
+            keep(&chain_file, &certificate.pem())?;
+        }
+        Self::from_files(&chain_file, &key_file)
+    }
+
+    fn from_files(chain_file: &PathBuf, key_file: &PathBuf) -> Result<Self, TlsError> {
+        let unreadable = |path: &PathBuf| {
+            let path = path.clone();
+            move |error| TlsError::Pem(path, error)
+        };
+        let chain = CertificateDer::pem_file_iter(chain_file).map_err(unreadable(chain_file))?;
+        let chain = chain.collect::<Result<Vec<_>, _>>().map_err(unreadable(chain_file))?;
+        let key = PrivateKeyDer::from_pem_file(key_file).map_err(unreadable(key_file))?;
+        Self::new(chain, key)
+    }
+
+    fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, TlsError> {
+        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key)?;
+        Ok(Self(Arc::new(CertifiedKey::new(chain, key))))
+    }
+
+    pub(super) fn key(&self) -> Arc<CertifiedKey> {
+        self.0.clone()
+    }
+}
+
+fn self_signed() -> Result<(rcgen::Certificate, KeyPair), TlsError> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "localhost");
+    Ok((params.self_signed(&key)?, key))
+}
+
+/// Writes aside and renames, so that a crash leaves no half file.
+fn keep(path: &Path, text: &str) -> Result<(), TlsError> {
+    let aside = path.with_extension("new");
+    let write = || -> io::Result<()> {
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&aside, path)
+    };
+    write().map_err(|error| TlsError::File(path.to_owned(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_certificate_is_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = DefaultCertificate::in_folder(folder.path()).unwrap();
+        let second = DefaultCertificate::in_folder(folder.path()).unwrap();
+        assert_eq!(first.0.cert, second.0.cert);
+    }
+
+    #[test]
+    fn a_broken_certificate_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("default.crt"), "nonsense").unwrap();
+        fs::write(folder.path().join("default.key"), "nonsense").unwrap();
+        let error = DefaultCertificate::in_folder(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("default."), "{error}");
+    }
+}

@@ -1,0 +1,147 @@
+//! One HTTP/1.1 connection to a target, without a task: whoever uses it polls it.
+
+use std::{
+    future::{Future as _, poll_fn},
+    net::SocketAddr,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{
+        TrySendError,
+        http1::{self, SendRequest},
+    },
+};
+use hyper_util::rt::TokioIo;
+
+use super::{PoolKey, RequestBody, SendError, Timeouts, UploadError, body::Progress, connect::TargetIo, deadline::Deadline};
+
+type Driver = http1::Connection<TokioIo<TargetIo>, RequestBody>;
+
+/// A connection and what drives it.
+pub(super) struct Link {
+    sender: SendRequest<RequestBody>,
+    driver: Pin<Box<Driver>>,
+    has_ended: bool,
+    pub(super) deadline: Deadline,
+    pub(super) key: Rc<PoolKey>,
+    pub(super) requests: u32,
+    /// When it became idle, in seconds of the pool.
+    pub(super) idle_since: u32,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Link").field("key", &self.key).field("requests", &self.requests).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// Starts HTTP on a new connection.
+    pub(super) async fn start(io: TargetIo, key: Rc<PoolKey>) -> Result<Self, SendError> {
+        let address = key.address;
+        let handshake = http1::handshake(TokioIo::new(io)).await;
+        let broken = |source| SendError::Broken { address, reused: false, sent: false, source: Some(source) };
+        let (sender, driver) = handshake.map_err(broken)?;
+        let deadline = Deadline::new();
+        let driver = Box::pin(driver);
+        Ok(Self { sender, driver, has_ended: false, deadline, key, requests: 0, idle_since: 0 })
+    }
+
+    /// Moves bytes. Ready when the connection has ended.
+    pub(super) fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.has_ended {
+            self.has_ended = self.driver.as_mut().poll(cx).is_ready();
+        }
+        if self.has_ended { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Whether an idle connection can take a request, as far as events tell that have been seen.
+    pub(super) fn is_usable(&mut self, cx: &mut Context<'_>) -> bool {
+        self.poll_drive(cx).is_pending() && self.sender.is_ready()
+    }
+
+    /// Whether the exchange is over on both sides.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.has_ended && self.sender.is_ready()
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+        timeouts: &Timeouts,
+        address: SocketAddr,
+    ) -> Result<Response<Incoming>, SendError> {
+        let reused = self.requests > 0;
+        self.requests += 1;
+        let upload = request.body().progress();
+        let mut answer = pin!(self.sender.try_send_request(request));
+        let mut wait = Wait::new(upload, timeouts, address);
+        wait.begin(&mut self.deadline);
+        poll_fn(|cx| {
+            let has_ended = self.poll_drive(cx).is_ready();
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(answer.map_err(|error| failure(error, &wait, reused)));
+            }
+            if has_ended {
+                let broken = SendError::Broken { address, reused, sent: true, source: None };
+                return Poll::Ready(Err(broken));
+            }
+            wait.poll(&mut self.deadline, cx).map(Err)
+        })
+        .await
+    }
+}
+
+/// What an unanswered request waits for.
+struct Wait<'a> {
+    upload: Option<Rc<Progress>>,
+    moved: u64,
+    timeouts: &'a Timeouts,
+    address: SocketAddr,
+}
+
+impl<'a> Wait<'a> {
+    fn new(upload: Option<Rc<Progress>>, timeouts: &'a Timeouts, address: SocketAddr) -> Self {
+        Self { upload, moved: 0, timeouts, address }
+    }
+
+    fn begin(&self, deadline: &mut Deadline) {
+        deadline.set(if self.upload.is_some() { self.timeouts.write } else { self.timeouts.read });
+    }
+
+    /// The upload while it goes on.
+    fn open_upload(&self) -> Option<&Progress> {
+        self.upload.as_deref().filter(|progress| !progress.ended.get())
+    }
+
+    fn poll(&mut self, deadline: &mut Deadline, cx: &mut Context<'_>) -> Poll<SendError> {
+        let moved = self.upload.as_ref().map_or(0, |progress| progress.steps.get());
+        if moved != self.moved {
+            self.moved = moved;
+            deadline.set(if self.open_upload().is_some() { self.timeouts.write } else { self.timeouts.read });
+        }
+        deadline.poll(cx).map(|()| match self.open_upload() {
+            None => SendError::ReadTimeout(self.address, self.timeouts.read),
+            Some(upload) if upload.waits.get() => SendError::Upload(UploadError::Stalled(self.timeouts.write)),
+            Some(_) => SendError::WriteTimeout(self.address, self.timeouts.write),
+        })
+    }
+}
+
+fn failure(mut error: TrySendError<Request<RequestBody>>, wait: &Wait<'_>, reused: bool) -> SendError {
+    let (sent, address) = (error.take_message().is_none(), wait.address);
+    let source = error.into_error();
+    if source.is_user() || wait.upload.as_ref().is_some_and(|upload| upload.failed.get()) {
+        SendError::Upload(UploadError::Failed(source))
+    } else if source.is_parse() {
+        SendError::Invalid(address, source)
+    } else {
+        SendError::Broken { address, reused, sent, source: Some(source) }
+    }
+}

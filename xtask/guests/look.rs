@@ -1,0 +1,24 @@
+//! Looks at two headers, changes nothing.
+
+use sandgate_sdk::prelude::*;
+
+/// Nothing to configure.
+#[derive(Debug, Config)]
+pub struct Settings {}
+
+/// One configuration.
+pub struct Look;
+
+#[plugin(name = "NAME", priority = 500, request_headers = ["apikey", "user-agent"])]
+impl Plugin for Look {
+    type Settings = Settings;
+
+    fn new(_settings: Settings, _scope: &Scope) -> Result<Self, Vec<ConfigError>> {
+        Ok(Self)
+    }
+
+    fn on_request(&self, request: &mut Request, _host: &impl Host) -> Flow {
+        let refused = [0, 1].into_iter().any(|index| request.header(index).value() == Some("refuse me"));
+        if refused { refuse(403, "refused") } else { Flow::Next }
+    }
+}

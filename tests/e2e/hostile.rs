@@ -1,0 +1,110 @@
+//! Plugins that misbehave: each is contained, its own route answers by policy, and nobody else notices.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Gateway, Load, TestGateway, TestTarget};
+
+/// What harms whom: a guest and how it is told to misbehave on every request.
+fn hostile() -> [(&'static str, Value); 6] {
+    [
+        ("spin", json!({ "always": true })),
+        ("hog", json!({ "always": true })),
+        ("recurse", json!({ "always": true })),
+        ("flood", json!({ "always": true })),
+        ("flood", json!({ "always": true, "headers": 500, "bytes": 10 })),
+        ("trap", json!({ "every": 1 })),
+    ]
+}
+
+/// A route `/healthy` with a plugin that behaves, and `/harmed` with one that does not.
+async fn with_hostile(name: &str, config: Value) -> (Gateway, [TestTarget; 2]) {
+    let (healthy, harmed) = (TestTarget::answering("fine").await, TestTarget::answering("passed").await);
+    let gateway = TestGateway::new().start().await;
+    gateway.route("healthy", "/healthy", &healthy).await;
+    gateway.plugin("healthy", "rate-limiting", json!({ "hour": 1_000_000 })).await;
+    gateway.route("harmed", "/harmed", &harmed).await;
+    gateway.upload(name).await;
+    gateway.plugin("harmed", name, config).await;
+    gateway.applied().await;
+    (gateway, [healthy, harmed])
+}
+
+#[tokio::test]
+async fn a_misbehaving_plugin_harms_its_own_route_alone() {
+    for (name, config) in hostile() {
+        let (mut gateway, [_healthy, harmed]) = with_hostile(name, config.clone()).await;
+        let load = Load::start(gateway.proxy(), "/healthy", 2);
+        load.made(20).await;
+        for _ in 0..8 {
+            let answer = gateway.get("/harmed").await;
+            assert_eq!(answer.status, 503, "{name} {config}: {}", answer.text());
+        }
+        load.stop_without_failures(40).await;
+        assert_eq!(harmed.count(), 0, "{name} {config}: nobody passes");
+        assert!(gateway.process.is_alive(), "{name} {config}");
+    }
+}
+
+#[tokio::test]
+async fn an_operator_may_let_requests_pass_a_failing_plugin() {
+    for (name, config) in hostile() {
+        let (gateway, [_healthy, harmed]) = with_hostile(name, config.clone()).await;
+        gateway.admin.patch(&format!("/modules/{name}"), json!({ "failure_policy": "open" })).await.expect(200);
+        for _ in 0..5 {
+            let answer = gateway.get("/harmed").await;
+            assert_eq!((answer.status, answer.text().as_str()), (200, "passed"), "{name} {config}");
+        }
+        assert_eq!(harmed.count(), 5, "{name} {config}");
+    }
+}
+
+#[tokio::test]
+async fn the_module_says_why_it_is_not_called_any_more() {
+    for (name, config) in hostile() {
+        let (gateway, _targets) = with_hostile(name, config.clone()).await;
+        for _ in 0..4 {
+            gateway.get("/harmed").await.expect(503);
+        }
+        let module = gateway.module(name).await;
+        assert_eq!(module["circuit"], "open", "{name} {config}: {module}");
+        assert!(module["traps"].as_u64().unwrap() >= 3, "{name} {config}: {}", module["traps"]);
+        assert!(module["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{name} {config}: {module}");
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_that_traps_now_and_then_costs_those_requests_alone() {
+    let target = TestTarget::answering("passed").await;
+    let gateway = TestGateway::new().setting("SANDGATE_WORKERS", "1").start().await;
+    gateway.route("a", "/", &target).await;
+    gateway.upload("trap").await;
+    gateway.plugin("a", "trap", json!({})).await;
+    let mut statuses = Vec::new();
+    for _ in 0..14 {
+        statuses.push(gateway.get("/").await.status);
+    }
+    let seven = [200, 200, 200, 200, 200, 200, 503];
+    assert_eq!(statuses, [seven, seven].concat());
+}
+
+#[tokio::test]
+async fn a_plugin_in_back_off_gets_another_chance() {
+    let (gateway, _targets) = with_hostile("spin", json!({})).await;
+    for _ in 0..3 {
+        gateway.get_with("/harmed", &[("x-misbehave", "1")]).await.expect(503);
+    }
+    gateway.get("/harmed").await.expect(503);
+    gateway.eventually("/harmed", |answer| answer.status == 200).await;
+    assert_eq!(gateway.module("spin").await["circuit"], "closed");
+}
+
+#[tokio::test]
+async fn a_new_version_of_a_failing_plugin_starts_afresh() {
+    let (gateway, _targets) = with_hostile("spin", json!({})).await;
+    for _ in 0..4 {
+        gateway.get_with("/harmed", &[("x-misbehave", "1")]).await.expect(503);
+    }
+    let fixed = crate::harness::marked(&crate::harness::guest("spin"), "fixed");
+    gateway.admin.upload("PUT /modules/spin", fixed).await.expect(200);
+    gateway.get("/harmed").await.expect(200);
+}

@@ -1,0 +1,19 @@
+//! The gateway from outside: each test starts the real binary and speaks to it as operators and clients do.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "all of this is tests and what they are made of"
+)]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod admin;
+mod durability;
+mod hostile;
+mod modules;
+mod plugins;
+mod proxy;
+mod under_load;

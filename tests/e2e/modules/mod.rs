@@ -1,0 +1,5 @@
+//! `/modules`: uploading, looking, replacing, granting.
+
+mod grants;
+mod refusals;
+mod upload;

@@ -1,0 +1,59 @@
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::harness::{TestGateway, Wasm, guest};
+
+#[tokio::test]
+async fn what_cannot_be_used_is_refused_with_every_reason() {
+    let gateway = TestGateway::new().start().await;
+    let half = guest("peek").slice(..2_000);
+    let cases = [
+        ("text", Bytes::from("hello"), "not WebAssembly"),
+        ("a core module without a type", Wasm::core().bytes(), "cannot be made a component"),
+        ("half a component", half, ""),
+        ("a component that is no plugin", Wasm::component().bytes(), "does not export sandgate:plugin/lifecycle"),
+        ("a foreign import", Wasm::component().importing("acme:magic/wand@1.0.0").bytes(), "acme:magic/wand@1.0.0"),
+        ("a network", Wasm::component().importing("wasi:sockets/tcp@9.2.0").bytes(), "wasi:sockets/tcp@9.2.0"),
+        ("a later contract", Wasm::component().importing("sandgate:plugin/request@9.0.0").bytes(), "9.0.0"),
+    ];
+    for (label, module, reason) in cases {
+        let answer = gateway.admin.upload("POST /modules", module).await;
+        assert_eq!(answer.status, 400, "{label}");
+        let refusal = answer.json();
+        assert_eq!(refusal["message"], "the module is refused", "{label}");
+        let reasons: Vec<_> = refusal["reasons"].as_array().unwrap().iter().map(|r| r.as_str().unwrap()).collect();
+        assert!(reasons.iter().any(|each| each.contains(reason)), "{label}: {reasons:?}");
+    }
+}
+
+#[tokio::test]
+async fn all_reasons_come_at_once() {
+    let gateway = TestGateway::new().start().await;
+    let module = Wasm::component().importing("acme:magic/wand@1.0.0").bytes();
+    let refusal = gateway.admin.upload("POST /modules", module).await.expect(400).json();
+    assert!(refusal["reasons"].as_array().unwrap().len() >= 2, "{refusal}");
+}
+
+#[tokio::test]
+async fn other_types_of_content_are_not_modules() {
+    let gateway = TestGateway::new().start().await;
+    let call = gateway.admin.call("POST /modules").header("content-type", "text/plain").body(guest("peek"));
+    call.send().await.expect(415);
+    gateway.admin.call("POST /modules").body(guest("peek")).send().await.expect(415);
+}
+
+#[tokio::test]
+async fn settings_that_are_none_are_named() {
+    let gateway = TestGateway::new().start().await;
+    let refusal = gateway.admin.upload("POST /modules?colour=red", guest("peek")).await.expect(400).json();
+    assert_eq!((&refusal["code"], &refusal["fields"]), (&json!(2), &json!({ "colour": "unknown field" })));
+    gateway.upload("peek").await;
+    for (change, field) in [
+        (json!({ "failure_policy": "maybe" }), "failure_policy"),
+        (json!({ "cpu_limit": 0 }), "cpu_limit"),
+        (json!({ "grants": 1 }), "grants"),
+    ] {
+        let refusal = gateway.admin.patch("/modules/peek", change).await.expect(400).json();
+        assert!(refusal["fields"].get(field).is_some(), "{field}: {refusal}");
+    }
+}

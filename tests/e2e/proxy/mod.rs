@@ -1,0 +1,11 @@
+//! Requests through the gateway to targets and back.
+
+mod bodies;
+mod errors;
+mod headers;
+mod malformed;
+mod path;
+mod precedence;
+mod protocols;
+mod retries;
+mod shutdown;

@@ -1,0 +1,54 @@
+use tokio::task::JoinSet;
+
+use crate::harness::{Call, TestGateway, TestTarget};
+
+#[tokio::test]
+async fn a_request_in_flight_is_answered_before_the_end() {
+    let target = TestTarget::waiting().await;
+    let mut gateway = TestGateway::new().route("/", [&target]).start().await;
+    gateway.applied().await;
+    let mut call = JoinSet::new();
+    call.spawn(Call::new(gateway.proxy(), "GET /").try_send());
+    target.arrived().await;
+    gateway.process.terminate().unwrap();
+    gateway.process.log.line("being drained", std::time::Duration::from_secs(5)).await.unwrap();
+    target.release();
+    let answer = call.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!(answer.expect(200).text(), "done");
+    assert_eq!(gateway.terminate().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn an_idle_gateway_ends_at_once_and_well() {
+    let target = TestTarget::answering("a").await;
+    let mut gateway = TestGateway::new().route("/", [&target]).start().await;
+    gateway.get("/").await.expect(200);
+    let begun = std::time::Instant::now();
+    assert_eq!(gateway.terminate().await.code(), Some(0));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn an_idle_connection_does_not_hold_the_end_up() {
+    let target = TestTarget::answering("a").await;
+    let mut gateway = TestGateway::new().route("/", [&target]).start().await;
+    gateway.applied().await;
+    let mut client = crate::harness::Client::connect(gateway.proxy(), crate::harness::Wire::Http1).await.unwrap();
+    client.get("/").await.unwrap().expect(200);
+    let begun = std::time::Instant::now();
+    assert_eq!(gateway.terminate().await.code(), Some(0));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn what_takes_too_long_is_cut_after_the_grace_period() {
+    let target = TestTarget::waiting().await;
+    let gateway = TestGateway::new().setting("SANDGATE_DRAIN_GRACE_PERIOD", "200ms").route("/", [&target]);
+    let mut gateway = gateway.start().await;
+    gateway.applied().await;
+    let mut call = JoinSet::new();
+    call.spawn(Call::new(gateway.proxy(), "GET /").try_send());
+    target.arrived().await;
+    assert_eq!(gateway.terminate().await.code(), Some(0));
+    assert!(call.join_next().await.unwrap().unwrap().is_err(), "there is nobody to answer");
+}

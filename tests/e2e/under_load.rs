@@ -1,0 +1,98 @@
+//! Changes while clients keep asking: not one of their requests fails.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Gateway, Load, TestGateway, TestTarget, guest, marked};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_replacements_of_a_plugin_cost_no_request() {
+    let target = TestTarget::answering("a").await;
+    let gateway = TestGateway::new().route("/", [&target]).start().await;
+    gateway.upload("counterheader").await;
+    gateway.plugin("service-0", "counterheader", json!({})).await;
+    gateway.get("/").await.expect(200);
+    let load = Load::start(gateway.proxy(), "/", 4);
+    // Few different builds, so that the test is not about compiling.
+    let builds: Vec<_> = (0..4).map(|n| marked(&guest("counterheader"), &n.to_string())).collect();
+    for number in 0..100 {
+        let build = builds[number % builds.len()].clone();
+        gateway.admin.upload("PUT /modules/counterheader", build).await.expect(200);
+        load.made(5 * (number as u64 + 1)).await;
+    }
+    gateway.applied().await;
+    load.stop_without_failures(500).await;
+    assert_eq!(gateway.module("counterheader").await["traps"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_changes_of_the_configuration_cost_no_request() {
+    let target = TestTarget::answering("a").await;
+    let gateway = TestGateway::new().route("/steady", [&target]).start().await;
+    gateway.plugin("service-0", "key-auth", json!({})).await;
+    gateway.consumer("ann", "ann").await;
+    gateway.applied().await;
+    let load = Load::with(gateway.proxy(), "/steady", &[("apikey", "ann")], 4);
+    for round in 0..100 {
+        ten_changes(&gateway, round).await;
+    }
+    gateway.applied().await;
+    load.stop_without_failures(1_000).await;
+    assert!(gateway.process.log.version() >= 1_000);
+}
+
+/// Adds, changes and removes a route, a plugin and a consumer.
+async fn ten_changes(gateway: &Gateway, round: u32) {
+    let name = format!("n{round}");
+    let admin = &gateway.admin;
+    let route = json!({ "name": name, "paths": [format!("/{name}")], "service": { "name": "service-0" } });
+    admin.create("/routes", route).await;
+    let plugin = admin.create(&format!("/routes/{name}/plugins"), limit(round + 1)).await;
+    admin.create("/consumers", json!({ "username": name })).await;
+    admin.create(&format!("/consumers/{name}/key-auth"), json!({ "key": name })).await;
+    admin.create(&format!("/consumers/{name}/acls"), json!({ "group": "g" })).await;
+    admin.patch(&format!("/routes/{name}"), json!({ "methods": ["GET"] })).await.expect(200);
+    let plugin = format!("/plugins/{}", plugin["id"].as_str().unwrap());
+    admin.patch(&plugin, json!({ "enabled": false })).await.expect(200);
+    admin.delete(&plugin).await.expect(204);
+    admin.delete(&format!("/consumers/{name}")).await.expect(204);
+    admin.delete(&format!("/routes/{name}")).await.expect(204);
+}
+
+fn limit(minute: u32) -> Value {
+    json!({ "name": "rate-limiting", "config": { "minute": minute } })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_of_grants_and_limits_cost_no_request() {
+    let target = TestTarget::answering("a").await;
+    let gateway = TestGateway::new().route("/", [&target]).start().await;
+    gateway.upload("counterheader").await;
+    gateway.plugin("service-0", "counterheader", json!({})).await;
+    gateway.applied().await;
+    let load = Load::start(gateway.proxy(), "/", 4);
+    for number in 0..50 {
+        let grants = if number % 2 == 0 { json!({}) } else { json!({ "counters": [] }) };
+        let change = json!({ "grants": grants, "cpu_limit": 50 + number });
+        gateway.admin.patch("/modules/counterheader", change).await.expect(200);
+    }
+    gateway.applied().await;
+    load.stop_without_failures(50).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn targets_come_and_go_without_a_failed_request() {
+    let (one, two) = (TestTarget::answering("1").await, TestTarget::answering("2").await);
+    let gateway = TestGateway::new().route("/", [&one, &two]).start().await;
+    gateway.applied().await;
+    let load = Load::start(gateway.proxy(), "/", 4);
+    let path = format!("/upstreams/service-0.upstream/targets/{}", two.address);
+    for _ in 0..20 {
+        gateway.admin.delete(&path).await.expect(204);
+        gateway.applied().await;
+        let target = json!({ "target": two.address.to_string() });
+        gateway.admin.create("/upstreams/service-0.upstream/targets", target).await;
+        gateway.applied().await;
+    }
+    load.stop_without_failures(100).await;
+    assert!(two.count() > 0);
+}

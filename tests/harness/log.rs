@@ -1,0 +1,122 @@
+//! What the gateway says on standard error, and the events in it that tests wait for.
+
+use std::{
+    collections::VecDeque,
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Result, anyhow, bail};
+use serde_json::Value;
+use tokio::{sync::watch, time::timeout};
+
+/// Events of the gateway, as it words them.
+const READY: &str = "sandgate is ready";
+const SERVED: &str = "a configuration is served";
+/// Lines that are kept.
+const KEPT: usize = 2_000;
+
+/// Where a gateway listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    pub proxy: SocketAddr,
+    pub proxy_tls: SocketAddr,
+    pub admin: SocketAddr,
+    pub status: SocketAddr,
+}
+
+/// What was said so far.
+#[derive(Debug, Default)]
+struct Heard {
+    lines: VecDeque<String>,
+    addresses: Option<Addresses>,
+    served: u64,
+    ended: bool,
+}
+
+/// The log of one process.
+#[derive(Debug, Clone)]
+pub struct Log(Arc<watch::Sender<Heard>>);
+
+impl Log {
+    /// Reads `output` to its end on a thread, so that the gateway never waits for a busy test.
+    pub fn listen(output: impl Read + Send + 'static) -> Self {
+        let log = Self(Arc::new(watch::Sender::default()));
+        let heard = log.0.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                heard.send_modify(|heard| heard.take(line));
+            }
+            heard.send_modify(|heard| heard.ended = true);
+        });
+        log
+    }
+
+    /// Waits until the gateway is ready.
+    pub async fn ready(&self, patience: Duration) -> Result<Addresses> {
+        self.wait(patience, "the gateway is not ready", |heard| heard.addresses.is_some()).await?;
+        self.0.borrow().addresses.ok_or_else(|| anyhow!("the gateway ended:\n{}", self.tail()))
+    }
+
+    /// Waits until a configuration at least as new as `version` is served.
+    pub async fn served(&self, version: u64, patience: Duration) -> Result<()> {
+        self.wait(patience, &format!("version {version} is not served"), |heard| heard.served >= version).await
+    }
+
+    /// Waits until a line holds `text`.
+    pub async fn line(&self, text: &str, patience: Duration) -> Result<()> {
+        let what = format!("no line with {text:?}");
+        self.wait(patience, &what, |heard| heard.lines.iter().any(|line| line.contains(text))).await
+    }
+
+    async fn wait(&self, patience: Duration, what: &str, mut done: impl FnMut(&Heard) -> bool) -> Result<()> {
+        let mut heard = self.0.subscribe();
+        let waited = timeout(patience, heard.wait_for(|heard| heard.ended || done(heard))).await;
+        let done = matches!(waited, Ok(Ok(heard)) if done(&heard));
+        if !done {
+            bail!("{what} after {patience:?}, or the gateway has ended:\n{}", self.tail());
+        }
+        Ok(())
+    }
+
+    /// The newest version that is served.
+    pub fn version(&self) -> u64 {
+        self.0.borrow().served
+    }
+
+    /// The last lines.
+    pub fn tail(&self) -> String {
+        let heard = self.0.borrow();
+        let skipped = heard.lines.len().saturating_sub(40);
+        heard.lines.iter().skip(skipped).cloned().collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Heard {
+    fn take(&mut self, line: String) {
+        if let Ok(event) = serde_json::from_str::<Value>(&line) {
+            match event["message"].as_str() {
+                Some(READY) => self.addresses = addresses(&event),
+                Some(SERVED) => self.served = self.served.max(event["version"].as_u64().unwrap_or_default()),
+                _ => {}
+            }
+        }
+        if self.lines.len() == KEPT {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+}
+
+fn addresses(event: &Value) -> Option<Addresses> {
+    let address = |name: &str| event[name].as_str()?.parse().ok();
+    Some(Addresses {
+        proxy: address("proxy")?,
+        proxy_tls: address("proxy_tls")?,
+        admin: address("admin")?,
+        status: address("status")?,
+    })
+}

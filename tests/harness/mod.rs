@@ -1,0 +1,24 @@
+//! What the end-to-end tests are made of: a gateway (the real binary, its own data directory, ports that the kernel chose),
+//! targets behind it, and clients before it. Everything is on loopback, ends with the test, and waits for events, never for
+//! a time.
+
+mod admin;
+mod client;
+mod connection;
+mod gateway;
+mod guest;
+mod load;
+mod log;
+mod process;
+mod raw;
+mod target;
+mod tls;
+
+pub use admin::Admin;
+pub use client::{Call, Wire, full};
+pub use connection::Client;
+pub use gateway::{Gateway, TestGateway};
+pub use guest::{Wasm, core_guest, guest, marked};
+pub use load::Load;
+pub use raw::{exchange, read_until};
+pub use target::TestTarget;

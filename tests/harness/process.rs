@@ -1,0 +1,94 @@
+//! The gateway's process.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::log::{Addresses, Log};
+
+/// No gateway needs longer to start: a first start compiles every built-in plugin.
+const START: Duration = Duration::from_secs(60);
+
+/// A running gateway; killed when dropped.
+pub struct Process {
+    child: Child,
+    pub log: Log,
+    pub at: Addresses,
+}
+
+impl Process {
+    /// Starts the binary that cargo built for these tests, and waits until it is ready.
+    pub async fn start(data: &Path, settings: &[(String, String)]) -> Result<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sandgate"));
+        command.arg("run").env_clear().current_dir(data).stdin(Stdio::null()).stdout(Stdio::null());
+        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.envs(settings.iter().map(|(name, value)| (name, value)));
+        command.env("SANDGATE_DATA_DIR", data).env("SANDGATE_LOG_FORMAT", "json");
+        let mut child = command.stderr(Stdio::piped()).spawn().context("starting the gateway")?;
+        let log = Log::listen(child.stderr.take().context("a gateway without standard error")?);
+        match log.ready(START).await {
+            Ok(at) => Ok(Self { child, log, at }),
+            Err(error) => {
+                _ = child.kill();
+                _ = child.wait();
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks it to end.
+    pub fn terminate(&self) -> Result<()> {
+        Ok(kill_process(self.pid()?, Signal::TERM)?)
+    }
+
+    /// Ends it at once, as kill -9 does.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&mut self, patience: Duration) -> Result<ExitStatus> {
+        let end = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() > end {
+                bail!("the gateway still runs after {patience:?}:\n{}", self.log.tail());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Whether it runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// A line of `/proc/<pid>/status` that counts kilobytes: `VmRSS` now, `VmHWM` at most since the start. In bytes.
+    pub fn memory(&self, line: &str) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let found = status.lines().find_map(|each| each.strip_prefix(line)?.strip_prefix(':'));
+        let kilobytes: u64 = found.context("the line")?.trim().trim_end_matches(" kB").parse()?;
+        Ok(kilobytes * 1024)
+    }
+
+    fn pid(&self) -> Result<Pid> {
+        Pid::from_raw(i32::try_from(self.child.id())?).context("a process id")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}

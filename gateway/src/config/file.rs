@@ -29,6 +29,9 @@ pub struct Settings {
     /// Directory of the database, caches and the snapshot [default: ./sandgate-data]
     #[arg(long, value_name = "PATH")]
     pub data_dir: Option<Text>,
+    /// Directory of compiled plugin code; may be shared by gateways of one user [default: `compiled` in the data directory]
+    #[arg(long, value_name = "PATH")]
+    pub plugin_cache_dir: Option<Text>,
     /// Threads that serve requests: 1 to 1,024, or `auto` for one a core [default: auto]
     #[arg(long, value_name = "NUMBER")]
     pub workers: Option<Text>,

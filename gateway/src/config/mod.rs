@@ -39,6 +39,8 @@ pub struct Config {
     pub database: Database,
     /// Directory of the database, caches and the snapshot.
     pub data_dir: PathBuf,
+    /// Where compiled plugin code is kept.
+    pub plugin_cache_dir: PathBuf,
     /// Threads that serve requests.
     pub workers: NonZeroUsize,
     /// How much the node logs.

@@ -30,6 +30,7 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
         admin_listen: reader.take("admin_listen", "127.0.0.1:8001", loopback),
         status_listen: reader.take("status_listen", "127.0.0.1:8007", listens),
         database: reader.database(&data_dir),
+        plugin_cache_dir: reader.plugin_cache(&data_dir),
         data_dir,
         workers: reader.take("workers", "auto", workers),
         log_level: reader.take("log_level", "notice", named),
@@ -63,6 +64,13 @@ impl Reader {
         parse(default).expect("every default is sound, as a test checks")
     }
 
+    fn plugin_cache(&mut self, data_dir: &Path) -> PathBuf {
+        match self.sources.settings.contains_key("plugin_cache_dir") {
+            true => self.take("plugin_cache_dir", "./compiled", path),
+            false => data_dir.join("compiled"),
+        }
+    }
+
     fn database(&mut self, data_dir: &Path) -> Database {
         match self.sources.settings.contains_key("database_url") {
             true => self.take("database_url", "sqlite://sandgate.db", database),
@@ -90,7 +98,7 @@ impl Reader {
         RequestLimits {
             headers: self.take("request_header_limit", "32KiB", size(KIB, MIB)),
             uri: self.take("request_uri_limit", "8KiB", size(256, MIB)),
-            header_count: self.take("request_header_count", "200", number(16, 10_000)),
+            header_count: self.take("request_header_count", "100", number(16, 10_000)),
         }
     }
 

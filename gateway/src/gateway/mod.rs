@@ -146,9 +146,8 @@ async fn build(config: &Config, tasks: &Tasks) -> Result<Rooms, GatewayError> {
     let store: Arc<dyn Store> = sqlite.clone();
     let node_id = store.once("node_id", uuid::Uuid::new_v4().to_string()).await?;
     let facts = NodeFacts { id: node_id.as_str().into(), hostname: node::hostname().into() };
-    let cache = config.data_dir.join("compiled");
-    prepare_folder(&cache)?;
-    let cache = fs::canonicalize(&cache).map_err(system("the folder of compiled code"))?;
+    prepare_folder(&config.plugin_cache_dir)?;
+    let cache = fs::canonicalize(&config.plugin_cache_dir).map_err(system("the folder of compiled code"))?;
     let catalog = Catalog::new(&cache, Services::start(facts, tasks.clone())).map_err(GatewayError::Engine)?;
     let core = model::core_registry();
     builtins::install(&*store, &core, &catalog).await?;

@@ -16,7 +16,7 @@ mod upstream;
 pub use collection::{Collection, OnDelete, Reference, Registry, declared_collections};
 pub use core::core_registry;
 pub use entities::{Consumer, Id, Module, Plugin, Route, Service, Target, Upstream};
-pub use module::{Capabilities, capabilities, requested_capabilities};
+pub use module::{Capabilities, capabilities, covers, requested_capabilities};
 pub use plugin_info::{ConfigError, Inspected, ModuleState, PluginInfo, Refusal};
 pub use target::normal_target;
 

@@ -45,8 +45,8 @@ pub struct Capabilities {
     pub missing: BTreeMap<String, Vec<String>>,
 }
 
-/// Compares what a manifest requests with what the operator granted. `*` in a granted scope means all that is
-/// requested; `*` in a requested one, all that is granted.
+/// Compares what a manifest requests with what the operator granted. Of each pair of scopes where one covers the other
+/// the narrower counts.
 pub fn capabilities(manifest: &Value, grants: &Value) -> Capabilities {
     let mut found = Capabilities::default();
     for (name, requested) in requested_capabilities(manifest) {
@@ -54,20 +54,39 @@ pub fn capabilities(manifest: &Value, grants: &Value) -> Capabilities {
             found.missing.insert(name, requested);
             continue;
         };
-        let all = |scope: &[String]| scope.iter().any(|each| each == "*");
-        let (effective, missing): (Vec<_>, Vec<_>) = if requested.is_empty() || all(&granted) {
-            (requested, Vec::new())
-        } else if all(&requested) {
-            (granted, vec!["*".to_owned()])
-        } else {
-            requested.into_iter().partition(|each| granted.contains(each))
-        };
+        let effective = narrow(&requested, &granted);
+        let is_met = |wanted: &String| effective.iter().any(|allowed| covers(allowed, wanted));
+        let missing: Vec<String> = requested.iter().filter(|wanted| !is_met(wanted)).cloned().collect();
         if !missing.is_empty() {
             found.missing.insert(name.clone(), missing);
         }
         found.effective.insert(name, effective);
     }
     found
+}
+
+/// The narrower of each pair of scopes where one covers the other.
+fn narrow(requested: &[String], granted: &[String]) -> Vec<String> {
+    let mut scope: Vec<String> = Vec::new();
+    for (wanted, allowed) in requested.iter().flat_map(|wanted| granted.iter().map(move |allowed| (wanted, allowed))) {
+        if covers(allowed, wanted) {
+            scope.push(wanted.clone());
+        } else if covers(wanted, allowed) {
+            scope.push(allowed.clone());
+        }
+    }
+    scope.dedup();
+    scope
+}
+
+/// Whether a scope of a capability covers `what`: equal to it, or a pattern of it. `*` covers all, `x*` what begins with
+/// `x`, and an absolute path what lies below it.
+pub fn covers(scope: &str, what: &str) -> bool {
+    if let Some(prefix) = scope.strip_suffix('*') {
+        return what.starts_with(prefix);
+    }
+    let Some(rest) = what.strip_prefix(scope) else { return false };
+    rest.is_empty() || scope.starts_with('/') && !what.contains("/../") && (scope.ends_with('/') || rest.starts_with('/'))
 }
 
 /// What a manifest requests: name to scope.
@@ -82,4 +101,37 @@ pub fn requested_capabilities(manifest: &Value) -> BTreeMap<String, Vec<String>>
 
 fn texts(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_covers_itself_its_prefix_and_paths_below_it() {
+        let rows = [
+            ("*", "anything", true),
+            ("/var/log", "/var/log", true),
+            ("/var/log", "/var/log/a.log", true),
+            ("/var/log/", "/var/log/a.log", true),
+            ("/var/log", "/var/logs", false),
+            ("/var/log", "/var/log/../../etc/passwd", false),
+            ("api.example:443", "api.example:443", true),
+            ("api.example:443", "api.example:4430", false),
+            ("DB_*", "DB_PASSWORD", true),
+            ("DB_*", "SHELL", false),
+        ];
+        for (scope, what, expected) in rows {
+            assert_eq!(covers(scope, what), expected, "{scope} covers {what}");
+        }
+    }
+
+    #[test]
+    fn the_narrower_of_request_and_grant_counts() {
+        let granted = |scope: &[&str]| scope.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let requested = ["/var/log/app".to_owned()];
+        assert_eq!(narrow(&requested, &granted(&["/var/log"])), granted(&["/var/log/app"]));
+        assert_eq!(narrow(&["*".to_owned()], &granted(&["/tmp"])), granted(&["/tmp"]));
+        assert_eq!(narrow(&requested, &granted(&["/etc"])), granted(&[]));
+    }
 }

@@ -30,7 +30,7 @@ pub use exchange::{
     Connection, Exchange, HeaderChange, Held, Origin, RequestBody, RequestHead, RequestId, ResponseHead, RouteFacts, Timing,
     TlsFacts, Try, UpstreamTarget,
 };
-pub use grants::{CAPABILITIES, Grants};
+pub use grants::Grants;
 pub use health::HealthReport;
 pub use host::{NodeFacts, Services, WORKSPACE};
 pub use limits::Limits;

@@ -232,6 +232,11 @@ fn start_of_attempt(exchange: &Exchange) -> SystemTime {
 /// Turns a target's headers into those for the client.
 pub(super) fn receive(headers: &mut HeaderMap, exchange: &Exchange) {
     headers::drop_hop_by_hop(headers);
+    // A product names itself once (RFC 9110 §10.2.4); of several lines clients get the first, as from Kong.
+    if headers.get_all(header::SERVER).iter().nth(1).is_some() {
+        let first = headers[header::SERVER].clone();
+        headers.insert(header::SERVER, first);
+    }
     if headers.contains_key(header::TRAILER) && !headers::takes_trailers(&exchange.request.headers) {
         headers.remove(header::TRAILER);
     }

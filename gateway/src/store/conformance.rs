@@ -63,7 +63,6 @@ pub(super) use conformance;
 
 fn collection(name: &str, unique: &[&[&str]], references: Vec<Reference>) -> Collection {
     Collection {
-        schema: crate::model::schema::Schema::default(),
         name: name.into(),
         path: name.into(),
         endpoint_key: None,

@@ -132,7 +132,7 @@ fn a_body_that_is_not_read_to_its_end_costs_the_connection() {
 fn an_idle_connection_that_its_target_closed_is_noticed() {
     let (close, waits) = std::sync::mpsc::channel();
     let waits = std::sync::Mutex::new(waits);
-    let address = target(|mut stream| {
+    let address = target(move |mut stream| {
         read_head(&mut stream);
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
         // Closes only when the answer has been taken.

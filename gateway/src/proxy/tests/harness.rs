@@ -201,6 +201,7 @@ fn service(target: SocketAddr) -> ServiceEntry {
         upstream: None,
         host_header: target.to_string().parse().unwrap(),
         address: Some(target),
+        json: "{}".into(),
     }
 }
 
@@ -216,7 +217,8 @@ fn snapshot(routes: Vec<Route>) -> Snapshot {
     });
     let (router, rejected) = Router::build(rules.collect());
     assert!(rejected.is_empty(), "{rejected:?}");
-    Snapshot { version: 1, router, global: Chain::default(), directory: Arc::new(Directory::default()) }
+    let directory = Arc::new(Directory::default());
+    Snapshot { version: 1, router, global: Chain::default(), directory, quarantined: Vec::new() }
 }
 
 /// A target that gets each connection in a thread of its own.

@@ -34,7 +34,6 @@ conformance!(File);
 
 fn services() -> Collection {
     Collection {
-        schema: crate::model::schema::Schema::default(),
         name: "services".into(),
         path: "services".into(),
         endpoint_key: None,

@@ -82,6 +82,11 @@ impl Pairs {
         self.0.extend(other.0);
     }
 
+    /// Orders the pairs by name; those of one name stay as they are.
+    pub fn sort(&mut self) {
+        self.0.sort_by(|a, b| a.0.cmp(&b.0));
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -68,7 +68,7 @@ pub struct Settings {
     /// Size of a request's URI: 256 to 1MiB [default: 8KiB]
     #[arg(long, value_name = "SIZE")]
     pub request_uri_limit: Option<Text>,
-    /// Number of headers of a request: 16 to 10,000 [default: 200]
+    /// Number of headers of a request: 16 to 10,000 [default: 100]
     #[arg(long, value_name = "NUMBER")]
     pub request_header_count: Option<Text>,
     /// CPU time of one call of a plugin: 1ms to 10s [default: 50ms]

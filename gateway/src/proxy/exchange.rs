@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::{
@@ -95,6 +95,11 @@ async fn respond(exchange: &mut Care, answer: Answer) -> Answer {
 
 /// The finished answer, with whatever still has to happen to its body.
 fn finish(proxy: &Proxy, mut exchange: Care, answer: Answer) -> Response<Body> {
+    if let (Answer::Made(bytes), Some(head)) = (&answer, &mut exchange.response)
+        && head.status != StatusCode::NO_CONTENT
+    {
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    }
     headers::finish(proxy, &mut exchange);
     let filters = !exchange.selected.is_empty() && Chain::filters(&exchange, Direction::Response);
     let keeps = filters || exchange.is_logged();

@@ -280,7 +280,8 @@ impl Failure {
     }
 }
 
-fn status_of(error: &SendError) -> StatusCode {
+/// What a target's failure counts as, for the client and in logs.
+pub(super) fn status_of(error: &SendError) -> StatusCode {
     match error {
         SendError::Resolve(..) => StatusCode::SERVICE_UNAVAILABLE,
         SendError::Connect(..) | SendError::Broken { .. } | SendError::Invalid(..) => StatusCode::BAD_GATEWAY,

@@ -12,6 +12,7 @@ use rustls_pki_types::ServerName;
 use smallvec::SmallVec;
 
 use super::{
+    failure::status_of,
     Failure, Proxy, Session, exchange::Care, filter::Shelf, headers, headers::without_port, payload::Payload, routing::Routed,
     words,
 };
@@ -51,7 +52,11 @@ pub(super) async fn send(
         let left = match may_retry(&error, &exchange.request.method, forwarding.payload.is_replayable()) {
             Again::Never => return Err(error.into()),
             Again::Counted => &mut retries,
-            Again::Free => &mut free,
+            Again::Free => {
+                // An idle connection that was dead already: no attempt on the target.
+                exchange.tries.pop();
+                &mut free
+            }
         };
         if *left == 0 {
             return Err(error.into());
@@ -112,7 +117,7 @@ impl Forwarding<'_> {
             None => (sending.await, None),
             Some(shelf) => on_shelf(shelf, exchange, sending).await?,
         };
-        let status = sent.as_ref().ok().map(Response::status);
+        let status = Some(sent.as_ref().map_or_else(status_of, Response::status));
         let failed = sent.is_err();
         let waited = std::time::Duration::ZERO;
         exchange.tries.push(Try { address: picked.address, started_at, balancer: waited, status, failed });

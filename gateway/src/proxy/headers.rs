@@ -134,7 +134,8 @@ fn forwarded_host(exchange: &Exchange) -> HeaderValue {
     }
     let is_as_sent = host.len() == exchange.host.len() && !host.bytes().any(|byte| byte.is_ascii_uppercase());
     match exchange.request.headers.get(header::HOST) {
-        Some(sent) if is_as_sent => sent.clone(),
+        // A plugin may have set another.
+        Some(sent) if is_as_sent && sent.as_bytes() == host.as_bytes() => sent.clone(),
         _ => words::text(&host.to_ascii_lowercase()),
     }
 }
@@ -154,13 +155,16 @@ pub(super) fn finish(proxy: &Proxy, exchange: &mut Exchange) {
     let Some(head) = &mut exchange.response else { return };
     let headers = &mut head.headers;
     headers.reserve(4);
-    if let (Origin::Upstream, Some(until), Some(answered)) = (head.origin, until, answered) {
+    if head.origin != Origin::Upstream {
+        headers.insert(header::SERVER, HeaderValue::from_static(words::IDENTITY));
+    }
+    // An answer that a target gave, or was asked for in vain.
+    if let (Origin::Upstream | Origin::Gateway, Some(until)) = (head.origin, until) {
         append_to_list(headers, header::VIA, HeaderValue::from_static(words::via(Version::HTTP_11)));
-        let (waited, own) = (answered - until, until - started);
+        let (waited, own) = (answered.unwrap_or_else(Instant::now) - until, until - started);
         headers.insert(words::X_KONG_UPSTREAM_LATENCY, proxy.words.number(waited.as_millis()));
         headers.insert(words::X_KONG_PROXY_LATENCY, proxy.words.number(own.as_millis()));
     } else {
-        headers.insert(header::SERVER, HeaderValue::from_static(words::IDENTITY));
         let took = Instant::now() - started;
         headers.insert(words::X_KONG_RESPONSE_LATENCY, proxy.words.number(took.as_millis()));
     }

@@ -86,6 +86,8 @@ impl RequestTransformer {
             changed |= change_argument(&mut pairs, op);
         }
         if changed {
+            // Kong writes them in the order of their names.
+            pairs.sort();
             request.set_query(&pairs.encode());
         }
     }

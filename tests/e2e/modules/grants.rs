@@ -7,6 +7,7 @@ async fn with_plugin(name: &str, line: &str) -> (Gateway, TestTarget) {
     let gateway = TestGateway::new().start().await;
     gateway.route("a", "/", &target).await;
     gateway.admin.upload(line, guest(name)).await.expect(201);
+    gateway.applied().await;
     gateway.plugin("a", name, json!({})).await;
     (gateway, target)
 }

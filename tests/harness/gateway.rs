@@ -1,12 +1,6 @@
 //! The gateway under test.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::PathBuf,
-    process::ExitStatus,
-    time::Duration,
-};
+use std::{fs, net::SocketAddr, path::PathBuf, process::ExitStatus, time::Duration};
 
 use anyhow::Result;
 use serde_json::{Value, json};

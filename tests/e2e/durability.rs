@@ -26,7 +26,8 @@ async fn kill_9_in_the_middle_of_writes_loses_nothing_that_was_acknowledged() {
         writers.join_all().await;
         let highest = gateway.admin.acknowledged();
         gateway.restart().await.unwrap();
-        for name in acknowledged.lock().unwrap().clone() {
+        let names = acknowledged.lock().unwrap().clone();
+        for name in names {
             gateway.admin.get(&format!("/routes/{name}")).await.expect(200);
             assert_eq!(gateway.get(&format!("/{name}")).await.status, 503, "{name} is a route without a service");
         }

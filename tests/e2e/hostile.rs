@@ -39,7 +39,8 @@ async fn a_misbehaving_plugin_harms_its_own_route_alone() {
             let answer = gateway.get("/harmed").await;
             assert_eq!(answer.status, 503, "{name} {config}: {}", answer.text());
         }
-        load.stop_without_failures(40).await;
+        load.made(60).await;
+        load.stop_without_failures(60).await;
         assert_eq!(harmed.count(), 0, "{name} {config}: nobody passes");
         assert!(gateway.process.is_alive(), "{name} {config}");
     }

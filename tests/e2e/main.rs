@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::type_complexity,
     unreachable_pub,
     reason = "all of this is tests and what they are made of"
 )]

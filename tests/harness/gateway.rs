@@ -1,13 +1,6 @@
 //! The gateway under test.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    os::unix::fs::{DirBuilderExt, symlink},
-    path::{Path, PathBuf},
-    process::ExitStatus,
-    time::Duration,
-};
+use std::{fs, net::SocketAddr, path::PathBuf, process::ExitStatus, time::Duration};
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -23,8 +16,6 @@ use super::{
 
 /// A change is served within this, even on a machine that does a lot else.
 const SERVED: Duration = Duration::from_secs(10);
-/// Compiled plugins, below the data directory; wasmtime keys them by content, so all gateways share them.
-const COMPILED: &str = "compiled";
 
 /// A gateway that is not started yet.
 pub struct TestGateway {
@@ -47,6 +38,8 @@ impl TestGateway {
             ("SANDGATE_ADMIN_LISTEN", "127.0.0.1:0"),
             ("SANDGATE_STATUS_LISTEN", "127.0.0.1:0"),
             ("SANDGATE_WORKERS", "2"),
+            // What one gateway compiled, the gateways of all tests find.
+            ("SANDGATE_PLUGIN_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/compiled")),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self { settings: settings.to_vec(), routes: Vec::new() }
@@ -68,7 +61,6 @@ impl TestGateway {
     /// Starts it and waits until it serves all of this.
     pub async fn start(self) -> Gateway {
         let data = TempDir::new().expect("a temporary directory");
-        share_compiled(data.path()).expect("the directory of compiled plugins");
         let process = Process::start(data.path(), &self.settings).await.unwrap_or_else(|error| panic!("{error:#}"));
         let gateway = Gateway { admin: Admin::new(process.at.admin), process, settings: self.settings, data };
         for (number, (path, targets)) in self.routes.iter().enumerate() {
@@ -76,13 +68,6 @@ impl TestGateway {
         }
         gateway
     }
-}
-
-/// Lets the gateway find what gateways of other tests compiled.
-fn share_compiled(data: &Path) -> std::io::Result<()> {
-    let shared = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(COMPILED);
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&shared)?;
-    symlink(shared, data.join(COMPILED))
 }
 
 impl Gateway {
@@ -208,7 +193,9 @@ impl Gateway {
 
     /// Uploads a guest and grants it all it asks for.
     pub async fn upload(&self, name: &str) -> Value {
-        self.admin.upload("POST /modules?grants=*", guest(name)).await.expect(201).json()
+        let module = self.admin.upload("POST /modules?grants=*", guest(name)).await.expect(201).json();
+        self.applied().await;
+        module
     }
 
     /// Asks it to end, and waits until it has.

@@ -50,6 +50,19 @@ impl Wasm {
         Self(b"\0asm\x01\0\0\0".to_vec())
     }
 
+    /// A core module that imports a function `f` of `module`.
+    pub fn core_importing(module: &str) -> Self {
+        let mut core = Self::core();
+        // Section 1: one type, a function (0x60) of nothing to nothing.
+        core.section(1, &[1, 0x60, 0, 0]);
+        let mut import = vec![1, u8::try_from(module.len()).expect("a short name")];
+        import.extend_from_slice(module.as_bytes());
+        // Section 2: one import, named f, a function (0) of the type 0.
+        import.extend_from_slice(&[1, b'f', 0, 0]);
+        core.section(2, &import);
+        core
+    }
+
     /// Imports an interface that has no functions.
     pub fn importing(mut self, interface: &str) -> Self {
         // Section 7: one type, an instance (0x42) of nothing.

@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod example;
 mod gateway;
 mod http;
 mod plugins;

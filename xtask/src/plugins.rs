@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use wit_component::ComponentEncoder;
 
+use crate::example;
 use crate::shell::{self, say};
 use crate::toolchain::{CORE, Toolchain, WASI};
 
@@ -46,6 +47,9 @@ pub fn run(options: &Options) -> Result<()> {
         changed += usize::from(write_component(guest)?);
     }
     remove_others(&guests)?;
+    if options.guests {
+        example::build()?;
+    }
     say(format!("{} components, {changed} changed", guests.len()));
     Ok(())
 }

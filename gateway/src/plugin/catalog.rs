@@ -1,7 +1,7 @@
 //! Loaded modules by digest: bytes in, compiled code and a manifest out. Compilation runs on a thread of its own.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     path::Path,
     sync::{Arc, Mutex, PoisonError, Weak, mpsc},
     thread,
@@ -119,12 +119,17 @@ pub struct Inspected {
     pub imports: Vec<String>,
 }
 
+/// Uploads at once whose code stays in memory until they are deployed.
+const KEPT_UPLOADS: usize = 4;
+
 /// Every loaded module, and what it takes to load more.
 pub struct Catalog {
     engine: Engine,
     linkers: Linkers,
     services: Arc<Services>,
     loaded: Mutex<HashMap<Arc<str>, Weak<LoadedModule>>>,
+    /// The last uploads: their configurations are checked before a deployment keeps them.
+    uploads: Mutex<VecDeque<Arc<LoadedModule>>>,
     compiler: mpsc::Sender<Job>,
 }
 
@@ -142,7 +147,7 @@ impl Catalog {
         let engine = engine(cache)?;
         let linkers = Linkers::new(&engine)?;
         let compiler = start_compiler();
-        Ok(Arc::new(Self { engine, linkers, services, loaded: Mutex::default(), compiler }))
+        Ok(Arc::new(Self { engine, linkers, services, loaded: Mutex::default(), uploads: Mutex::default(), compiler }))
     }
 
     /// Takes an upload apart. Errors: every reason there is to refuse it.
@@ -154,6 +159,7 @@ impl Catalog {
             Ok::<_, Vec<Refused>>((component, module))
         }).await?;
         let manifest = self.describe(&module).await.map_err(|refused| vec![refused])?;
+        self.keep(module.clone());
         Ok(Inspected {
             digest: module.digest.clone(),
             component: Arc::new(component),
@@ -161,6 +167,12 @@ impl Catalog {
             phases: module.phases,
             imports: module.imports.clone(),
         })
+    }
+
+    fn keep(&self, upload: Arc<LoadedModule>) {
+        let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        uploads.push_front(upload);
+        uploads.truncate(KEPT_UPLOADS);
     }
 
     /// Compiled code of a component that the gateway took before, from memory or wasmtime's cache where it is there.

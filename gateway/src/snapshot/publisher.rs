@@ -59,7 +59,8 @@ fn swap(published: &Published, snapshot: Arc<Snapshot>, began: Instant) {
     if published.current.load().version == version {
         return;
     }
-    tracing::info!(version, quarantined = snapshot.quarantined.len(), took = ?began.elapsed(), "a configuration is served");
+    let quarantined = snapshot.quarantined.len();
     published.current.store(snapshot);
     published.served.send_replace(version);
+    tracing::info!(version, quarantined, took = ?began.elapsed(), "a configuration is served");
 }

@@ -10,13 +10,14 @@ fn samples() -> [(&'static str, Value, Value); 6] {
         ("consumers", json!({ "username": "a" }), json!({ "custom_id": "4711" })),
         ("plugins", json!({ "name": "key-auth", "instance_name": "a" }), json!({ "enabled": false })),
         ("upstreams", json!({ "name": "a" }), json!({ "slots": 100 })),
-        ("upstreams/a/targets", json!({ "target": "a.test:80" }), json!({ "weight": 7 })),
+        ("upstreams/b/targets", json!({ "target": "a.test:80" }), json!({ "weight": 7 })),
     ]
 }
 
 #[tokio::test]
 async fn every_collection_creates_reads_changes_and_deletes() {
     let gateway = TestGateway::new().start().await;
+    gateway.admin.create("/upstreams", json!({ "name": "b" })).await;
     for (path, entity, change) in samples() {
         let created = gateway.admin.create(&format!("/{path}"), entity).await;
         let one = format!("/{path}/{}", created["id"].as_str().unwrap());

@@ -1,13 +1,11 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::TestGateway;
 
-#[tokio::test]
-async fn mistakes_are_answered_with_kongs_objects() {
-    let gateway = TestGateway::new().start().await;
-    gateway.admin.create("/services", json!({ "name": "taken", "host": "a.test" })).await;
+/// A label, where to post what, and the fields of the refusal.
+fn mistakes() -> Vec<(&'static str, &'static str, Value, Value)> {
     let protocols = "expected one of: grpc, grpcs, http, https, tcp, tls, tls_passthrough, udp";
-    let cases = [
+    vec![
         ("a missing field", "/services", json!({}), json!({ "host": "required field missing" })),
         ("an unknown field", "/services", json!({ "host": "a", "x": 1 }), json!({ "x": "unknown field" })),
         (
@@ -52,8 +50,13 @@ async fn mistakes_are_answered_with_kongs_objects() {
             json!({}),
             json!({ "@entity": ["at least one of these fields must be non-empty: 'custom_id', 'username'"] }),
         ),
-    ];
-    for (label, path, entity, fields) in cases {
+    ]
+}
+
+#[tokio::test]
+async fn mistakes_are_answered_with_kongs_objects() {
+    let gateway = TestGateway::new().start().await;
+    for (label, path, entity, fields) in mistakes() {
         let refusal = gateway.admin.post(path, entity).await.expect(400).json();
         assert_eq!((&refusal["code"], &refusal["name"]), (&json!(2), &json!("schema violation")), "{label}");
         assert_eq!(refusal["fields"], fields, "{label}");

@@ -2,4 +2,5 @@
 
 mod grants;
 mod refusals;
+mod stranger;
 mod upload;

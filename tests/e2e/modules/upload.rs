@@ -19,11 +19,11 @@ async fn an_uploaded_plugin_is_shown_with_all_that_is_known_of_it() {
 }
 
 #[tokio::test]
-async fn an_uploaded_plugin_serves_at_once() {
+async fn an_uploaded_plugin_can_be_configured_and_serves_at_once() {
     let target = TestTarget::echoing().await;
     let gateway = TestGateway::new().start().await;
     gateway.route("a", "/", &target).await;
-    gateway.upload("counterheader").await;
+    gateway.admin.upload("POST /modules?grants=*", guest("counterheader")).await.expect(201);
     gateway.plugin("a", "counterheader", json!({})).await;
     for count in ["1", "2", "3"] {
         assert_eq!(gateway.get("/").await.echo().header("x-count"), count);

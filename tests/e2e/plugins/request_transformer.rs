@@ -91,7 +91,9 @@ async fn method_and_path_are_replaced() {
 #[tokio::test]
 async fn pairs_without_a_value_are_refused() {
     let gateway = TestGateway::new().start().await;
-    let plugin = json!({ "name": "request-transformer", "config": { "add": { "headers": ["x"] } } });
-    let refusal = gateway.admin.post("/plugins", plugin).await.expect(400).json();
-    assert!(refusal["message"].as_str().unwrap().contains("key 'x' has no value"), "{refusal}");
+    for (part, pair, message) in [("headers", "x", "invalid value: x"), ("querystring", "x:", "key 'x' has no value")] {
+        let plugin = json!({ "name": "request-transformer", "config": { "add": { part: [pair] } } });
+        let refusal = gateway.admin.post("/plugins", plugin).await.expect(400).json();
+        assert!(refusal["message"].as_str().unwrap().contains(message), "{refusal}");
+    }
 }

@@ -6,7 +6,7 @@ use crate::harness::{Client, TestGateway, TestTarget, Wire, full, read_until};
 
 const MIB: u64 = 1 << 20;
 /// Long enough that a gateway that kept it would show.
-const LONG: u64 = 32 * MIB;
+const LONG: u64 = 64 * MIB;
 
 #[tokio::test]
 async fn a_chunked_body_arrives_whole() {

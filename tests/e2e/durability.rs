@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::harness::{Admin, TestGateway};
+use crate::harness::{Admin, TestGateway, TestTarget};
 
 /// Names of routes that the Admin API acknowledged.
 type Acknowledged = Arc<Mutex<Vec<String>>>;
@@ -57,6 +57,18 @@ async fn the_configuration_survives_a_restart() {
     assert_eq!(gateway.terminate().await.code(), Some(0));
     gateway.restart().await.unwrap();
     gateway.get("/kept").await.expect(503);
+}
+
+#[tokio::test]
+async fn kill_9_after_an_upload_loses_neither_code_nor_grants() {
+    let target = TestTarget::echoing().await;
+    let mut gateway = TestGateway::new().start().await;
+    gateway.route("a", "/", &target).await;
+    gateway.upload("counterheader").await;
+    gateway.plugin("a", "counterheader", json!({})).await;
+    gateway.kill9();
+    gateway.restart().await.unwrap();
+    assert_eq!(gateway.get("/").await.echo().header("x-count"), "1");
 }
 
 #[tokio::test]

@@ -17,4 +17,5 @@ mod hostile;
 mod modules;
 mod plugins;
 mod proxy;
+mod startup;
 mod under_load;

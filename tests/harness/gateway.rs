@@ -2,7 +2,6 @@
 
 use std::{fs, net::SocketAddr, path::PathBuf, process::ExitStatus, time::Duration};
 
-use anyhow::Result;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -60,13 +59,18 @@ impl TestGateway {
 
     /// Starts it and waits until it serves all of this.
     pub async fn start(self) -> Gateway {
+        self.try_start().await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As `start`, for gateways that may refuse. Error: what it said.
+    pub async fn try_start(self) -> Result<Gateway, String> {
         let data = TempDir::new().expect("a temporary directory");
-        let process = Process::start(data.path(), &self.settings).await.unwrap_or_else(|error| panic!("{error:#}"));
+        let process = Process::start(data.path(), &self.settings).await.map_err(|error| format!("{error:#}"))?;
         let gateway = Gateway { admin: Admin::new(process.at.admin), process, settings: self.settings, data };
         for (number, (path, targets)) in self.routes.iter().enumerate() {
             gateway.balance(&format!("service-{number}"), path, targets).await;
         }
-        gateway
+        Ok(gateway)
     }
 }
 
@@ -210,7 +214,7 @@ impl Gateway {
     }
 
     /// Starts it again on the same data directory, and on other ports.
-    pub async fn restart(&mut self) -> Result<()> {
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
         _ = self.process.kill();
         self.process = Process::start(self.data.path(), &self.settings).await?;
         self.admin = Admin::new(self.process.at.admin);

@@ -23,13 +23,16 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
     sync::Semaphore,
     task::JoinSet,
 };
 
-use super::client::{Body, full};
+use super::{
+    client::{Body, full},
+    tls,
+};
 
 /// Requests that a target remembers.
 const REMEMBERED: usize = 1_000;
@@ -79,6 +82,25 @@ impl TestTarget {
     /// Answers with what it was asked, as JSON.
     pub async fn echoing() -> Self {
         Self::replying(echo).await
+    }
+
+    /// As `echoing`, over TLS, with a certificate that nobody vouches for.
+    pub async fn echoing_over_tls() -> Self {
+        let acceptor = tls::acceptor().expect("a certificate can be made");
+        Self::listening(move |stream, state| {
+            let acceptor = acceptor.clone();
+            Box::pin(async move {
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    serve(
+                        stream,
+                        Arc::new(|request, state| Box::pin(async move { echo(&state.see(request).await) })),
+                        state,
+                    )
+                    .await;
+                }
+            })
+        })
+        .await
     }
 
     /// Answers with this status and no body.
@@ -163,17 +185,7 @@ impl TestTarget {
     }
 
     async fn serving(handler: Handler) -> Self {
-        Self::listening(move |stream, state| {
-            let handler = handler.clone();
-            Box::pin(async move {
-                let service = service_fn(|request| {
-                    let reply = handler(request, state.clone());
-                    async { Ok::<_, Infallible>(reply.await) }
-                });
-                drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
-            })
-        })
-        .await
+        Self::listening(move |stream, state| Box::pin(serve(stream, handler.clone(), state))).await
     }
 
     async fn listening<F>(serve: F) -> Self
@@ -261,6 +273,14 @@ impl State {
         self.arrived.add_permits(1);
         seen
     }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, handler: Handler, state: Arc<State>) {
+    let service = service_fn(|request| {
+        let reply = handler(request, state.clone());
+        async { Ok::<_, Infallible>(reply.await) }
+    });
+    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
 }
 
 fn echo(seen: &Seen) -> Response<Body> {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs},
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
 /// Shakes hands, agreeing on this protocol.
 pub async fn connect(stream: TcpStream, protocol: &str) -> Result<TlsStream<TcpStream>> {
@@ -24,6 +24,16 @@ pub async fn connect(stream: TcpStream, protocol: &str) -> Result<TlsStream<TcpS
     let agreed = stream.get_ref().1.alpn_protocol().unwrap_or_default();
     ensure!(agreed == protocol.as_bytes(), "the gateway agreed on {:?}", String::from_utf8_lossy(agreed));
     Ok(stream)
+}
+
+/// Shows a certificate made for this purpose.
+pub fn acceptor() -> Result<TlsAcceptor> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config = config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 /// Believes every certificate, but checks that the other side has its key.

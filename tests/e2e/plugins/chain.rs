@@ -46,6 +46,16 @@ async fn the_most_specific_configuration_runs_alone() {
 }
 
 #[tokio::test]
+async fn response_phases_see_what_earlier_plugins_refused() {
+    let (gateway, _target) = with_route().await;
+    gateway.upload("greeting").await;
+    gateway.plugin("a", "greeting", json!({})).await;
+    gateway.plugin("a", "key-auth", json!({})).await;
+    let answer = gateway.get("/").await.expect(401);
+    assert_eq!((answer.header("x-greeted-by"), answer.has("x-greetings")), ("Hello", false));
+}
+
+#[tokio::test]
 async fn a_disabled_configuration_leaves_the_place_to_the_next() {
     let (gateway, _target) = with_route().await;
     gateway.admin.create("/plugins", limit(100)).await;

@@ -108,6 +108,18 @@ async fn records_are_batched() {
 }
 
 #[tokio::test]
+async fn what_waits_for_its_batch_is_sent_before_the_end() {
+    let server = TestTarget::answering("thanks").await;
+    let queue = json!({ "max_batch_size": 100, "max_coalescing_delay": 3600 });
+    let config = |_: &Gateway| json!({ "http_endpoint": server.url(), "queue": queue });
+    let (mut gateway, _target) = logging("http-log", config).await;
+    gateway.get_times("/", 3).await;
+    assert_eq!(gateway.terminate().await.code(), Some(0));
+    let sent = server.seen().into_iter().map(|seen| serde_json::from_slice::<Vec<Value>>(&seen.body).unwrap().len());
+    assert_eq!(sent.sum::<usize>(), 3);
+}
+
+#[tokio::test]
 async fn a_log_server_that_is_away_does_not_hurt_clients() {
     let server = TestTarget::refusing();
     let (gateway, target) = logging("http-log", |_| json!({ "http_endpoint": server.url() })).await;

@@ -9,3 +9,5 @@ mod precedence;
 mod protocols;
 mod retries;
 mod shutdown;
+mod spellings;
+mod upstream;

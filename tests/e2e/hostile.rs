@@ -1,8 +1,9 @@
 //! Plugins that misbehave: each is contained, its own route answers by policy, and nobody else notices.
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
-use crate::harness::{Gateway, Load, TestGateway, TestTarget};
+use crate::harness::{Call, Gateway, Load, TestGateway, TestTarget};
 
 /// What harms whom: a guest and how it is told to misbehave on every request.
 fn hostile() -> [(&'static str, Value); 6] {
@@ -16,10 +17,10 @@ fn hostile() -> [(&'static str, Value); 6] {
     ]
 }
 
-/// A route `/healthy` with a plugin that behaves, and `/harmed` with one that does not.
+/// A route `/healthy` with a plugin that behaves, and `/harmed` with one that does not, both on one worker.
 async fn with_hostile(name: &str, config: Value) -> (Gateway, [TestTarget; 2]) {
     let (healthy, harmed) = (TestTarget::answering("fine").await, TestTarget::answering("passed").await);
-    let gateway = TestGateway::new().start().await;
+    let gateway = TestGateway::new().setting("SANDGATE_WORKERS", "1").start().await;
     gateway.route("healthy", "/healthy", &healthy).await;
     gateway.plugin("healthy", "rate-limiting", json!({ "hour": 1_000_000 })).await;
     gateway.route("harmed", "/harmed", &harmed).await;
@@ -35,9 +36,12 @@ async fn a_misbehaving_plugin_harms_its_own_route_alone() {
         let (mut gateway, [_healthy, harmed]) = with_hostile(name, config.clone()).await;
         let load = Load::start(gateway.proxy(), "/healthy", 2);
         load.made(20).await;
-        for _ in 0..8 {
-            let answer = gateway.get("/harmed").await;
-            assert_eq!(answer.status, 503, "{name} {config}: {}", answer.text());
+        let mut calls = JoinSet::new();
+        for _ in 0..16 {
+            calls.spawn(Call::new(gateway.proxy(), "GET /harmed").try_send());
+        }
+        for answer in calls.join_all().await {
+            assert_eq!(answer.unwrap().status, 503, "{name} {config}");
         }
         load.made(60).await;
         load.stop_without_failures(60).await;

@@ -1,8 +1,12 @@
 //! Changes while clients keep asking: not one of their requests fails.
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::harness::{Gateway, Load, TestGateway, TestTarget, guest, marked};
+
+/// Memory that a gateway may take more after many changes than before.
+const KEPT: u64 = 48 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_replacements_of_a_plugin_cost_no_request() {
@@ -12,15 +16,16 @@ async fn a_hundred_replacements_of_a_plugin_cost_no_request() {
     gateway.plugin("service-0", "counterheader", json!({})).await;
     gateway.get("/").await.expect(200);
     let load = Load::start(gateway.proxy(), "/", 4);
-    // Few different builds, so that the test is not about compiling.
-    let builds: Vec<_> = (0..4).map(|n| marked(&guest("counterheader"), &n.to_string())).collect();
+    let before = gateway.process.memory("VmRSS").unwrap();
     for number in 0..100 {
-        let build = builds[number % builds.len()].clone();
+        let build = marked(&guest("counterheader"), &number.to_string());
         gateway.admin.upload("PUT /modules/counterheader", build).await.expect(200);
-        load.made(5 * (number as u64 + 1)).await;
+        load.made(10 * (number + 1)).await;
     }
     gateway.applied().await;
-    load.stop_without_failures(500).await;
+    let grown = gateway.process.memory("VmRSS").unwrap().saturating_sub(before);
+    load.stop_without_failures(1_000).await;
+    assert!(grown < KEPT, "{grown} bytes are kept of versions that are gone");
     assert_eq!(gateway.module("counterheader").await["traps"], 0);
 }
 
@@ -32,10 +37,13 @@ async fn a_thousand_changes_of_the_configuration_cost_no_request() {
     gateway.consumer("ann", "ann").await;
     gateway.applied().await;
     let load = Load::with(gateway.proxy(), "/steady", &[("apikey", "ann")], 4);
+    let before = gateway.process.memory("VmRSS").unwrap();
     for round in 0..100 {
         ten_changes(&gateway, round).await;
     }
     gateway.applied().await;
+    let grown = gateway.process.memory("VmRSS").unwrap().saturating_sub(before);
+    assert!(grown < KEPT, "{grown} bytes are kept of what is gone");
     load.stop_without_failures(1_000).await;
     assert!(gateway.process.log.version() >= 1_000);
 }
@@ -95,4 +103,29 @@ async fn targets_come_and_go_without_a_failed_request() {
     }
     load.stop_without_failures(100).await;
     assert!(two.count() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_operators_at_once_lose_nothing() {
+    let target = TestTarget::answering("a").await;
+    let gateway = TestGateway::new().route("/steady", [&target]).start().await;
+    gateway.applied().await;
+    let load = Load::start(gateway.proxy(), "/steady", 2);
+    let before = gateway.admin.acknowledged();
+    let mut operators = JoinSet::new();
+    for operator in 0..8 {
+        let admin = gateway.admin.clone();
+        operators.spawn(async move {
+            for number in 0..25 {
+                let name = format!("r{operator}-{number}x");
+                admin.create("/routes", json!({ "name": name, "paths": [format!("/{name}")] })).await;
+            }
+        });
+    }
+    operators.join_all().await;
+    load.stop_without_failures(10).await;
+    assert_eq!(gateway.admin.acknowledged(), before + 200, "each write has a version of its own");
+    for (operator, number) in [(0, 0), (3, 24), (7, 24)] {
+        gateway.get(&format!("/r{operator}-{number}x")).await.expect(503);
+    }
 }

@@ -30,6 +30,11 @@ impl CustomFields {
         if errors.is_empty() { Ok(Self(fields)) } else { Err(errors) }
     }
 
+    /// Whether records stay as they are.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The access record with the fields. It stays as it is when there are none.
     pub fn apply(&self, record: String) -> String {
         if self.0.is_empty() {

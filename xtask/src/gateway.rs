@@ -102,7 +102,7 @@ impl Gateway {
     /// Uploads a module with everything granted.
     pub fn upload(&self, module: &Path) -> Result<Value> {
         let bytes = std::fs::read(module).with_context(|| format!("reading {}", module.display()))?;
-        self.change("POST /modules?grant=*", "application/wasm", &bytes)
+        self.change("POST /modules?grants=*", "application/wasm", &bytes)
     }
 
     /// Waits until the proxy answers this path with this status.

@@ -71,7 +71,7 @@ impl Plugin {
         }
     }
 
-    fn exports(&self, phase: Phases) -> bool {
+    pub(super) fn exports(&self, phase: Phases) -> bool {
         match &self.state {
             State::Ready(ready) => ready.deployment.code.phases.has(phase),
             // A broken plugin stands for its request phase: that is where it refuses.

@@ -15,6 +15,8 @@ pub trait Consumers {
     fn set_anonymous(&self, consumer: &str) -> Result<(), HostError>;
     /// The consumer that an earlier plugin settled on.
     fn consumer(&self) -> Option<Consumer>;
+    /// Its id alone, which costs less.
+    fn consumer_id(&self) -> Option<String>;
     /// The credential that an earlier plugin settled on.
     fn credential_id(&self) -> Option<String>;
     /// A field of every entity that the current consumer owns.
@@ -36,6 +38,10 @@ impl Consumers for WasmHost {
 
     fn consumer(&self) -> Option<Consumer> {
         consumers::current()
+    }
+
+    fn consumer_id(&self) -> Option<String> {
+        consumers::current_id()
     }
 
     fn credential_id(&self) -> Option<String> {

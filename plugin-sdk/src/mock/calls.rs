@@ -232,6 +232,10 @@ impl Consumers for MockHost {
         self.state().consumer.clone()
     }
 
+    fn consumer_id(&self) -> Option<String> {
+        self.state().consumer.as_ref().map(|consumer| consumer.id.clone())
+    }
+
     fn credential_id(&self) -> Option<String> {
         self.state().credential.clone()
     }
@@ -329,6 +333,13 @@ impl Sinks for MockHost {
         self.granted("sinks")?;
         self.state().files.entry(path.into()).or_default().extend_from_slice(data);
         Ok(())
+    }
+
+    fn append_record(&self, path: &str, reopen: bool) -> Answered<()> {
+        self.granted("sinks")?;
+        let mut line = self.log_record()?;
+        line.push('\n');
+        self.append(path, line.as_bytes(), reopen)
     }
 }
 

@@ -46,11 +46,15 @@ impl Plugin for FileLog {
     }
 
     fn on_log(&self, host: &impl Host) {
-        let written = host.log_record().and_then(|record| {
-            let mut line = self.fields.apply(record);
-            line.push('\n');
-            host.append(&self.path, line.as_bytes(), self.reopen)
-        });
+        let written = if self.fields.is_empty() {
+            host.append_record(&self.path, self.reopen)
+        } else {
+            host.log_record().and_then(|record| {
+                let mut line = self.fields.apply(record);
+                line.push('\n');
+                host.append(&self.path, line.as_bytes(), self.reopen)
+            })
+        };
         if let Err(failure) = written {
             host.log(Level::Error, &["the access record is not in ", &self.path, ": ", failure.reason()].concat());
         }

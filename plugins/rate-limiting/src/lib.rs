@@ -67,7 +67,7 @@ impl RateLimiting {
     /// Whom the request counts for.
     fn identifier(&self, request: &Request, host: &impl Host) -> String {
         let found = match self.settings.limit_by {
-            LimitBy::Consumer => host.consumer().map(|consumer| consumer.id).or_else(|| host.credential_id()),
+            LimitBy::Consumer => host.consumer_id().or_else(|| host.credential_id()),
             LimitBy::Credential => host.credential_id(),
             LimitBy::Service => host.service_id(),
             LimitBy::Header => request.header(0).value().map(String::from),

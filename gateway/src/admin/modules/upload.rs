@@ -35,7 +35,6 @@ pub(super) async fn read(call: &mut Call) -> Result<Upload, Failure> {
         Failure::Module(vec![format!("the module is larger than {} MiB", MODULE_LIMIT / (1024 * 1024))])
     })?;
     let bytes = match media_type.as_deref() {
-        Some("application/wasm" | "application/octet-stream") => Some(body.to_vec()),
         Some("multipart/form-data") => {
             let mut module = None;
             for field in call.multipart(body).await? {
@@ -47,7 +46,8 @@ pub(super) async fn read(call: &mut Call) -> Result<Upload, Failure> {
             }
             module
         }
-        _ => return Err(Failure::MediaType),
+        // Whatever a client calls it (curl's `--data-binary` says it is a form): the bytes tell what they are.
+        _ => Some(body.to_vec()),
     };
     let bytes = bytes.filter(|bytes| !bytes.is_empty());
     let bytes = bytes.ok_or_else(|| Failure::Module(vec!["the upload holds no module".to_owned()]))?;

@@ -73,6 +73,10 @@ impl Host for HostState {
         self.exchange.as_ref()?.consumer.as_ref().map(|entry| shown(entry))
     }
 
+    fn current_id(&mut self) -> Option<String> {
+        self.exchange.as_ref()?.consumer.as_ref().map(|entry| entry.consumer.id.to_string())
+    }
+
     fn current_credential(&mut self) -> Option<String> {
         self.exchange.as_ref()?.credential.as_ref().map(|credential| credential.id.to_string())
     }

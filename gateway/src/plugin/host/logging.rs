@@ -11,6 +11,7 @@ use crate::plugin::{
         types::HostError,
     },
     instance::{HostState, Stage},
+    phases::Phases,
 };
 
 const LONGEST: usize = 8 << 10;
@@ -47,19 +48,24 @@ impl Host for HostState {
     }
 
     fn access_record(&mut self) -> Result<String, HostError> {
-        let in_log = self.stage == Stage::Log;
-        let Some(exchange) = self.exchange.as_mut().filter(|_| in_log) else {
-            return Err(HostError::Invalid("the record exists in the log phase only".into()));
-        };
-        if let Some(record) = &exchange.record {
-            return Ok(record.to_string());
-        }
-        let record = record::build(exchange, Instant::now());
-        if exchange.selected.len() > 1 {
-            exchange.record = Some(Arc::from(record.as_str()));
-        }
-        Ok(record)
+        access_record(self)
     }
+}
+
+/// The access record, made once a request if several plugins log it.
+pub(super) fn access_record(state: &mut HostState) -> Result<String, HostError> {
+    let in_log = state.stage == Stage::Log;
+    let Some(exchange) = state.exchange.as_mut().filter(|_| in_log) else {
+        return Err(HostError::Invalid("the record exists in the log phase only".into()));
+    };
+    if let Some(record) = &exchange.record {
+        return Ok(record.to_string());
+    }
+    let record = record::build(exchange, Instant::now());
+    if exchange.selected.iter().filter(|plugin| plugin.exports(Phases::LOG)).count() > 1 {
+        exchange.record = Some(Arc::from(record.as_str()));
+    }
+    Ok(record)
 }
 
 /// Writes a plugin's message to the gateway's log.

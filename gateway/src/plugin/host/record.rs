@@ -1,6 +1,7 @@
 //! The access record of a request: one JSON object with the members that Kong's loggers write.
 
 use std::{
+    borrow::Cow,
     fmt::Write,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -16,16 +17,16 @@ pub const WORKSPACE: &str = "00000000-0000-4000-8000-000000000001";
 
 /// Builds the record. `now` stands for the end of an answer that has not ended.
 pub(super) fn build(exchange: &Exchange, now: Instant) -> String {
-    let mut record = Record(String::with_capacity(2_048));
+    let mut record = Record(String::with_capacity(3_072));
     record.0.push('{');
-    record.raw("request", &request(exchange));
+    record.object("request", |part| request(part, exchange));
     record.string("upstream_uri", &upstream_uri(exchange));
     record.string("upstream_status", &upstream_status(exchange));
-    record.raw("response", &response(exchange));
-    record.raw("latencies", &latencies(exchange, now));
+    record.object("response", |part| response(part, exchange));
+    record.object("latencies", |part| latencies(part, exchange, now));
     record.raw("tries", &tries(exchange));
     if let Some(credential) = &exchange.credential {
-        record.raw("authenticated_entity", &serde_json::json!({ "id": credential.id }).to_string());
+        record.object("authenticated_entity", |part| part.string("id", &credential.id));
     }
     if let Some(entry) = &exchange.consumer {
         record.raw("consumer", &entry.json);
@@ -37,7 +38,7 @@ pub(super) fn build(exchange: &Exchange, now: Instant) -> String {
         record.raw("route", json);
     }
     record.string("client_ip", &exchange.client.to_string());
-    record.raw("started_at", &epoch(exchange.timing.started_at).as_millis().to_string());
+    record.number("started_at", epoch(exchange.timing.started_at).as_millis());
     let origin = exchange.response.as_ref().map(|head| head.origin);
     record.string("source", if origin == Some(Origin::Upstream) { "upstream" } else { "kong" });
     record.string("workspace", WORKSPACE);
@@ -54,7 +55,7 @@ struct Record(String);
 
 impl Record {
     fn name(&mut self, name: &str) {
-        if self.0.len() > 1 {
+        if !self.0.ends_with('{') {
             self.0.push(',');
         }
         quote(&mut self.0, name);
@@ -70,6 +71,18 @@ impl Record {
         self.name(name);
         quote(&mut self.0, value);
     }
+
+    fn number(&mut self, name: &str, value: u128) {
+        self.name(name);
+        let _ = write!(self.0, "{value}");
+    }
+
+    fn object(&mut self, name: &str, members: impl FnOnce(&mut Self)) {
+        self.name(name);
+        self.0.push('{');
+        members(self);
+        self.0.push('}');
+    }
 }
 
 /// Adds `text` as a JSON string.
@@ -84,9 +97,7 @@ fn quote(json: &mut String, text: &str) {
     }
 }
 
-fn request(exchange: &Exchange) -> String {
-    let mut part = Record(String::with_capacity(512));
-    part.0.push('{');
+fn request(part: &mut Record, exchange: &Exchange) {
     let scheme = if exchange.connection.tls.is_some() { "https" } else { "http" };
     let uri = exchange.request.target.path_and_query().map_or("/", |target| target.as_str());
     let host = exchange.host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
@@ -96,30 +107,26 @@ fn request(exchange: &Exchange) -> String {
     part.string("url", &format!("{scheme}://{host}:{}{uri}", exchange.connection.local.port()));
     part.raw("querystring", &querystring(exchange));
     part.string("method", exchange.client_method.as_str());
-    part.raw("headers", &headers(&exchange.request.headers, true));
-    part.raw("size", &exchange.bytes_in.to_string());
+    part.object("headers", |part| headers(part, &exchange.request.headers, true));
+    part.number("size", exchange.bytes_in.into());
     if let Some(tls) = &exchange.connection.tls {
-        part.raw("tls", &serde_json::json!({ "version": tls.version, "cipher": tls.cipher, "client_verify": "NONE" }).to_string());
+        part.object("tls", |part| {
+            part.string("version", tls.version);
+            part.string("cipher", &tls.cipher);
+            part.string("client_verify", "NONE");
+        });
     }
-    part.0.push('}');
-    part.0
 }
 
-fn response(exchange: &Exchange) -> String {
-    let Some(head) = &exchange.response else { return "{}".into() };
-    let mut part = Record(String::with_capacity(512));
-    part.0.push('{');
+fn response(part: &mut Record, exchange: &Exchange) {
+    let Some(head) = &exchange.response else { return };
     part.raw("status", head.status.as_str());
-    part.raw("headers", &headers(&head.headers, false));
-    part.raw("size", &exchange.bytes_out.to_string());
-    part.0.push('}');
-    part.0
+    part.object("headers", |part| headers(part, &head.headers, false));
+    part.number("size", exchange.bytes_out.into());
 }
 
 /// Names to values; a repeated name to an array. Secrets of the client are not written.
-fn headers(headers: &HeaderMap, hide: bool) -> String {
-    let mut part = Record(String::with_capacity(256));
-    part.0.push('{');
+fn headers(part: &mut Record, headers: &HeaderMap, hide: bool) {
     for name in headers.keys() {
         let secret = hide && (name == http::header::AUTHORIZATION || name == http::header::PROXY_AUTHORIZATION);
         let mut values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -133,11 +140,9 @@ fn headers(headers: &HeaderMap, hide: bool) -> String {
             part.string(name.as_str(), &first);
         }
     }
-    part.0.push('}');
-    part.0
 }
 
-fn querystring(exchange: &Exchange) -> String {
+fn querystring(exchange: &Exchange) -> Cow<'static, str> {
     let Some(query) = exchange.request.target.query().filter(|query| !query.is_empty()) else { return "{}".into() };
     let mut arguments = serde_json::Map::new();
     for piece in query.split('&').filter(|piece| !piece.is_empty()) {
@@ -150,7 +155,7 @@ fn querystring(exchange: &Exchange) -> String {
             Some(first) => *first = Value::Array(vec![first.take(), value]),
         }
     }
-    Value::Object(arguments).to_string()
+    Value::Object(arguments).to_string().into()
 }
 
 fn upstream_uri(exchange: &Exchange) -> String {
@@ -169,16 +174,20 @@ fn upstream_status(exchange: &Exchange) -> String {
     text
 }
 
-fn latencies(exchange: &Exchange, now: Instant) -> String {
+fn latencies(part: &mut Record, exchange: &Exchange, now: Instant) {
     let timing = &exchange.timing;
     let end = timing.finished.unwrap_or(now);
     let request = end.duration_since(timing.started);
     let proxy = timing.upstream_started.map(|from| timing.upstream_answered.unwrap_or(end).duration_since(from));
     let receive = timing.upstream_answered.map_or(Duration::ZERO, |from| end.duration_since(from));
     let kong = request.saturating_sub(proxy.unwrap_or_default()).saturating_sub(receive);
-    let proxy = proxy.map_or_else(|| "-1".to_owned(), |time| time.as_millis().to_string());
-    let (request, kong, receive) = (request.as_millis(), kong.as_millis(), receive.as_millis());
-    format!(r#"{{"request":{request},"kong":{kong},"proxy":{proxy},"receive":{receive}}}"#)
+    part.number("request", request.as_millis());
+    part.number("kong", kong.as_millis());
+    match proxy {
+        Some(proxy) => part.number("proxy", proxy.as_millis()),
+        None => part.raw("proxy", "-1"),
+    }
+    part.number("receive", receive.as_millis());
 }
 
 fn tries(exchange: &Exchange) -> String {

@@ -1,4 +1,4 @@
-//! `sinks`: append-only files. Workers collect what a path gets and hand it to one writer thread: every 64 KiB, and 50 ms
+//! `sinks`: append-only files. Workers collect what a path gets and hand it to one writer thread: every 256 KiB, and 50 ms
 //! after the first byte. At most that much is lost when the process is killed.
 
 use std::{
@@ -7,7 +7,7 @@ use std::{
     fs::{File, OpenOptions},
     io::Write,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc,
     },
@@ -15,13 +15,16 @@ use std::{
     time::Duration,
 };
 
+use super::logging;
 use crate::plugin::{
     bindings::sandgate::plugin::{sinks::Host, types::HostError},
     instance::{HostState, Stage},
     worker,
 };
 
-const FULL: usize = 64 << 10;
+const FULL: usize = 256 << 10;
+/// Empty buffers that go round between workers and the writer.
+const SPARE: usize = 16;
 const LINGER: Duration = Duration::from_millis(50);
 const BACKLOG: usize = 16 << 20;
 
@@ -30,6 +33,7 @@ const BACKLOG: usize = 16 << 20;
 pub struct Sinks {
     orders: mpsc::Sender<Order>,
     backlog: Arc<AtomicUsize>,
+    spare: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 #[derive(Debug)]
@@ -54,11 +58,12 @@ impl Sinks {
     pub fn start() -> Self {
         let (orders, incoming) = mpsc::channel();
         let backlog = Arc::new(AtomicUsize::new(0));
-        let written = backlog.clone();
+        let spare = Arc::<Mutex<Vec<Vec<u8>>>>::default();
+        let writing = Writer { files: HashMap::new(), backlog: backlog.clone(), spare: spare.clone() };
         let writer = thread::Builder::new().name("sink-writer".into());
-        let started = writer.spawn(move || Writer { files: HashMap::new(), backlog: written }.run(incoming));
+        let started = writer.spawn(move || writing.run(incoming));
         started.expect("the process can start a thread at its start");
-        Self { orders, backlog }
+        Self { orders, backlog, spare }
     }
 
     /// Hands over what this thread holds, and waits until all of it is written.
@@ -89,7 +94,7 @@ impl Sinks {
             self.order(path.into(), data.to_vec(), reopen);
             return Ok(());
         }
-        let full = HELD.with_borrow_mut(|held| held.add(path, data, reopen));
+        let full = HELD.with_borrow_mut(|held| held.add(path, data, reopen, self));
         match full {
             Full::Yes => self.hand_over(),
             Full::StartTimer => {
@@ -102,6 +107,11 @@ impl Sinks {
             Full::No => {}
         }
         Ok(())
+    }
+
+    /// An empty buffer, used before where there is one: fresh memory of this size costs page faults.
+    fn buffer(&self) -> Vec<u8> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
     fn order(&self, path: Arc<str>, data: Vec<u8>, reopen: bool) {
@@ -117,10 +127,10 @@ enum Full {
 }
 
 impl Held {
-    fn add(&mut self, path: &str, data: &[u8], reopen: bool) -> Full {
+    fn add(&mut self, path: &str, data: &[u8], reopen: bool, sinks: &Sinks) -> Full {
         let place = match self.by_path.get_mut(path) {
             Some(place) => place,
-            None => self.by_path.entry(path.into()).or_default(),
+            None => self.by_path.entry(path.into()).or_insert_with(|| (sinks.buffer(), false)),
         };
         place.0.extend_from_slice(data);
         place.1 |= reopen;
@@ -134,6 +144,7 @@ impl Held {
 struct Writer {
     files: HashMap<Arc<str>, File>,
     backlog: Arc<AtomicUsize>,
+    spare: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Writer {
@@ -146,9 +157,18 @@ impl Writer {
                         tracing::error!(path = &*path, %error, bytes = data.len(), "a sink could not be written");
                     }
                     self.backlog.fetch_sub(data.len(), Relaxed);
+                    self.keep(data);
                 }
                 Order::Flush(done) => drop(done.send(())),
             }
+        }
+    }
+
+    fn keep(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE && buffer.capacity() <= 2 * FULL {
+            spare.push(buffer);
         }
     }
 
@@ -174,5 +194,12 @@ impl Host for HostState {
         }
         self.permit_for("sinks", &path)?;
         self.services().sinks.append(&path, &data, reopen)
+    }
+
+    fn append_record(&mut self, path: String, reopen: bool) -> Result<(), HostError> {
+        self.permit_for("sinks", &path)?;
+        let mut line = logging::access_record(self)?;
+        line.push('\n');
+        self.services().sinks.append(&path, line.as_bytes(), reopen)
     }
 }

@@ -113,3 +113,16 @@ async fn a_new_version_of_a_failing_plugin_starts_afresh() {
     gateway.admin.upload("PUT /modules/spin", fixed).await.expect(200);
     gateway.get("/harmed").await.expect(200);
 }
+
+#[tokio::test]
+async fn a_fresh_instance_for_each_call_remembers_nothing() {
+    let target = TestTarget::answering("passed").await;
+    let gateway = TestGateway::new().start().await;
+    gateway.route("a", "/", &target).await;
+    gateway.upload("trap").await;
+    gateway.admin.patch("/modules/trap", json!({ "fresh": true })).await.expect(200);
+    gateway.plugin("a", "trap", json!({ "every": 2 })).await;
+    for _ in 0..6 {
+        assert_eq!(gateway.get("/").await.expect(200).header("x-calls"), "1");
+    }
+}

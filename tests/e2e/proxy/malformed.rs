@@ -1,6 +1,6 @@
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::harness::{TestGateway, TestTarget, exchange, read_until};
+use crate::harness::{TestGateway, TestTarget, Wire, exchange, read_until};
 
 /// What no server should take, and the status that it gets.
 fn cases() -> Vec<(&'static str, String, u16)> {
@@ -95,4 +95,54 @@ async fn http_1_0_gets_an_answer_and_the_end() {
     gateway.applied().await;
     let answer = exchange(gateway.proxy(), b"GET / HTTP/1.0\r\n\r\n").await;
     assert!(answer.contains(" 200 OK\r\n") && answer.ends_with("\r\n\r\nold"), "{answer}");
+}
+
+#[tokio::test]
+async fn odd_requests_are_answered_or_refused_and_break_nothing() {
+    let target = TestTarget::echoing().await;
+    let mut gateway = TestGateway::new().route("/", [&target]).start().await;
+    gateway.applied().await;
+    let lines = [
+        "GET * HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+        "CONNECT a.test:80 HTTP/1.1",
+        "GET http:// HTTP/1.1",
+        "GET http://b.test HTTP/1.1",
+        "GET ?x=1 HTTP/1.1",
+        "GET /%ff%fe HTTP/1.1",
+        "GET /% HTTP/1.1",
+        "GET /\u{e4} HTTP/1.1",
+        "GET /../../../etc/passwd HTTP/1.1",
+        "GET /a\\..\\b HTTP/1.1",
+        "MADEUP / HTTP/1.1",
+        "get / HTTP/1.1",
+        "GET / HTTP/3.0",
+        "GET / HTTP/1.1 more",
+        "GET  / HTTP/1.1",
+        "PRI * HTTP/2.0",
+    ];
+    for line in lines {
+        let answer =
+            exchange(gateway.proxy(), format!("{line}\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).await;
+        let status = answer.split(' ').nth(1).unwrap_or_default().to_owned();
+        assert!(
+            ["2", "4", ""].iter().any(|class| status.starts_with(class)) && !status.starts_with('5'),
+            "{line}: {answer}"
+        );
+    }
+    assert!(gateway.process.is_alive());
+    assert_eq!(gateway.get("/after").await.echo().target(), "/after");
+}
+
+#[tokio::test]
+async fn too_large_headers_over_http2_are_refused() {
+    let target = TestTarget::echoing().await;
+    let gateway = TestGateway::new().route("/", [&target]).start().await;
+    let call = gateway.call("GET /").await.over(Wire::Http2).header("x-long", "a".repeat(40_000));
+    match call.try_send().await {
+        Ok(answer) => assert!([400, 431].contains(&answer.status), "{answer:?}"),
+        Err(error) => assert!(format!("{error:#}").contains("http2"), "{error:#}"),
+    }
+    assert_eq!(target.count(), 0);
+    gateway.call("GET /").await.over(Wire::Http2).send().await.expect(200);
 }

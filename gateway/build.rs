@@ -45,7 +45,7 @@ fn modules(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
 
 fn source(modules: &[(String, PathBuf)]) -> String {
     let mut source = String::from("/// The built-in plugins: folder name and component.\n");
-    source.push_str("pub static BUILTINS: &[(&str, &[u8])] = &[\n");
+    source.push_str("pub(crate) static BUILTINS: &[(&str, &[u8])] = &[\n");
     for (name, file) in modules {
         let _ = writeln!(source, "    ({name:?}, include_bytes!({:?})),", file.display().to_string());
     }

@@ -15,86 +15,137 @@ pub struct Id {
 /// Where requests go: a host, or an upstream by its name. Times in milliseconds.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Service {
+    /// Primary key.
     pub id: Arc<str>,
+    /// Unique name.
     pub name: Option<Arc<str>>,
+    /// `http`, `https`, `grpc`, `grpcs`, or one of the stream protocols.
     pub protocol: Arc<str>,
+    /// A host, or the name of an upstream.
     pub host: Arc<str>,
+    /// 0 to 65,535; unused when the host names an upstream.
     pub port: u16,
+    /// Put before the path of each request.
     pub path: Option<Arc<str>>,
+    /// Attempts after the first.
     pub retries: Option<u32>,
+    /// For a connection, in milliseconds.
     pub connect_timeout: Option<u64>,
+    /// Between two writes, in milliseconds.
     pub write_timeout: Option<u64>,
+    /// Between two reads, in milliseconds.
     pub read_timeout: Option<u64>,
+    /// Whether the certificate is verified; `None`: as the node does.
     pub tls_verify: Option<bool>,
+    /// Whether its routes are served.
     pub enabled: bool,
 }
 
 /// Which requests go to a service.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Route {
+    /// Primary key.
     pub id: Arc<str>,
+    /// Unique name.
     pub name: Option<Arc<str>>,
+    /// What it serves.
     pub protocols: Vec<Arc<str>>,
+    /// Methods it asks for.
     pub methods: Option<Vec<Arc<str>>>,
+    /// Hosts it asks for.
     pub hosts: Option<Vec<Arc<str>>>,
+    /// Prefixes, and regular expressions after `~`.
     pub paths: Option<Vec<Arc<str>>>,
+    /// Headers it asks for: name to values.
     pub headers: Option<BTreeMap<Arc<str>, Vec<Arc<str>>>>,
+    /// Server names it asks for, over TLS.
     pub snis: Option<Vec<Arc<str>>>,
+    /// Orders regular expressions.
     pub regex_priority: Option<i64>,
+    /// Whether the matched part of the path stays behind.
     pub strip_path: bool,
+    /// Whether the client's Host goes upstream.
     pub preserve_host: bool,
+    /// `v0` or `v1`; the router flavor knows only the first.
     pub path_handling: Option<Arc<str>>,
+    /// Status for plain requests where only TLS is served.
     pub https_redirect_status_code: u16,
+    /// Whether small bodies are read before the upstream is asked.
     pub request_buffering: bool,
+    /// Kept for compatibility: answers are streamed.
     pub response_buffering: bool,
+    /// Where it leads.
     pub service: Option<Id>,
+    /// Seconds since the epoch.
     pub created_at: f64,
 }
 
 /// Someone who uses the APIs.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Consumer {
+    /// Primary key.
     pub id: Arc<str>,
+    /// Unique name.
     pub username: Option<Arc<str>>,
+    /// What the operator knows it by.
     pub custom_id: Option<Arc<str>>,
 }
 
 /// A plugin's configuration at a scope.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Plugin {
+    /// Primary key.
     pub id: Arc<str>,
+    /// Name of the plugin.
     pub name: Arc<str>,
+    /// Unique name of this configuration.
     pub instance_name: Option<Arc<str>>,
+    /// What the plugin gets, defaults filled in.
     pub config: Value,
+    /// Whether it runs.
     pub enabled: bool,
+    /// For requests of these.
     pub protocols: Vec<Arc<str>>,
+    /// For requests of this route.
     pub route: Option<Id>,
+    /// For requests to this service.
     pub service: Option<Id>,
+    /// For requests of this consumer.
     pub consumer: Option<Id>,
 }
 
 /// A set of targets under one name.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Upstream {
+    /// Primary key.
     pub id: Arc<str>,
+    /// What `service.host` names.
     pub name: Arc<str>,
+    /// `round-robin`, `least-connections`, `consistent-hashing` or `latency`.
     pub algorithm: Arc<str>,
+    /// Host header for its targets.
     pub host_header: Option<Arc<str>>,
+    /// Size of the hash table.
     pub slots: u32,
 }
 
 /// An address of an upstream.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Target {
+    /// Primary key.
     pub id: Arc<str>,
+    /// `host:port`.
     pub target: Arc<str>,
+    /// 0 to 65,535; 0 gets nothing.
     pub weight: u32,
+    /// The set it belongs to.
     pub upstream: Id,
 }
 
 /// A plugin's code as the store has it; the bytes are kept apart, by digest.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Module {
+    /// Primary key.
     pub id: Arc<str>,
     /// Name of the plugin.
     pub name: Arc<str>,

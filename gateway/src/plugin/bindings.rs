@@ -1,6 +1,5 @@
 //! The plugin contract of `wit/`, as Rust: the only `bindgen!` of the gateway. Exports are looked up one interface at a
 //! time (`exports::…::GuestIndices`), never as a whole world, since a plugin exports only the phases it takes part in.
-#![expect(missing_docs, unreachable_pub, clippy::all, reason = "generated; the WIT files carry the documentation")]
 
 wasmtime::component::bindgen!({
     path: "../wit",

@@ -33,13 +33,17 @@ pub struct Credential {
     pub expires: Option<u64>,
 }
 
+/// Entities of each consumer.
+type Owned = HashMap<Arc<str>, Vec<Arc<Credential>>>;
+
 /// The index.
 #[derive(Debug, Default)]
 pub struct Directory {
     by_id: HashMap<Arc<str>, Arc<ConsumerEntry>>,
     by_username: HashMap<Arc<str>, Arc<ConsumerEntry>>,
     by_key: HashMap<Arc<str>, HashMap<Arc<str>, Arc<Credential>>>,
-    owned: HashMap<Arc<str>, HashMap<Arc<str>, Vec<Arc<Credential>>>>,
+    /// By collection.
+    owned: HashMap<Arc<str>, Owned>,
 }
 
 impl Directory {

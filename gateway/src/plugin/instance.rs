@@ -247,7 +247,7 @@ impl Instance {
         self.released = mark;
         for id in ids {
             let (word, bit) = (id as usize / 64, 1 << (id % 64));
-            if !self.configured.get(word).is_some_and(|bits| bits & bit != 0) {
+            if self.configured.get(word).is_none_or(|bits| bits & bit == 0) {
                 continue;
             }
             self.configured[word] &= !bit;

@@ -34,7 +34,7 @@ pub use grants::Grants;
 pub use health::HealthReport;
 pub use host::{NodeFacts, Services, WORKSPACE};
 pub use limits::Limits;
-pub use manifest::{Capability, CollectionDeclaration, Manifest};
+pub use manifest::{Capability, CollectionDeclaration, Manifest, ManifestError};
 pub use phases::Phases;
 pub use prepare::{Entity, prepare};
 pub use worker::{enter_worker, leave_worker};

@@ -106,7 +106,8 @@ async fn key_auth_lets_a_known_key_in_and_refuses_the_rest() {
     let host = Host::new();
     let plugin = host.plugin("key-auth", json!({}), Limits::default()).await;
     let chain = chain(&[&plugin]);
-    let rows: [(&str, &[(&str, &str)], Option<&str>); 4] = [
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
+    let rows: [Row<'_>; 4] = [
         ("no key", &[], Some("No API key found in request")),
         ("a wrong key", &[("apikey", "zz")], Some("Unauthorized")),
         ("two keys", &[("apikey", "alice-key"), ("apikey", "x")], Some("Duplicate API key found")),

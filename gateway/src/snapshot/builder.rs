@@ -18,7 +18,7 @@ use super::{
 use crate::{
     model::{Object, Registry},
     plugin::{Catalog, ConsumerEntry, Credential, Directory, Entity, Limits, Plugin, RouteFacts, prepare},
-    router::{Router, Rule},
+    router::Rule,
     store::{Store, StoreError},
 };
 

@@ -22,6 +22,9 @@ pub(super) struct Row {
 /// Order in which plugins run: higher priority first, then by name backwards, as Kong.
 type Order = (Reverse<i32>, Reverse<Arc<str>>);
 
+/// Plugins of one name, by consumer.
+type OfConsumers = HashMap<Arc<str>, Arc<Plugin>>;
+
 /// All rows, by where they apply.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
@@ -29,13 +32,13 @@ pub(super) struct Rows {
     by_route: HashMap<Arc<str>, Vec<Row>>,
     by_service: HashMap<Arc<str>, Vec<Row>>,
     /// By plugin name: for a consumer and nothing else.
-    by_consumer: HashMap<Arc<str>, (i32, Arc<HashMap<Arc<str>, Arc<Plugin>>>)>,
+    by_consumer: HashMap<Arc<str>, (i32, Arc<OfConsumers>)>,
 }
 
 impl Rows {
     pub(super) fn new(rows: Vec<Row>) -> Self {
         let mut sorted = Self::default();
-        let mut people: HashMap<Arc<str>, (i32, HashMap<Arc<str>, Arc<Plugin>>)> = HashMap::new();
+        let mut people: HashMap<Arc<str>, (i32, OfConsumers)> = HashMap::new();
         for row in rows {
             match (&row.route, &row.service, &row.consumer) {
                 (Some(route), ..) => sorted.by_route.entry(route.clone()).or_default().push(row),

@@ -35,7 +35,7 @@ const KEPT_MOST: usize = 16;
 
 /// Connections that may be used again.
 #[derive(Default)]
-pub struct Outbound {
+pub(in crate::plugin) struct Outbound {
     idle: Mutex<HashMap<Destination, Vec<Idle>>>,
     verifying: std::sync::OnceLock<Arc<ClientConfig>>,
     trusting: std::sync::OnceLock<Arc<ClientConfig>>,

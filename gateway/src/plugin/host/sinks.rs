@@ -30,7 +30,7 @@ const BACKLOG: usize = 16 << 20;
 
 /// The writer's side.
 #[derive(Debug, Clone)]
-pub struct Sinks {
+pub(in crate::plugin) struct Sinks {
     orders: mpsc::Sender<Order>,
     backlog: Arc<AtomicUsize>,
     spare: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -55,7 +55,7 @@ struct Held {
 
 impl Sinks {
     /// Starts the writer.
-    pub fn start() -> Self {
+    pub(in crate::plugin) fn start() -> Self {
         let (orders, incoming) = mpsc::channel();
         let backlog = Arc::new(AtomicUsize::new(0));
         let spare = Arc::<Mutex<Vec<Vec<u8>>>>::default();
@@ -67,7 +67,7 @@ impl Sinks {
     }
 
     /// Hands over what this thread holds, and waits until all of it is written.
-    pub fn flush(&self) {
+    pub(in crate::plugin) fn flush(&self) {
         self.hand_over();
         let (done, wait) = mpsc::sync_channel(1);
         if self.orders.send(Order::Flush(done)).is_ok() {

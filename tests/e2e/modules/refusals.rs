@@ -35,11 +35,14 @@ async fn all_reasons_come_at_once() {
 }
 
 #[tokio::test]
-async fn other_types_of_content_are_not_modules() {
+async fn a_module_is_one_whatever_its_type_of_content_says() {
     let gateway = TestGateway::new().start().await;
-    let call = gateway.admin.call("POST /modules").header("content-type", "text/plain").body(guest("peek"));
-    call.send().await.expect(415);
-    gateway.admin.call("POST /modules").body(guest("peek")).send().await.expect(415);
+    for kind in ["application/wasm", "application/octet-stream", "application/x-www-form-urlencoded", "text/plain"] {
+        let call = gateway.admin.call("POST /modules").header("content-type", kind).body(guest("peek"));
+        call.send().await.expect(201);
+        gateway.admin.delete("/modules/peek").await.expect(204);
+    }
+    gateway.admin.call("POST /modules").body(guest("peek")).send().await.expect(201);
 }
 
 #[tokio::test]

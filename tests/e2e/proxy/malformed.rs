@@ -97,31 +97,33 @@ async fn http_1_0_gets_an_answer_and_the_end() {
     assert!(answer.contains(" 200 OK\r\n") && answer.ends_with("\r\n\r\nold"), "{answer}");
 }
 
+/// Request lines that few clients send.
+const ODD_LINES: &[&str] = &[
+    "GET * HTTP/1.1",
+    "OPTIONS * HTTP/1.1",
+    "CONNECT a.test:80 HTTP/1.1",
+    "GET http:// HTTP/1.1",
+    "GET http://b.test HTTP/1.1",
+    "GET ?x=1 HTTP/1.1",
+    "GET /%ff%fe HTTP/1.1",
+    "GET /% HTTP/1.1",
+    "GET /\u{e4} HTTP/1.1",
+    "GET /../../../etc/passwd HTTP/1.1",
+    "GET /a\\..\\b HTTP/1.1",
+    "MADEUP / HTTP/1.1",
+    "get / HTTP/1.1",
+    "GET / HTTP/3.0",
+    "GET / HTTP/1.1 more",
+    "GET  / HTTP/1.1",
+    "PRI * HTTP/2.0",
+];
+
 #[tokio::test]
 async fn odd_requests_are_answered_or_refused_and_break_nothing() {
     let target = TestTarget::echoing().await;
     let mut gateway = TestGateway::new().route("/", [&target]).start().await;
     gateway.applied().await;
-    let lines = [
-        "GET * HTTP/1.1",
-        "OPTIONS * HTTP/1.1",
-        "CONNECT a.test:80 HTTP/1.1",
-        "GET http:// HTTP/1.1",
-        "GET http://b.test HTTP/1.1",
-        "GET ?x=1 HTTP/1.1",
-        "GET /%ff%fe HTTP/1.1",
-        "GET /% HTTP/1.1",
-        "GET /\u{e4} HTTP/1.1",
-        "GET /../../../etc/passwd HTTP/1.1",
-        "GET /a\\..\\b HTTP/1.1",
-        "MADEUP / HTTP/1.1",
-        "get / HTTP/1.1",
-        "GET / HTTP/3.0",
-        "GET / HTTP/1.1 more",
-        "GET  / HTTP/1.1",
-        "PRI * HTTP/2.0",
-    ];
-    for line in lines {
+    for line in ODD_LINES {
         let answer =
             exchange(gateway.proxy(), format!("{line}\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).await;
         let status = answer.split(' ').nth(1).unwrap_or_default().to_owned();

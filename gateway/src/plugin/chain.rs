@@ -323,8 +323,11 @@ impl<'p, 'e> Entered<'p, 'e> {
         if !ready.deployment.health.admits() {
             return Err(CallError::Open);
         }
-        let mut lease = Lease::take(&ready.deployment).await?;
-        lease.instance().configure(&ready.configuration).await?;
+        let mut lease = match Lease::idle(&ready.deployment) {
+            Some(lease) if lease.knows(&ready.configuration) => lease,
+            // Boxed, since it is rare and its future is large: it would be moved about with every call otherwise.
+            idle => Box::pin(prepared(idle, ready)).await?,
+        };
         lease.instance().lend(plugin, Some(exchange.lend()));
         Ok(Self { ready, lease, exchange })
     }
@@ -340,6 +343,16 @@ impl<'p, 'e> Entered<'p, 'e> {
         }
         answer
     }
+}
+
+/// An instance that knows the configuration, made or taught if need be.
+async fn prepared(idle: Option<Lease>, ready: &Ready) -> Result<Lease, CallError> {
+    let mut lease = match idle {
+        Some(lease) => lease,
+        None => Lease::take(&ready.deployment).await?,
+    };
+    lease.instance().configure(&ready.configuration).await?;
+    Ok(lease)
 }
 
 async fn call_request(plugin: &Arc<Plugin>, exchange: &mut Held) -> Result<Flow, CallError> {

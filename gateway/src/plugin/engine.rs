@@ -11,8 +11,10 @@ use super::{bindings::sandgate::plugin as wit, instance::HostState};
 
 /// Ticks at which running calls yield and their CPU time is looked at.
 const TICK: Duration = Duration::from_millis(5);
-/// Instances, memories and call stacks that may exist at once, all workers and the background together.
-const SLOTS: u32 = 1_000;
+/// Instances, memories and call stacks that may exist at once, all workers and the background together; and the address
+/// space of each memory, `None` being wasmtime's 4 GiB. The first that the system grants is taken: a container may limit
+/// address space, and a smaller reservation makes the compiled code check its bounds.
+const POOLS: [(u32, Option<u64>); 3] = [(1_000, None), (64, None), (64, Some(MEMORY_CEILING as u64))];
 /// Core modules that a component may bring (a WASI one has its adapters).
 const CORES_A_COMPONENT: u32 = 8;
 /// No module may be granted more linear memory than this.
@@ -21,6 +23,26 @@ const STACK: usize = 512 << 10;
 
 /// Makes the engine, with compiled code kept in `cache` (a folder that only this user may enter).
 pub(super) fn engine(cache: &Path) -> wasmtime::Result<Engine> {
+    let mut folder = CacheConfig::new();
+    folder.with_directory(cache);
+    let cache = Cache::new(folder)?;
+    let mut refused = None;
+    for (slots, reservation) in POOLS {
+        match Engine::new(&config(cache.clone(), slots, reservation)) {
+            Ok(engine) => {
+                tick(&engine);
+                return Ok(engine);
+            }
+            Err(error) => {
+                tracing::warn!(slots, %error, "the system grants no address space for so many plugin instances");
+                refused = Some(error);
+            }
+        }
+    }
+    Err(refused.unwrap_or_else(|| wasmtime::Error::msg("no pool was tried")))
+}
+
+fn config(cache: Cache, slots: u32, reservation: Option<u64>) -> Config {
     let mut config = Config::new();
     config.wasm_component_model(true);
     config.concurrency_support(false);
@@ -30,22 +52,22 @@ pub(super) fn engine(cache: &Path) -> wasmtime::Result<Engine> {
     config.cranelift_opt_level(OptLevel::Speed);
     // Compilation has a thread of its own; spreading it over all cores would take them from the workers.
     config.parallel_compilation(false);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
-    let mut folder = CacheConfig::new();
-    folder.with_directory(cache);
-    config.cache(Some(Cache::new(folder)?));
-    let engine = Engine::new(&config)?;
-    tick(&engine);
-    Ok(engine)
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
+    if let Some(reservation) = reservation {
+        config.memory_reservation(reservation);
+        config.memory_guard_size(64 << 10);
+    }
+    config.cache(Some(cache));
+    config
 }
 
-fn pool() -> PoolingAllocationConfig {
+fn pool(slots: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_component_instances(SLOTS);
-    pool.total_core_instances(SLOTS * 4);
-    pool.total_memories(SLOTS);
-    pool.total_tables(SLOTS * 4);
-    pool.total_stacks(SLOTS);
+    pool.total_component_instances(slots);
+    pool.total_core_instances(slots * 4);
+    pool.total_memories(slots);
+    pool.total_tables(slots * 4);
+    pool.total_stacks(slots);
     pool.max_core_instances_per_component(CORES_A_COMPONENT);
     pool.max_tables_per_component(CORES_A_COMPONENT * 2);
     pool.max_memories_per_component(1);

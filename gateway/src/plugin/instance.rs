@@ -235,6 +235,13 @@ impl Instance {
         Ok(Some(prepared))
     }
 
+    /// Whether it can be called with the configuration as it is.
+    pub(super) fn knows(&self, config: &super::chain::Configuration) -> bool {
+        let (word, bit) = (config.id as usize / 64, 1 << (config.id % 64));
+        let known = self.configured.get(word).is_some_and(|bits| bits & bit != 0);
+        known && !self.store.data().deployment.has_released(self.released)
+    }
+
     async fn forget_released(&mut self) -> Result<(), CallError> {
         let deployment = self.store.data().deployment.clone();
         if !deployment.has_released(self.released) {

@@ -11,6 +11,7 @@ use std::{
 use tokio::{sync::Notify, time::timeout};
 
 use super::{
+    chain::Configuration,
     deployment::Deployment,
     instance::{CallError, Instance},
 };
@@ -31,7 +32,7 @@ struct Worker {
 struct Pool {
     id: u64,
     deployment: Weak<Deployment>,
-    idle: RefCell<Vec<Instance>>,
+    idle: RefCell<Vec<Box<Instance>>>,
     live: Cell<usize>,
     returned: Notify,
 }
@@ -96,11 +97,18 @@ impl Pool {
 
 /// An instance for one call.
 pub(super) struct Lease {
-    instance: Option<Instance>,
+    instance: Option<Box<Instance>>,
     pool: Rc<Pool>,
 }
 
 impl Lease {
+    /// Takes an idle instance, if there is one.
+    pub(super) fn idle(deployment: &Arc<Deployment>) -> Option<Self> {
+        let pool = WORKER.with(|worker| worker.pool(deployment));
+        let instance = pool.idle.borrow_mut().pop()?;
+        Some(Self { instance: Some(instance), pool })
+    }
+
     /// Takes an idle instance, or makes one, or waits for one.
     pub(super) async fn take(deployment: &Arc<Deployment>) -> Result<Self, CallError> {
         let (pool, number) = WORKER.with(|worker| (worker.pool(deployment), worker.number.get().unwrap_or(0)));
@@ -112,12 +120,17 @@ impl Lease {
             if pool.live.get() < deployment.limits.instances {
                 pool.live.set(pool.live.get() + 1);
                 let mut lease = Self { instance: None, pool };
-                lease.instance = Some(Instance::new(deployment.clone(), number).await?);
+                lease.instance = Some(Box::new(Instance::new(deployment.clone(), number).await?));
                 return Ok(lease);
             }
             let returned = pool.returned.notified();
             timeout(PATIENCE, returned).await.map_err(|_| CallError::Busy(PATIENCE))?;
         }
+    }
+
+    /// Whether the instance can be called with the configuration as it is.
+    pub(super) fn knows(&self, config: &Configuration) -> bool {
+        self.instance.as_ref().is_some_and(|instance| instance.knows(config))
     }
 
     pub(super) fn instance(&mut self) -> &mut Instance {

@@ -112,10 +112,10 @@ impl Forwarding<'_> {
         let service = self.service;
         let timeouts =
             Timeouts { connect: service.connect_timeout, write: service.write_timeout, read: service.read_timeout };
-        let sending = self.proxy.upstream.send(&key, request, &timeouts);
+        let upstream = &self.proxy.upstream;
         let (sent, stopped) = match self.payload.shelf() {
-            None => (sending.await, None),
-            Some(shelf) => on_shelf(shelf, exchange, sending).await?,
+            None => (upstream.send(&key, request, &timeouts).await, None),
+            Some(shelf) => Box::pin(on_shelf(shelf, exchange, upstream.send(&key, request, &timeouts))).await?,
         };
         let status = Some(sent.as_ref().map_or_else(status_of, Response::status));
         let failed = sent.is_err();
@@ -142,8 +142,8 @@ impl Forwarding<'_> {
         };
         let address = match (address, of_target) {
             (Some(address), _) => address,
-            (None, Some((_, target))) => self.proxy.upstream.resolve(&target.host, target.port).await?,
-            (None, None) => self.proxy.upstream.resolve(&service.service.host, service.service.port).await?,
+            (None, Some((_, target))) => Box::pin(self.proxy.upstream.resolve(&target.host, target.port)).await?,
+            (None, None) => Box::pin(self.proxy.upstream.resolve(&service.service.host, service.service.port)).await?,
         };
         let configured = of_target.map_or(Cow::Borrowed(&service.host_header), |(upstream, target)| {
             let wanted = upstream.upstream.host_header.as_deref();

@@ -168,7 +168,8 @@ impl Client {
     ) -> Result<Response<ResponseBody>, SendError> {
         let mut link = match self.pool.take(key).await {
             Some(link) => link,
-            None => self.connect(key, timeouts).await?,
+            // Boxed: it is rare, and its future would be moved about with that of every request.
+            None => Box::pin(self.connect(key, timeouts)).await?,
         };
         let answer = link.send(request, timeouts, key.address).await?;
         Ok(answer.map(|body| ResponseBody::new(body, link, self.pool.clone(), timeouts.read)))

@@ -11,7 +11,8 @@ use crate::toolchain::{CORE, Toolchain};
 /// Builds the example to `target/guests/greeting.wasm`: the core module that cargo makes, as it is uploaded.
 pub fn build() -> Result<()> {
     let (from, to) = (shell::root().join("plugin-sdk/examples/greeting"), shell::target().join("stranger/greeting"));
-    let read = |name: &str| fs::read_to_string(from.join(name)).with_context(|| format!("reading {name} of the example"));
+    let read =
+        |name: &str| fs::read_to_string(from.join(name)).with_context(|| format!("reading {name} of the example"));
     let sdk = format!("path = {:?}", shell::root().join("plugin-sdk"));
     shell::write_if_changed(&to.join("Cargo.toml"), read("Cargo.toml")?.replace("path = \"../..\"", &sdk).as_bytes())?;
     shell::write_if_changed(&to.join("src/lib.rs"), read("src/lib.rs")?.as_bytes())?;
@@ -24,7 +25,8 @@ pub fn build() -> Result<()> {
     let mut command = Toolchain::prepare(CORE)?.build(CORE);
     command.current_dir(&to).args(["--config", "profile.plugin.inherits=\"release\""]);
     shell::run(command.arg("--target-dir").arg(&directory))?;
-    let module = fs::read(directory.join(CORE).join("plugin/greeting.wasm")).context("what cargo made of the example")?;
+    let module =
+        fs::read(directory.join(CORE).join("plugin/greeting.wasm")).context("what cargo made of the example")?;
     shell::write_if_changed(&shell::target().join("guests/greeting.wasm"), &module)?;
     Ok(())
 }

@@ -37,11 +37,7 @@ impl ConsistentHashing {
                 let earlier = seen.entry(&address.key).or_default();
                 let seed = stable_hash(address.key.as_bytes()).wrapping_add(mix(*earlier));
                 *earlier += 1;
-                Candidate {
-                    index,
-                    weight: f64::from(address.weight),
-                    seed,
-                }
+                Candidate { index, weight: f64::from(address.weight), seed }
             })
             .collect();
         let owner = |slot| winner(candidates.iter().enumerate(), slot).unwrap_or_default() as u32;
@@ -55,11 +51,7 @@ impl ConsistentHashing {
         if usable(owner.index) {
             return Some(owner.index);
         }
-        let others = self
-            .candidates
-            .iter()
-            .enumerate()
-            .filter(|(_, candidate)| usable(candidate.index));
+        let others = self.candidates.iter().enumerate().filter(|(_, candidate)| usable(candidate.index));
         winner(others, slot as u64).map(|at| self.candidates[at].index)
     }
 }
@@ -76,7 +68,5 @@ impl Candidate {
 /// The place of the candidate with the highest score in a slot.
 fn winner<'c>(candidates: impl Iterator<Item = (usize, &'c Candidate)>, slot: u64) -> Option<usize> {
     let scored = candidates.map(|(at, candidate)| (at, candidate.score(slot)));
-    scored
-        .max_by(|(_, one), (_, other)| one.total_cmp(other))
-        .map(|(at, _)| at)
+    scored.max_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(at, _)| at)
 }

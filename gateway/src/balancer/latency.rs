@@ -16,10 +16,7 @@ pub(super) struct Latency {
 
 impl Latency {
     pub(super) fn new(candidates: Box<[Candidate]>) -> Self {
-        Self {
-            candidates,
-            turn: AtomicU64::new(0),
-        }
+        Self { candidates, turn: AtomicU64::new(0) }
     }
 
     pub(super) fn pick(&self, usable: &dyn Fn(usize) -> bool) -> Option<usize> {
@@ -44,8 +41,6 @@ impl Latency {
 
     /// The place of the first usable candidate from a place on, around the end.
     fn first_usable(&self, usable: &dyn Fn(usize) -> bool, from: usize, count: usize) -> Option<usize> {
-        (from..from + count)
-            .map(|at| at % count)
-            .find(|at| usable(self.candidates[*at].index))
+        (from..from + count).map(|at| at % count).find(|at| usable(self.candidates[*at].index))
     }
 }

@@ -15,10 +15,7 @@ pub(super) struct LeastConnections {
 
 impl LeastConnections {
     pub(super) fn new(candidates: Box<[Candidate]>) -> Self {
-        Self {
-            candidates,
-            turn: AtomicUsize::new(0),
-        }
+        Self { candidates, turn: AtomicUsize::new(0) }
     }
 
     pub(super) fn pick(&self, usable: &dyn Fn(usize) -> bool) -> Option<usize> {

@@ -46,11 +46,7 @@ impl Load {
         let update = |packed| {
             let (average, since) = unpack(packed);
             let share = remaining(since, now);
-            let next = if sample > average {
-                sample
-            } else {
-                average * share + sample * (1.0 - share)
-            };
+            let next = if sample > average { sample } else { average * share + sample * (1.0 - share) };
             Some(pack(next, now))
         };
         _ = self.latency.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
@@ -135,10 +131,7 @@ mod tests {
         let load = Arc::new(Load::default());
         assert_eq!(load.expected(0), 0.0);
         let first = InFlight::begin(Some(load.clone()));
-        assert!(
-            load.expected(0) > 0.5,
-            "an address not heard of yet must not get everything"
-        );
+        assert!(load.expected(0) > 0.5, "an address not heard of yet must not get everything");
         load.record(Duration::from_secs(1), 0);
         assert_eq!(load.expected(0), 2.0);
         drop(first);

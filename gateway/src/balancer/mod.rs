@@ -109,15 +109,10 @@ impl Balancer {
 
     fn assemble(algorithm: Algorithm, addresses: &[Address], known: &Loads, turn: u64) -> Self {
         let load = |address: &Address| known.get(&address.key).cloned().unwrap_or_default();
-        let loads: Loads = addresses
-            .iter()
-            .map(|address| (address.key.clone(), load(address)))
-            .collect();
+        let loads: Loads = addresses.iter().map(|address| (address.key.clone(), load(address))).collect();
         let candidates = || {
             let weighted = addresses.iter().enumerate().filter(|(_, address)| address.weight > 0);
-            weighted
-                .map(|(index, address)| Candidate::new(index, address, &loads))
-                .collect()
+            weighted.map(|(index, address)| Candidate::new(index, address, &loads)).collect()
         };
         let choice = match algorithm {
             Algorithm::RoundRobin => Choice::RoundRobin(RoundRobin::new(addresses, turn)),
@@ -142,18 +137,12 @@ struct Candidate {
 impl Candidate {
     fn new(index: usize, address: &Address, loads: &Loads) -> Self {
         let load = loads.get(&address.key).cloned().unwrap_or_default();
-        Self {
-            index,
-            weight: address.weight,
-            load,
-        }
+        Self { index, weight: address.weight, load }
     }
 
     /// The load of the address at an index, if it may get requests.
     fn load_of(candidates: &[Self], index: usize) -> Option<Arc<Load>> {
-        let at = candidates
-            .binary_search_by_key(&index, |candidate| candidate.index)
-            .ok()?;
+        let at = candidates.binary_search_by_key(&index, |candidate| candidate.index).ok()?;
         Some(candidates[at].load.clone())
     }
 }

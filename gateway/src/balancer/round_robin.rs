@@ -26,29 +26,16 @@ struct Share {
 impl RoundRobin {
     /// `turn` is how often the wheel has been turned already.
     pub(super) fn new(addresses: &[Address], turn: u64) -> Self {
-        let divisor = addresses
-            .iter()
-            .map(|address| u64::from(address.weight))
-            .fold(0, greatest_common_divisor)
-            .max(1);
+        let divisor = addresses.iter().map(|address| u64::from(address.weight)).fold(0, greatest_common_divisor).max(1);
         let mut places = 0;
         let weighted = addresses.iter().enumerate().filter(|(_, address)| address.weight > 0);
         let shares = weighted.map(|(index, address)| {
             let weight = u64::from(address.weight) / divisor;
             places += weight;
-            Share {
-                index,
-                weight,
-                end: places,
-            }
+            Share { index, weight, end: places }
         });
         let shares = shares.collect();
-        Self {
-            shares,
-            places,
-            stride: stride(places),
-            turn: AtomicU64::new(turn),
-        }
+        Self { shares, places, stride: stride(places), turn: AtomicU64::new(turn) }
     }
 
     pub(super) fn turn(&self) -> u64 {
@@ -63,11 +50,7 @@ impl RoundRobin {
         let place = (u128::from(turn) * u128::from(self.stride) % u128::from(self.places)) as u64;
         let share = self.shares.partition_point(|share| share.end <= place);
         let index = self.shares[share].index;
-        if usable(index) {
-            Some(index)
-        } else {
-            self.pick_other(usable, turn)
-        }
+        if usable(index) { Some(index) } else { self.pick_other(usable, turn) }
     }
 
     /// Picks one of the usable addresses at random by weight, so that all of them share the load of those that are not.
@@ -89,15 +72,9 @@ impl RoundRobin {
 /// About the golden section of the wheel, and without a common divisor so that a round visits every place.
 fn stride(places: u64) -> u64 {
     let section = (places as f64 * 0.618_033_988_75) as u64;
-    (section.max(1)..)
-        .find(|stride| greatest_common_divisor(*stride, places) <= 1)
-        .unwrap_or(1)
+    (section.max(1)..).find(|stride| greatest_common_divisor(*stride, places) <= 1).unwrap_or(1)
 }
 
 fn greatest_common_divisor(one: u64, other: u64) -> u64 {
-    if other == 0 {
-        one
-    } else {
-        greatest_common_divisor(other, one % other)
-    }
+    if other == 0 { one } else { greatest_common_divisor(other, one % other) }
 }

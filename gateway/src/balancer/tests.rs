@@ -5,21 +5,11 @@ use proptest::prelude::*;
 use super::*;
 
 const HASHING: Algorithm = Algorithm::ConsistentHashing { slots: 10_000 };
-const ALL: [Algorithm; 4] = [
-    Algorithm::RoundRobin,
-    HASHING,
-    Algorithm::LeastConnections,
-    Algorithm::Latency,
-];
+const ALL: [Algorithm; 4] = [Algorithm::RoundRobin, HASHING, Algorithm::LeastConnections, Algorithm::Latency];
 
 fn addresses(weights: &[u32]) -> Vec<Address> {
     let numbered = weights.iter().enumerate();
-    numbered
-        .map(|(at, weight)| Address {
-            key: format!("10.0.0.{at}:80").into(),
-            weight: *weight,
-        })
-        .collect()
+    numbered.map(|(at, weight)| Address { key: format!("10.0.0.{at}:80").into(), weight: *weight }).collect()
 }
 
 fn hashes(count: u64) -> impl Iterator<Item = Option<u64>> {
@@ -120,9 +110,7 @@ fn weights_of_any_size_make_a_small_wheel() {
 fn removing_one_of_a_hundred_moves_only_its_keys() {
     let all = addresses(&[100; 100]);
     let (before, after) = (Balancer::build(HASHING, &all), Balancer::build(HASHING, &all[..99]));
-    let moved = hashes(20_000)
-        .filter(|hash| before.pick(&[], *hash) != after.pick(&[], *hash))
-        .count();
+    let moved = hashes(20_000).filter(|hash| before.pick(&[], *hash) != after.pick(&[], *hash)).count();
     assert!(moved <= 300, "{moved} of 20000");
     for hash in hashes(20_000).filter(|hash| before.pick(&[], *hash) != Some(99)) {
         assert_eq!(before.pick(&[], hash), after.pick(&[], hash));
@@ -143,10 +131,8 @@ fn the_order_of_addresses_does_not_matter_to_a_hash() {
 #[test]
 fn least_connections_evens_out_what_is_under_way() {
     let balancer = Balancer::build(Algorithm::LeastConnections, &addresses(&[1, 1, 2]));
-    let mut under_way: Vec<_> = (0..8)
-        .map(|_| balancer.pick(&[], None).unwrap())
-        .map(|at| (at, balancer.started(at)))
-        .collect();
+    let mut under_way: Vec<_> =
+        (0..8).map(|_| balancer.pick(&[], None).unwrap()).map(|at| (at, balancer.started(at))).collect();
     let count = |index| under_way.iter().filter(|(at, _)| *at == index).count();
     assert_eq!([count(0), count(1), count(2)], [2, 2, 4]);
     under_way.retain(|(at, _)| *at != 1);
@@ -188,9 +174,7 @@ fn workers_that_pick_at_the_same_time_still_get_exact_rounds() {
         let pick = || counts(&balancer, 3, (0..1_500).map(|_| None));
         let workers: Vec<_> = (0..4).map(|_| scope.spawn(pick)).collect();
         let picked = workers.into_iter().map(|worker| worker.join().unwrap());
-        picked.fold([0; 3], |totals, counts| {
-            std::array::from_fn(|at| totals[at] + counts[at])
-        })
+        picked.fold([0; 3], |totals, counts| std::array::from_fn(|at| totals[at] + counts[at]))
     });
     assert_eq!(totals, [3_000, 2_000, 1_000]);
 }

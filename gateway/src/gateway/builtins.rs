@@ -16,7 +16,11 @@ use crate::{
 include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
 
 /// Installs what is new or has changed since the last start. A module that an operator put in a built-in's place stays.
-pub(super) async fn install(store: &dyn Store, core: &Registry, catalog: &std::sync::Arc<Catalog>) -> Result<(), GatewayError> {
+pub(super) async fn install(
+    store: &dyn Store,
+    core: &Registry,
+    catalog: &std::sync::Arc<Catalog>,
+) -> Result<(), GatewayError> {
     let modules = core.get("modules").expect("the core registry has modules");
     for (name, bytes) in BUILTINS {
         let known = store.get(modules, Key::Unique("name", name)).await?;
@@ -34,7 +38,12 @@ pub(super) async fn install(store: &dyn Store, core: &Registry, catalog: &std::s
     Ok(())
 }
 
-async fn write(store: &dyn Store, modules: &Collection, inspected: Inspected, known: Option<Object>) -> Result<(), GatewayError> {
+async fn write(
+    store: &dyn Store,
+    modules: &Collection,
+    inspected: Inspected,
+    known: Option<Object>,
+) -> Result<(), GatewayError> {
     let row = row(&inspected, known.as_ref());
     let mut transaction = store.begin().await?;
     transaction.put_code(&inspected.digest, &inspected.component).await?;
@@ -43,7 +52,12 @@ async fn write(store: &dyn Store, modules: &Collection, inspected: Inspected, kn
         None => transaction.insert(modules, &row).await?,
     }
     let version = transaction.commit().await?;
-    tracing::info!(plugin = inspected.manifest.name, digest = &*inspected.digest, version, "a built-in plugin was installed");
+    tracing::info!(
+        plugin = inspected.manifest.name,
+        digest = &*inspected.digest,
+        version,
+        "a built-in plugin was installed"
+    );
     Ok(())
 }
 

@@ -101,7 +101,8 @@ impl Plugins for Desk {
 impl Modules for Desk {
     async fn inspect(&self, bytes: Vec<u8>) -> Result<Inspected, Vec<Refusal>> {
         let outcome = self.catalog.inspect(bytes).await;
-        let inspected = outcome.map_err(|reasons| reasons.iter().map(|reason| Refusal(reason.to_string())).collect::<Vec<_>>())?;
+        let inspected =
+            outcome.map_err(|reasons| reasons.iter().map(|reason| Refusal(reason.to_string())).collect::<Vec<_>>())?;
         let manifest = serde_json::to_value(&inspected.manifest).map_err(|error| vec![Refusal(error.to_string())])?;
         Ok(Inspected {
             digest: inspected.digest.to_string(),

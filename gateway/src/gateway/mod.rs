@@ -202,7 +202,12 @@ fn limits(config: &Config) -> Limits {
 }
 
 /// Serves the Admin or Status API on each of its addresses. Answers with the first one's real address.
-async fn serve(listen: &[Listen], router: axum::Router, tasks: &Tasks, name: &'static str) -> Result<String, GatewayError> {
+async fn serve(
+    listen: &[Listen],
+    router: axum::Router,
+    tasks: &Tasks,
+    name: &'static str,
+) -> Result<String, GatewayError> {
     let mut first = String::new();
     for entry in listen {
         let failed = || system(format!("{name} on {}", entry.address));

@@ -17,13 +17,22 @@ use crate::{
 };
 
 /// The doors of the Admin API.
-pub(super) fn context(config: &Config, rooms: &Rooms, addresses: &Addresses, counters: Vec<Arc<Counters>>, metrics: &Arc<Metrics>) -> Context {
+pub(super) fn context(
+    config: &Config,
+    rooms: &Rooms,
+    addresses: &Addresses,
+    counters: Vec<Arc<Counters>>,
+    metrics: &Arc<Metrics>,
+) -> Context {
     let notify = rooms.published.changed.clone();
     let (metrics, services) = (metrics.clone(), rooms.catalog.services().clone());
     let (published, node_id) = (rooms.published.clone(), rooms.node_id.clone());
     let text = move || {
         let snapshot = published.current.load();
-        for (definition, value) in [(&metric::SNAPSHOT_VERSION, snapshot.version as f64), (&metric::QUARANTINED, snapshot.quarantined.len() as f64)] {
+        for (definition, value) in [
+            (&metric::SNAPSHOT_VERSION, snapshot.version as f64),
+            (&metric::QUARANTINED, snapshot.quarantined.len() as f64),
+        ] {
             if let Ok(gauge) = metrics.gauge(definition, &[]) {
                 gauge.set(value);
             }
@@ -43,8 +52,12 @@ pub(super) fn context(config: &Config, rooms: &Rooms, addresses: &Addresses, cou
 }
 
 fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
-    let proxy: Vec<Value> =
-        addresses.plain.iter().map(|address| shown(address, false)).chain(addresses.tls.iter().map(|address| shown(address, true))).collect();
+    let proxy: Vec<Value> = addresses
+        .plain
+        .iter()
+        .map(|address| shown(address, false))
+        .chain(addresses.tls.iter().map(|address| shown(address, true)))
+        .collect();
     let listed = |listen: &[Listen]| listen.iter().map(ToString::to_string).collect::<Vec<_>>();
     let configuration = json!({
         "database": "postgres",

@@ -39,7 +39,12 @@ pub(super) struct Addresses {
 
 /// Sockets of each worker, bound before any thread starts so that mistakes show at the start.
 pub(super) fn bind(config: &Config) -> Result<Vec<Vec<Bound>>, GatewayError> {
-    let entry = |listen: &Listen| Entry { address: listen.address, tls: listen.tls, http2: listen.http2, backlog: listen.backlog };
+    let entry = |listen: &Listen| Entry {
+        address: listen.address,
+        tls: listen.tls,
+        http2: listen.http2,
+        backlog: listen.backlog,
+    };
     let entries: Vec<Entry> = config.proxy_listen.iter().map(entry).collect();
     Ok(listener::bind(&entries, config.workers.get())?)
 }
@@ -56,10 +61,18 @@ pub(super) fn addresses(sockets: &[Vec<Bound>]) -> Addresses {
 
 impl Workers {
     /// Starts a thread for each set of sockets.
-    pub(super) fn start(config: &Config, sockets: Vec<Vec<Bound>>, current: Arc<ArcSwap<Snapshot>>) -> Result<Self, GatewayError> {
+    pub(super) fn start(
+        config: &Config,
+        sockets: Vec<Vec<Bound>>,
+        current: Arc<ArcSwap<Snapshot>>,
+    ) -> Result<Self, GatewayError> {
         let certificate = DefaultCertificate::in_folder(&config.data_dir)?;
         let server = tls::server_tls(Arc::new(Resolver::new(&certificate)))?;
-        let settings = Settings { listener: listener_settings(config, server), proxy: proxy_settings(config)?, upstream: upstream_settings(config) };
+        let settings = Settings {
+            listener: listener_settings(config, server),
+            proxy: proxy_settings(config)?,
+            upstream: upstream_settings(config),
+        };
         let client = Arc::new(ClientTls::default());
         let (mut threads, mut counters) = (Vec::new(), Vec::new());
         let ending = Shutdown::new();

@@ -27,7 +27,6 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-
 use super::{
     Worker,
     bind::Entry,

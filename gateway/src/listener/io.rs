@@ -67,7 +67,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
     fn poll_refuse(&mut self, cx: &mut Context<'_>, bytes: &[u8], total: usize) -> Poll<io::Result<usize>> {
         if self.refusal.is_none() {
             let malformed = match bytes.get(9..12) {
-                Some(b"431" | b"414") if self.watch.head.borrow().request_line_exceeds(self.uri_limit) => Malformed::Uri,
+                Some(b"431" | b"414") if self.watch.head.borrow().request_line_exceeds(self.uri_limit) => {
+                    Malformed::Uri
+                }
                 Some(b"431") => Malformed::Headers,
                 Some(b"414") => Malformed::Uri,
                 _ => Malformed::Request,
@@ -116,7 +118,8 @@ fn serialise(answer: &Response<Bytes>) -> Bytes {
         bytes.extend_from_slice(b"\r\n");
     }
     let (date, length) = (httpdate::fmt_http_date(SystemTime::now()), answer.body().len());
-    bytes.extend_from_slice(format!("date: {date}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n").as_bytes());
+    bytes
+        .extend_from_slice(format!("date: {date}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n").as_bytes());
     bytes.extend_from_slice(answer.body());
     bytes.into()
 }

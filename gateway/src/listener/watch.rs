@@ -159,9 +159,8 @@ impl Watch {
 
     /// Gives the order that the limits ask for.
     fn judge(&self, settings: &Settings) {
-        let older = |since: Tick, limit: std::time::Duration| {
-            u64::from(self.clock.get().wrapping_sub(since)) > limit.as_secs()
-        };
+        let older =
+            |since: Tick, limit: std::time::Duration| u64::from(self.clock.get().wrapping_sub(since)) > limit.as_secs();
         let since = self.since.get();
         if self.stuck.get().is_some_and(|since| older(since, settings.send_timeout)) {
             return self.give(Order::Cut);

@@ -86,7 +86,8 @@ pub fn covers(scope: &str, what: &str) -> bool {
         return what.starts_with(prefix);
     }
     let Some(rest) = what.strip_prefix(scope) else { return false };
-    rest.is_empty() || scope.starts_with('/') && !what.contains("/../") && (scope.ends_with('/') || rest.starts_with('/'))
+    rest.is_empty()
+        || scope.starts_with('/') && !what.contains("/../") && (scope.ends_with('/') || rest.starts_with('/'))
 }
 
 /// What a manifest requests: name to scope.

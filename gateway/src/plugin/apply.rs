@@ -122,7 +122,14 @@ fn header_change(op: HeaderOp) -> Checked<HeaderChange> {
 /// Framing belongs to the gateway: a plugin that could set it could smuggle requests.
 fn changeable(name: &str) -> Checked<HeaderName> {
     let parsed = header_name(name)?;
-    let framing = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE, header::TE, header::TRAILER];
+    let framing = [
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::CONNECTION,
+        header::UPGRADE,
+        header::TE,
+        header::TRAILER,
+    ];
     if framing.contains(&parsed) {
         return Err(CallError::Output(format!("a change to '{name}', which belongs to the gateway")));
     }
@@ -130,19 +137,24 @@ fn changeable(name: &str) -> Checked<HeaderName> {
 }
 
 fn header_name(name: &str) -> Checked<HeaderName> {
-    HeaderName::from_bytes(name.as_bytes()).map_err(|_| CallError::Output(format!("'{}' is not a header name", excerpt(name))))
+    HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| CallError::Output(format!("'{}' is not a header name", excerpt(name))))
 }
 
 fn header_value(name: &str, value: String) -> Checked<HeaderValue> {
     if value.len() > 32 << 10 {
         return Err(CallError::Output(format!("the value of '{name}' has {} bytes", value.len())));
     }
-    HeaderValue::from_maybe_shared(Bytes::from(value)).map_err(|_| CallError::Output(format!("the value of '{name}' has control characters")))
+    HeaderValue::from_maybe_shared(Bytes::from(value))
+        .map_err(|_| CallError::Output(format!("the value of '{name}' has control characters")))
 }
 
 fn status(code: u16, from: u16) -> Checked<StatusCode> {
     let fits = (from..600).contains(&code);
-    StatusCode::from_u16(code).ok().filter(|_| fits).ok_or_else(|| CallError::Output(format!("{code} cannot be a status here")))
+    StatusCode::from_u16(code)
+        .ok()
+        .filter(|_| fits)
+        .ok_or_else(|| CallError::Output(format!("{code} cannot be a status here")))
 }
 
 fn method(name: &str) -> Checked<Method> {

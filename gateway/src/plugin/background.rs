@@ -33,7 +33,11 @@ struct Home {
 
 impl Background {
     /// Asks an instance what a configuration needs. It knows the configuration from then on.
-    pub(super) async fn prepare(&self, deployment: &Arc<Deployment>, configuration: &super::chain::Configuration) -> Result<Prepared, CallError> {
+    pub(super) async fn prepare(
+        &self,
+        deployment: &Arc<Deployment>,
+        configuration: &super::chain::Configuration,
+    ) -> Result<Prepared, CallError> {
         let home = self.home(deployment).await;
         let mut place = home.instance.lock().await;
         let mut instance = match place.take() {
@@ -52,7 +56,12 @@ impl Background {
         homes.entry(deployment.id).or_insert_with(new).clone()
     }
 
-    async fn batch(&self, plugin: &Arc<Plugin>, ready: &Ready, entries: &[Vec<u8>]) -> Result<Result<(), String>, CallError> {
+    async fn batch(
+        &self,
+        plugin: &Arc<Plugin>,
+        ready: &Ready,
+        entries: &[Vec<u8>],
+    ) -> Result<Result<(), String>, CallError> {
         let home = self.home(&ready.deployment).await;
         let mut place = home.instance.lock().await;
         let mut instance = enter(&mut place, plugin, ready).await?;
@@ -123,7 +132,9 @@ impl Queue {
         waiting.keeper.get_or_insert_with(|| plugin.clone());
         waiting.bytes += entry.len() as u64;
         waiting.entries.push_back(entry);
-        while waiting.entries.len() > self.settings.max_entries as usize || self.settings.max_bytes.is_some_and(|most| waiting.bytes > most) {
+        while waiting.entries.len() > self.settings.max_entries as usize
+            || self.settings.max_bytes.is_some_and(|most| waiting.bytes > most)
+        {
             let Some(oldest) = waiting.entries.pop_front() else { break };
             waiting.bytes -= oldest.len() as u64;
             waiting.dropped += 1;
@@ -158,7 +169,12 @@ impl Queue {
 }
 
 /// Sends the batches of a plugin until it is gone, or the gateway ends, and its queue is empty.
-pub(super) async fn run_queue(background: Arc<Background>, plugin: Weak<Plugin>, queue: Arc<Queue>, shutdown: Shutdown) {
+pub(super) async fn run_queue(
+    background: Arc<Background>,
+    plugin: Weak<Plugin>,
+    queue: Arc<Queue>,
+    shutdown: Shutdown,
+) {
     loop {
         if queue.is_empty() {
             if plugin.strong_count() == 0 || shutdown.is_triggered() {
@@ -208,7 +224,8 @@ async fn send(background: &Background, plugin: &Arc<Plugin>, settings: &QueueSet
                 error.to_string()
             }
         };
-        let over = settings.max_retry_time.is_none_or(|most| began.elapsed() + delay > Duration::from_millis(most.into()));
+        let over =
+            settings.max_retry_time.is_none_or(|most| began.elapsed() + delay > Duration::from_millis(most.into()));
         if over {
             tracing::error!(plugin = %plugin.name, entries = batch.len(), reason, "a batch was dropped");
             return;

@@ -48,7 +48,10 @@ pub struct LoadedModule {
 
 impl std::fmt::Debug for LoadedModule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LoadedModule").field("digest", &self.digest).field("phases", &self.phases).finish_non_exhaustive()
+        f.debug_struct("LoadedModule")
+            .field("digest", &self.digest)
+            .field("phases", &self.phases)
+            .finish_non_exhaustive()
     }
 }
 
@@ -153,11 +156,13 @@ impl Catalog {
     /// Takes an upload apart. Errors: every reason there is to refuse it.
     pub async fn inspect(self: &Arc<Self>, bytes: Vec<u8>) -> Result<Inspected, Vec<Refused>> {
         let catalog = self.clone();
-        let (component, module) = self.off_thread(move || {
-            let component = componentize(bytes).map_err(|refused| vec![refused])?;
-            let module = catalog.compile(&component)?;
-            Ok::<_, Vec<Refused>>((component, module))
-        }).await?;
+        let (component, module) = self
+            .off_thread(move || {
+                let component = componentize(bytes).map_err(|refused| vec![refused])?;
+                let module = catalog.compile(&component)?;
+                Ok::<_, Vec<Refused>>((component, module))
+            })
+            .await?;
         let manifest = self.describe(&module).await.map_err(|refused| vec![refused])?;
         self.keep(module.clone());
         Ok(Inspected {
@@ -298,7 +303,9 @@ impl Interfaces {
     fn refusals(&self) -> Vec<Refused> {
         let mut reasons = Vec::new();
         for name in self.imports.iter().chain(&self.exports) {
-            let Some((interface, version)) = name.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@')) else { continue };
+            let Some((interface, version)) = name.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@')) else {
+                continue;
+            };
             if !same_contract(version) {
                 reasons.push(Refused::Contract { interface: interface.into(), theirs: version.into() });
             }

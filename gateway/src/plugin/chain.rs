@@ -242,7 +242,12 @@ impl Chain {
     }
 
     /// Sends a chunk (at most 64 KiB) through the selected plugins that export the phase. `Refuse` only for request bodies.
-    pub async fn on_chunk(exchange: &mut Held, direction: Direction, chunk: Bytes, last: bool) -> Result<Bytes, ChunkStop> {
+    pub async fn on_chunk(
+        exchange: &mut Held,
+        direction: Direction,
+        chunk: Bytes,
+        last: bool,
+    ) -> Result<Bytes, ChunkStop> {
         let mut chunk = chunk;
         for place in 0..exchange.selected.len() {
             if exchange.selected[place].exports(direction.phase()) {

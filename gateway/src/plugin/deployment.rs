@@ -9,7 +9,9 @@ use std::{
     time::Instant,
 };
 
-use super::{catalog::LoadedModule, grants::Grants, health::Health, host::Services, limits::Limits, manifest::Manifest};
+use super::{
+    catalog::LoadedModule, grants::Grants, health::Health, host::Services, limits::Limits, manifest::Manifest,
+};
 
 /// What a failed plugin does to requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -219,7 +219,10 @@ impl Instance {
     }
 
     /// Makes the configuration known to the instance, and forgets those that are gone. `None`: it knew it already.
-    pub(super) async fn configure(&mut self, config: &super::chain::Configuration) -> Result<Option<phases::lifecycle::Prepared>, CallError> {
+    pub(super) async fn configure(
+        &mut self,
+        config: &super::chain::Configuration,
+    ) -> Result<Option<phases::lifecycle::Prepared>, CallError> {
         self.forget_released().await?;
         let (word, bit) = (config.id as usize / 64, 1 << (config.id % 64));
         if self.configured.get(word).is_some_and(|bits| bits & bit != 0) {
@@ -265,17 +268,26 @@ impl Instance {
     }
 
     /// `request-headers`.
-    pub(super) async fn on_request(&mut self, config: u32, declared: &[HeaderName]) -> Result<RequestDecision, CallError> {
+    pub(super) async fn on_request(
+        &mut self,
+        config: u32,
+        declared: &[HeaderName],
+    ) -> Result<RequestDecision, CallError> {
         let meter = self.begin(Stage::RequestHeaders);
         if let Some(exchange) = &self.store.data().exchange {
             self.arguments.fill(declared, &exchange.request.headers);
         }
         let guest = self.guest.request_headers.as_ref().ok_or_else(not_exported)?;
-        watch(&meter, guest.call_on_request(&mut self.store, config, &self.arguments.values, self.arguments.repeated)).await
+        watch(&meter, guest.call_on_request(&mut self.store, config, &self.arguments.values, self.arguments.repeated))
+            .await
     }
 
     /// `response-headers`.
-    pub(super) async fn on_response(&mut self, config: u32, declared: &[HeaderName]) -> Result<ResponseDecision, CallError> {
+    pub(super) async fn on_response(
+        &mut self,
+        config: u32,
+        declared: &[HeaderName],
+    ) -> Result<ResponseDecision, CallError> {
         let meter = self.begin(Stage::ResponseHeaders);
         let mut status = 0;
         if let Some(response) = self.store.data().exchange.as_ref().and_then(|exchange| exchange.response.as_ref()) {
@@ -284,18 +296,29 @@ impl Instance {
         }
         let guest = self.guest.response_headers.as_ref().ok_or_else(not_exported)?;
         let arguments = &self.arguments;
-        watch(&meter, guest.call_on_response(&mut self.store, config, status, &arguments.values, arguments.repeated)).await
+        watch(&meter, guest.call_on_response(&mut self.store, config, status, &arguments.values, arguments.repeated))
+            .await
     }
 
     /// `request-body`.
-    pub(super) async fn on_request_chunk(&mut self, config: u32, chunk: &[u8], last: bool) -> Result<ChunkDecision, CallError> {
+    pub(super) async fn on_request_chunk(
+        &mut self,
+        config: u32,
+        chunk: &[u8],
+        last: bool,
+    ) -> Result<ChunkDecision, CallError> {
         let meter = self.begin(Stage::RequestBody);
         let guest = self.guest.request_body.as_ref().ok_or_else(not_exported)?;
         watch(&meter, guest.call_on_request_chunk(&mut self.store, config, chunk, last)).await
     }
 
     /// `response-body`.
-    pub(super) async fn on_response_chunk(&mut self, config: u32, chunk: &[u8], last: bool) -> Result<ChunkDecision, CallError> {
+    pub(super) async fn on_response_chunk(
+        &mut self,
+        config: u32,
+        chunk: &[u8],
+        last: bool,
+    ) -> Result<ChunkDecision, CallError> {
         let meter = self.begin(Stage::ResponseBody);
         let guest = self.guest.response_body.as_ref().ok_or_else(not_exported)?;
         watch(&meter, guest.call_on_response_chunk(&mut self.store, config, chunk, last)).await

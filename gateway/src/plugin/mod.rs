@@ -27,8 +27,8 @@ pub use chain::{Chain, ChunkStop, Direction, Flow, Plugin, PluginFailure, Refusa
 pub use deployment::{Deployment, FailurePolicy, Terms};
 pub use directory::{ConsumerEntry, Credential, Directory};
 pub use exchange::{
-    Connection, Exchange, HeaderChange, Held, Origin, RequestBody, RequestHead, RequestId, ResponseHead, RouteFacts, Timing,
-    TlsFacts, Try, UpstreamTarget,
+    Connection, Exchange, HeaderChange, Held, Origin, RequestBody, RequestHead, RequestId, ResponseHead, RouteFacts,
+    Timing, TlsFacts, Try, UpstreamTarget,
 };
 pub use grants::Grants;
 pub use health::HealthReport;

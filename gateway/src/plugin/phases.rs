@@ -54,6 +54,8 @@ impl Phases {
 
     /// Whether it takes part before the answer: then a failure closes by default.
     pub fn decides(self) -> bool {
-        self.has(Self(Self::REQUEST_HEADERS.0 | Self::REQUEST_BODY.0 | Self::RESPONSE_HEADERS.0 | Self::RESPONSE_BODY.0))
+        self.has(Self(
+            Self::REQUEST_HEADERS.0 | Self::REQUEST_BODY.0 | Self::RESPONSE_HEADERS.0 | Self::RESPONSE_BODY.0,
+        ))
     }
 }

@@ -57,7 +57,11 @@ pub async fn prepare(deployment: &Arc<Deployment>, entity: Entity) -> Arc<Plugin
     }
 }
 
-fn ready(deployment: &Arc<Deployment>, configuration: Configuration, prepared: Prepared) -> Result<(Ready, Option<u32>), CallError> {
+fn ready(
+    deployment: &Arc<Deployment>,
+    configuration: Configuration,
+    prepared: Prepared,
+) -> Result<(Ready, Option<u32>), CallError> {
     let manifest = &deployment.manifest;
     // From here on the configuration is released by `Ready` alone.
     let mut ready = Ready {
@@ -74,7 +78,8 @@ fn ready(deployment: &Arc<Deployment>, configuration: Configuration, prepared: P
 
 fn names(of_manifest: &[String], of_configuration: &[String]) -> Result<Vec<HeaderName>, CallError> {
     let parse = |name: &String| {
-        HeaderName::from_bytes(name.as_bytes()).map_err(|_| CallError::Configure(format!("'{name}' is not a header name")))
+        HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| CallError::Configure(format!("'{name}' is not a header name")))
     };
     of_manifest.iter().chain(of_configuration).map(parse).collect()
 }

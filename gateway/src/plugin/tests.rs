@@ -31,12 +31,16 @@ impl Host {
         let inspected = self.catalog.inspect(module(name)).await.unwrap();
         let code = self.catalog.load(&inspected.digest, inspected.component.to_vec()).await.unwrap();
         let all = inspected.manifest.capabilities.iter();
-        let granted: BTreeMap<Arc<str>, Vec<Arc<str>>> =
-            all.map(|wanted| (wanted.name.as_str().into(), wanted.scope.iter().map(|scope| scope.as_str().into()).collect())).collect();
+        let granted: BTreeMap<Arc<str>, Vec<Arc<str>>> = all
+            .map(|wanted| {
+                (wanted.name.as_str().into(), wanted.scope.iter().map(|scope| scope.as_str().into()).collect())
+            })
+            .collect();
         let grants = Grants::intersect(&inspected.manifest, &granted);
         let terms = Terms { grants, limits, policy: FailurePolicy::Closed, priority: inspected.manifest.priority };
         let deployment = self.catalog.deploy(code, Arc::new(inspected.manifest), terms);
-        let entity = Entity { id: "p1".into(), config: config.to_string().into(), route: None, service: None, consumer: None };
+        let entity =
+            Entity { id: "p1".into(), config: config.to_string().into(), route: None, service: None, consumer: None };
         let plugin = prepare(&deployment, entity).await;
         assert_eq!(plugin.quarantine(), None);
         plugin
@@ -78,7 +82,12 @@ fn exchange(headers: &[(&str, &str)]) -> Held {
         client: address.ip(),
         client_method: Method::GET,
         host: "example.test".into(),
-        request: RequestHead { method: Method::GET, target: "/a?x=1".parse().unwrap(), version: Version::HTTP_11, headers: map },
+        request: RequestHead {
+            method: Method::GET,
+            target: "/a?x=1".parse().unwrap(),
+            version: Version::HTTP_11,
+            headers: map,
+        },
         path: "/a".into(),
         upstream: UpstreamTarget { path: "/a".into(), query: Some("x=1".into()) },
         upstream_host: None,

@@ -67,7 +67,8 @@ pub(super) fn malformed(proxy: &Proxy, malformed: Malformed) -> Response<Bytes> 
 
 fn is_grpc(exchange: &Exchange) -> bool {
     let kind = exchange.request.headers.get(header::CONTENT_TYPE);
-    exchange.request.version == Version::HTTP_2 && kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+    exchange.request.version == Version::HTTP_2
+        && kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn word_grpc(failure: &Failure, headers: &mut HeaderMap) -> Bytes {

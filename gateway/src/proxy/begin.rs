@@ -34,9 +34,7 @@ pub(super) fn begin(
     };
     let normal = NormalPath::parse(parts.uri.path());
     let path = Arc::from(normal.as_ref().map_or(parts.uri.path(), NormalPath::as_str));
-    let admitted = admit(&parts, proxy.settings.uri_bytes)
-        .and(has_host)
-        .and(normal.map(drop).map_err(Failure::from));
+    let admitted = admit(&parts, proxy.settings.uri_bytes).and(has_host).and(normal.map(drop).map_err(Failure::from));
     let exchange = Exchange {
         number,
         id: proxy.next_id(),
@@ -64,7 +62,12 @@ pub(super) fn begin(
         bytes_out: 0,
         record: None,
         connection: session.connection.clone(),
-        request: RequestHead { method: parts.method, target: parts.uri, version: parts.version, headers: parts.headers },
+        request: RequestHead {
+            method: parts.method,
+            target: parts.uri,
+            version: parts.version,
+            headers: parts.headers,
+        },
     };
     (Held::new(exchange), admitted)
 }

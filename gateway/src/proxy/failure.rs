@@ -275,7 +275,9 @@ impl Failure {
         let (code, error) = (self.code(), self as &dyn std::error::Error);
         match self.blame() {
             Party::Client => tracing::debug!(request_id, code, error, "a request was refused"),
-            Party::Gateway | Party::Plugin | Party::Target => tracing::error!(request_id, code, error, "a request failed"),
+            Party::Gateway | Party::Plugin | Party::Target => {
+                tracing::error!(request_id, code, error, "a request failed")
+            }
         }
     }
 }

@@ -12,9 +12,8 @@ use rustls_pki_types::ServerName;
 use smallvec::SmallVec;
 
 use super::{
-    failure::status_of,
-    Failure, Proxy, Session, exchange::Care, filter::Shelf, headers, headers::without_port, payload::Payload, routing::Routed,
-    words,
+    Failure, Proxy, Session, exchange::Care, failure::status_of, filter::Shelf, headers, headers::without_port,
+    payload::Payload, routing::Routed, words,
 };
 use crate::{
     balancer::InFlight,
@@ -246,4 +245,3 @@ pub(super) fn receive(headers: &mut HeaderMap, exchange: &Exchange) {
         headers.remove(header::TRAILER);
     }
 }
-

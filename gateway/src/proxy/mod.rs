@@ -160,7 +160,11 @@ pub struct Session {
 impl Session {
     fn new(accepted: Accepted, settings: &Settings) -> Self {
         let Accepted { serial, peer, local, tls } = accepted;
-        let facts = |tls: crate::listener::Handshake| TlsFacts { version: tls.version, cipher: tls.cipher, sni: tls.server_name };
+        let facts = |tls: crate::listener::Handshake| TlsFacts {
+            version: tls.version,
+            cipher: tls.cipher,
+            sni: tls.server_name,
+        };
         Self {
             peer: words::text(&peer.ip().to_canonical().to_string()),
             port: HeaderValue::from(local.port()),

@@ -13,7 +13,11 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, header};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::{Failure, exchange::Care, filter::{FilteredUpload, Shelf, filter_all}};
+use super::{
+    Failure,
+    exchange::Care,
+    filter::{FilteredUpload, Shelf, filter_all},
+};
 use crate::{
     plugin::{self, Chain, Direction, Exchange},
     upstream::{RequestBody, Upload},
@@ -44,7 +48,7 @@ impl Payload {
             plugin::RequestBody::Empty => return Ok(Self::Empty),
             plugin::RequestBody::Buffered(bytes) => Read::All(bytes),
             plugin::RequestBody::Partial(start, rest) => Read::Part(Resumed::new(start, rest)),
-            plugin::RequestBody::Incoming(body) if reads_ahead => read_ahead(body).await?,
+            plugin::RequestBody::Incoming(body) if reads_ahead => Box::pin(read_ahead(body)).await?,
             plugin::RequestBody::Incoming(body) => Read::Part(Resumed::new(Bytes::new(), body)),
         };
         let filters = !exchange.selected.is_empty() && Chain::filters(exchange, Direction::Request);

@@ -71,20 +71,27 @@ fn broken_requests_are_answered_in_kongs_words_and_closed() {
         ("garbage", "GARBAGE\r\n\r\n".to_owned(), 400, "Bad request"),
         ("no host", "GET /p1 HTTP/1.1\r\n\r\n".to_owned(), 400, "Bad request"),
         ("two hosts", "GET /p1 HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n".to_owned(), 400, "Bad request"),
-        ("huge header", format!("GET /p1 HTTP/1.1\r\nHost: a\r\nx: {long}\r\n\r\n"), 400, "Request header or cookie too large"),
+        (
+            "huge header",
+            format!("GET /p1 HTTP/1.1\r\nHost: a\r\nx: {long}\r\n\r\n"),
+            400,
+            "Request header or cookie too large",
+        ),
         ("huge target", format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), 414, "URI too long"),
         ("long target", format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", &long[..9000]), 414, "URI too long"),
         ("bad escape", "GET /p1/%zz HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400, "Bad request"),
         ("trace", "TRACE /p1 HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 405, "Method not allowed"),
         (
             "two lengths",
-            "POST /p1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
+            "POST /p1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+                .to_owned(),
             400,
             "Bad request",
         ),
         (
             "two lengths the other way",
-            "POST /p1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n".to_owned(),
+            "POST /p1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n"
+                .to_owned(),
             400,
             "Bad request",
         ),
@@ -124,11 +131,13 @@ fn a_client_of_http_1_0_needs_no_host() {
 fn bodies_reach_the_target_and_small_chunked_ones_get_a_length() {
     let target = Target::echo();
     let gateway = Gateway::start(vec![Route::to("/p1", target.address)]);
-    let chunked = "POST /p1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let chunked =
+        "POST /p1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     let answer = gateway.ask(chunked);
     assert_eq!(seen(&answer, "content-length"), Some("3"), "{answer}");
     assert!(answer.ends_with("\n\nabc"), "{answer}");
-    let expecting = "POST /p1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc";
+    let expecting =
+        "POST /p1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc";
     let answer = gateway.ask(expecting);
     let (interim, answer) = answer.split_once("\r\n\r\n").unwrap();
     assert_eq!(interim, "HTTP/1.1 100 Continue");

@@ -25,13 +25,8 @@ impl HeaderCondition {
         if name.eq_ignore_ascii_case("host") {
             return Err(RuleError::HostHeader);
         }
-        let values = values
-            .map(|value| ValueTest::parse(name, value))
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            name: name.to_ascii_lowercase().replace('_', "-").into(),
-            values,
-        })
+        let values = values.map(|value| ValueTest::parse(name, value)).collect::<Result<_, _>>()?;
+        Ok(Self { name: name.to_ascii_lowercase().replace('_', "-").into(), values })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -62,10 +57,7 @@ impl ValueTest {
             .dfa_size_limit(SIZE_LIMIT)
             .build()
             .map(Self::Pattern)
-            .map_err(|cause| RuleError::HeaderPattern {
-                name: name.into(),
-                cause,
-            })
+            .map_err(|cause| RuleError::HeaderPattern { name: name.into(), cause })
     }
 
     fn exact(&self) -> Option<&[u8]> {
@@ -89,10 +81,7 @@ impl ValueTest {
 /// Compares a name as [`http`] has it (lower case) with one of a rule (lower case, hyphens).
 fn is_same_name(sent: &str, asked: &str) -> bool {
     sent.len() == asked.len()
-        && sent
-            .bytes()
-            .zip(asked.bytes())
-            .all(|(sent, asked)| if sent == b'_' { asked == b'-' } else { sent == asked })
+        && sent.bytes().zip(asked.bytes()).all(|(sent, asked)| if sent == b'_' { asked == b'-' } else { sent == asked })
 }
 
 #[cfg(test)]
@@ -102,16 +91,12 @@ mod tests {
     use super::*;
 
     fn holds(name: &str, values: &[&str], sent: &[(&'static str, &'static str)]) -> bool {
-        let sent = sent
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let sent = sent.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         let mut headers = HeaderMap::new();
         for (name, value) in sent {
             headers.append(name, value);
         }
-        HeaderCondition::parse(name, values.iter().copied())
-            .unwrap()
-            .matches(&headers)
+        HeaderCondition::parse(name, values.iter().copied()).unwrap().matches(&headers)
     }
 
     #[test]
@@ -135,13 +120,7 @@ mod tests {
 
     #[test]
     fn the_host_header_and_broken_patterns_are_refused() {
-        assert!(matches!(
-            HeaderCondition::parse("Host", ["a"].into_iter()),
-            Err(RuleError::HostHeader)
-        ));
-        assert!(matches!(
-            HeaderCondition::parse("a", ["~*("].into_iter()),
-            Err(RuleError::HeaderPattern { .. })
-        ));
+        assert!(matches!(HeaderCondition::parse("Host", ["a"].into_iter()), Err(RuleError::HostHeader)));
+        assert!(matches!(HeaderCondition::parse("a", ["~*("].into_iter()), Err(RuleError::HeaderPattern { .. })));
     }
 }

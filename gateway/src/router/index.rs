@@ -115,12 +115,7 @@ impl Index {
             }
         }
         let (prefixes, suffixes) = (Trie::build(prefixes), Trie::build(suffixes));
-        Self {
-            exact,
-            prefixes,
-            suffixes,
-            any: any.unwrap_or_else(|| Trie::build(Vec::new())),
-        }
+        Self { exact, prefixes, suffixes, any: any.unwrap_or_else(|| Trie::build(Vec::new())) }
     }
 }
 
@@ -128,11 +123,7 @@ impl Index {
 fn place(rules: &[CompiledRule]) -> Vec<Placement<'_>> {
     let numbered = rules.iter().enumerate();
     let mut ranked: Vec<_> = numbered
-        .flat_map(|(at, rule)| {
-            rule.precedences()
-                .enumerate()
-                .map(move |(path, precedence)| (precedence, at, path))
-        })
+        .flat_map(|(at, rule)| rule.precedences().enumerate().map(move |(path, precedence)| (precedence, at, path)))
         .collect();
     ranked.sort_by(|(one, ..), (other, ..)| Reverse(one).cmp(&Reverse(other)));
     let mut placements = Vec::with_capacity(ranked.len());
@@ -145,18 +136,8 @@ fn place(rules: &[CompiledRule]) -> Vec<Placement<'_>> {
         };
         for (host, port) in host_keys(rule) {
             let has_more_conditions = rule.has_more_conditions();
-            let entry = Entry {
-                rank: number(rank),
-                rule: number(at),
-                port,
-                has_more_conditions,
-            };
-            placements.push(Placement {
-                host,
-                path,
-                entry,
-                pattern,
-            });
+            let entry = Entry { rank: number(rank), rule: number(at), port, has_more_conditions };
+            placements.push(Placement { host, path, entry, pattern });
         }
     }
     placements
@@ -176,11 +157,7 @@ fn host_keys(rule: &CompiledRule) -> impl Iterator<Item = (HostKey<'_>, Option<u
 
 fn paths(placements: &[Placement<'_>], rules: &[CompiledRule]) -> Paths {
     let places = placements.chunk_by(|one, other| one.path == other.path);
-    Trie::build(
-        places
-            .map(|place| (place[0].path, Place::build(place, rules)))
-            .collect(),
-    )
+    Trie::build(places.map(|place| (place[0].path, Place::build(place, rules))).collect())
 }
 
 fn number(at: usize) -> u32 {
@@ -190,10 +167,8 @@ fn number(at: usize) -> u32 {
 impl Place {
     fn build(placements: &[Placement<'_>], rules: &[CompiledRule]) -> Self {
         let literals = placements.iter().filter(|placement| placement.pattern.is_none());
-        let patterns: Vec<_> = placements
-            .iter()
-            .filter_map(|placement| Some((placement.entry, placement.pattern?.clone())))
-            .collect();
+        let patterns: Vec<_> =
+            placements.iter().filter_map(|placement| Some((placement.entry, placement.pattern?.clone()))).collect();
         Self {
             literals: Literals::build(literals.map(|placement| placement.entry).collect(), rules),
             patterns: (!patterns.is_empty()).then(|| Box::new(PatternGroup::build(&patterns))),
@@ -204,35 +179,21 @@ impl Place {
 impl Literals {
     fn build(entries: Vec<Entry>, rules: &[CompiledRule]) -> Self {
         if entries.len() < SMALLEST_KEYED {
-            return Self {
-                scanned: entries.into(),
-                keyed: None,
-            };
+            return Self { scanned: entries.into(), keyed: None };
         }
         let mut keyed = Keyed::default();
-        let scanned = entries
-            .into_iter()
-            .filter(|entry| !keyed.take(*entry, &rules[entry.rule as usize]))
-            .collect();
-        Self {
-            scanned,
-            keyed: (!keyed.is_empty()).then(|| Box::new(keyed)),
-        }
+        let scanned = entries.into_iter().filter(|entry| !keyed.take(*entry, &rules[entry.rule as usize])).collect();
+        Self { scanned, keyed: (!keyed.is_empty()).then(|| Box::new(keyed)) }
     }
 }
 
 impl Keyed {
     /// Files an entry if its rule has exact header values or server names; says whether it did.
     fn take(&mut self, entry: Entry, rule: &CompiledRule) -> bool {
-        let by_header = rule
-            .headers()
-            .iter()
-            .find_map(|header| Some((header.name(), header.exact_values()?)));
+        let by_header = rule.headers().iter().find_map(|header| Some((header.name(), header.exact_values()?)));
         if let Some((name, values)) = by_header {
             let by_value = self.headers.entry(name.into()).or_default();
-            values
-                .into_iter()
-                .for_each(|value| by_value.entry(value.into()).or_default().push(entry));
+            values.into_iter().for_each(|value| by_value.entry(value.into()).or_default().push(entry));
             return true;
         }
         let exact = |sni: &NamePattern| matches!(sni, NamePattern::Exact(_));
@@ -253,9 +214,7 @@ impl Keyed {
 
 impl PatternGroup {
     fn build(entries: &[(Entry, PathPattern)]) -> Self {
-        Self {
-            chunks: entries.chunks(LARGEST_SET).map(PatternChunk::build).collect(),
-        }
+        Self { chunks: entries.chunks(LARGEST_SET).map(PatternChunk::build).collect() }
     }
 }
 
@@ -265,15 +224,8 @@ impl PatternChunk {
         let set = || {
             let expressions = entries.iter().map(|(_, pattern)| pattern.as_str());
             let limit = LARGEST_SET * SIZE_LIMIT;
-            RegexSetBuilder::new(expressions)
-                .size_limit(limit)
-                .dfa_size_limit(SIZE_LIMIT)
-                .build()
-                .ok()
+            RegexSetBuilder::new(expressions).size_limit(limit).dfa_size_limit(SIZE_LIMIT).build().ok()
         };
-        Self {
-            entries: entries.into(),
-            set: (entries.len() >= SMALLEST_SET).then(set).flatten(),
-        }
+        Self { entries: entries.into(), set: (entries.len() >= SMALLEST_SET).then(set).flatten() }
     }
 }

@@ -87,10 +87,7 @@ impl<T> Router<T> {
             if let Some(pattern) = patterns.get(expression) {
                 return Ok(pattern.clone());
             }
-            let pattern = known
-                .get(expression)
-                .cloned()
-                .map_or_else(|| PathPattern::compile(expression), Ok)?;
+            let pattern = known.get(expression).cloned().map_or_else(|| PathPattern::compile(expression), Ok)?;
             patterns.insert(expression.clone(), pattern.clone());
             Ok(pattern)
         };
@@ -105,15 +102,7 @@ impl<T> Router<T> {
             }
         }
         let index = Index::build(&rules);
-        (
-            Self {
-                rules,
-                values,
-                index,
-                patterns,
-            },
-            rejected,
-        )
+        (Self { rules, values, index, patterns }, rejected)
     }
 }
 

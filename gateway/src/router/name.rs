@@ -50,10 +50,7 @@ pub(super) struct HostPattern {
 impl HostPattern {
     pub(super) fn parse(text: &str) -> Result<Self, RuleError> {
         let (name, port) = split_port(text);
-        Ok(Self {
-            name: NamePattern::parse(name)?,
-            port,
-        })
+        Ok(Self { name: NamePattern::parse(name)?, port })
     }
 
     pub(super) fn matches(&self, authority: Authority<'_>) -> bool {
@@ -75,22 +72,14 @@ pub(super) struct Authority<'a> {
 impl<'a> Authority<'a> {
     pub(super) fn of(host: Option<&'a str>, listener_port: u16) -> Option<Self> {
         let (name, port) = split_port(host?);
-        (!name.is_empty()).then_some(Self {
-            name,
-            port: port.unwrap_or(listener_port),
-        })
+        (!name.is_empty()).then_some(Self { name, port: port.unwrap_or(listener_port) })
     }
 }
 
 /// Splits `name:port`. Where what follows the last colon is no port, or the colon is inside the brackets of an IPv6
 /// address, all of it is the name.
 fn split_port(host: &str) -> (&str, Option<u16>) {
-    let port = |text: &str| {
-        text.bytes()
-            .all(|byte| byte.is_ascii_digit())
-            .then(|| text.parse().ok())
-            .flatten()
-    };
+    let port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
     match host.rsplit_once(':') {
         Some((name, text)) if !name.contains(':') || name.ends_with(']') => match port(text) {
             Some(port) => (name, Some(port)),
@@ -135,11 +124,7 @@ mod tests {
             ("x.y", "X.y", false),
         ];
         for (pattern, name, expected) in table {
-            assert_eq!(
-                NamePattern::parse(pattern).unwrap().matches(name),
-                expected,
-                "{pattern} {name}"
-            );
+            assert_eq!(NamePattern::parse(pattern).unwrap().matches(name), expected, "{pattern} {name}");
         }
     }
 

@@ -112,10 +112,7 @@ fn survey(raw: &[u8]) -> Work {
 
 /// Whether what follows a slash is another slash, or a segment `.` or `..`.
 fn starts_odd_segment(rest: &[u8]) -> bool {
-    matches!(
-        rest,
-        [b'/', ..] | [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..]
-    )
+    matches!(rest, [b'/', ..] | [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..])
 }
 
 fn decode(raw: &str) -> Result<String, PathError> {

@@ -32,10 +32,7 @@ impl PathPattern {
             .size_limit(SIZE_LIMIT)
             .dfa_size_limit(SIZE_LIMIT)
             .build()?;
-        Ok(Self(Arc::new(Compiled {
-            regex,
-            literal: literal.into(),
-        })))
+        Ok(Self(Arc::new(Compiled { regex, literal: literal.into() })))
     }
 
     /// The groups of the expression in a path it matches.
@@ -43,9 +40,7 @@ impl PathPattern {
         let groups = self.0.regex.captures(path)?;
         let numbered = groups.iter().map(|group| group.map(|group| group.as_str())).collect();
         let names = self.0.regex.capture_names().flatten();
-        let named = names
-            .filter_map(|name| Some((name, groups.name(name)?.as_str())))
-            .collect();
+        let named = names.filter_map(|name| Some((name, groups.name(name)?.as_str()))).collect();
         Some(Captures { numbered, named })
     }
 
@@ -125,15 +120,8 @@ mod tests {
         for (expression, expected) in table {
             let pattern = PathPattern::compile(expression).unwrap();
             let literal = std::str::from_utf8(pattern.literal()).unwrap();
-            assert!(
-                expected.starts_with(literal),
-                "{expression}: {literal} instead of {expected}"
-            );
-            assert_eq!(
-                literal.len() > 1,
-                expected.len() > 1,
-                "{expression}: {literal} instead of {expected}"
-            );
+            assert!(expected.starts_with(literal), "{expression}: {literal} instead of {expected}");
+            assert_eq!(literal.len() > 1, expected.len() > 1, "{expression}: {literal} instead of {expected}");
         }
     }
 

@@ -47,13 +47,7 @@ mod tests {
     use super::*;
 
     fn precedence(attributes: u8, hosts: HostKind, header_names: u8, path: PathKind, id: &str) -> Precedence {
-        Precedence {
-            attributes,
-            hosts,
-            header_names,
-            path,
-            id: id.into(),
-        }
+        Precedence { attributes, hosts, header_names, path, id: id.into() }
     }
 
     #[test]
@@ -64,41 +58,13 @@ mod tests {
         let urgent = PathKind::Pattern { priority: 9 };
         let calm = PathKind::Pattern { priority: 0 };
         let table = [
-            (
-                "more attributes",
-                precedence(2, Open, 0, short, "a"),
-                precedence(1, Plain, 9, urgent, "z"),
-            ),
-            (
-                "plain hosts",
-                precedence(1, Plain, 0, short, "a"),
-                precedence(1, Open, 9, urgent, "z"),
-            ),
-            (
-                "more header names",
-                precedence(1, Open, 2, short, "a"),
-                precedence(1, Open, 1, urgent, "z"),
-            ),
-            (
-                "a pattern over a literal",
-                precedence(1, Open, 1, calm, "a"),
-                precedence(1, Open, 1, long, "z"),
-            ),
-            (
-                "a larger priority",
-                precedence(1, Open, 1, urgent, "a"),
-                precedence(1, Open, 1, calm, "z"),
-            ),
-            (
-                "a longer literal",
-                precedence(1, Open, 1, long, "a"),
-                precedence(1, Open, 1, short, "z"),
-            ),
-            (
-                "a larger id",
-                precedence(1, Open, 1, long, "b"),
-                precedence(1, Open, 1, long, "a"),
-            ),
+            ("more attributes", precedence(2, Open, 0, short, "a"), precedence(1, Plain, 9, urgent, "z")),
+            ("plain hosts", precedence(1, Plain, 0, short, "a"), precedence(1, Open, 9, urgent, "z")),
+            ("more header names", precedence(1, Open, 2, short, "a"), precedence(1, Open, 1, urgent, "z")),
+            ("a pattern over a literal", precedence(1, Open, 1, calm, "a"), precedence(1, Open, 1, long, "z")),
+            ("a larger priority", precedence(1, Open, 1, urgent, "a"), precedence(1, Open, 1, calm, "z")),
+            ("a longer literal", precedence(1, Open, 1, long, "a"), precedence(1, Open, 1, short, "z")),
+            ("a larger id", precedence(1, Open, 1, long, "b"), precedence(1, Open, 1, long, "a")),
         ];
         for (rule, winner, loser) in table {
             assert!(winner > loser, "{rule}");

@@ -129,11 +129,7 @@ impl Rule {
         &self,
         pattern: &mut dyn FnMut(&Arc<str>) -> Result<PathPattern, regex::Error>,
     ) -> Result<CompiledRule, RuleError> {
-        if !self
-            .protocols
-            .iter()
-            .any(|protocol| matches!(&**protocol, "http" | "https" | "grpc" | "grpcs"))
-        {
+        if !self.protocols.iter().any(|protocol| matches!(&**protocol, "http" | "https" | "grpc" | "grpcs")) {
             return Err(RuleError::NotHttp);
         }
         let hosts = self.hosts.iter().flatten();
@@ -143,19 +139,11 @@ impl Rule {
             methods: self.methods.as_slice().into(),
             has_host_list: self.hosts.is_some(),
             hosts: hosts.map(|host| HostPattern::parse(host)).collect::<Result<_, _>>()?,
-            paths: self
-                .paths
-                .iter()
-                .map(|path| PathTest::parse(path, pattern))
-                .collect::<Result<_, _>>()?,
+            paths: self.paths.iter().map(|path| PathTest::parse(path, pattern)).collect::<Result<_, _>>()?,
             headers: headers
                 .map(|(name, values)| HeaderCondition::parse(name, values.iter().map(|value| &**value)))
                 .collect::<Result<_, _>>()?,
-            snis: self
-                .snis
-                .iter()
-                .map(|sni| NamePattern::parse(trim_dot(sni)))
-                .collect::<Result<_, _>>()?,
+            snis: self.snis.iter().map(|sni| NamePattern::parse(trim_dot(sni))).collect::<Result<_, _>>()?,
             regex_priority: self.regex_priority,
         };
         match rule.attributes() {
@@ -180,10 +168,7 @@ impl CompiledRule {
         let holds = |fits: bool, mismatch| if fits { Ok(()) } else { Err(mismatch) };
         holds(self.admits_method(query), Mismatch::Method)?;
         holds(self.admits_host(query), Mismatch::Host)?;
-        holds(
-            self.paths.is_empty() || self.paths.iter().any(|path| path.matches(query.path)),
-            Mismatch::Path,
-        )?;
+        holds(self.paths.is_empty() || self.paths.iter().any(|path| path.matches(query.path)), Mismatch::Path)?;
         holds(self.admits_headers(query), Mismatch::Header)?;
         holds(self.admits_sni(query), Mismatch::Sni)
     }
@@ -192,9 +177,7 @@ impl CompiledRule {
     pub fn precedences(&self) -> impl Iterator<Item = Precedence> {
         let paths = self.paths.iter().map(|path| match path {
             PathTest::Literal(prefix) => PathKind::Literal { length: prefix.len() },
-            PathTest::Pattern(_) => PathKind::Pattern {
-                priority: self.regex_priority,
-            },
+            PathTest::Pattern(_) => PathKind::Pattern { priority: self.regex_priority },
         });
         let none = self.paths.is_empty().then_some(PathKind::Literal { length: 0 });
         paths.chain(none).map(|path| Precedence {
@@ -276,14 +259,9 @@ impl PathTest {
         pattern: &mut dyn FnMut(&Arc<str>) -> Result<PathPattern, regex::Error>,
     ) -> Result<Self, RuleError> {
         match path.strip_prefix('~') {
-            Some(expression) => {
-                pattern(&expression.into())
-                    .map(Self::Pattern)
-                    .map_err(|cause| RuleError::PathPattern {
-                        path: path.clone(),
-                        cause,
-                    })
-            }
+            Some(expression) => pattern(&expression.into())
+                .map(Self::Pattern)
+                .map_err(|cause| RuleError::PathPattern { path: path.clone(), cause }),
             None if path.starts_with('/') => Ok(Self::Literal(path.clone())),
             None => Err(RuleError::Path(path.clone())),
         }

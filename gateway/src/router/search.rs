@@ -34,13 +34,7 @@ pub(super) struct Search<'a, 'q> {
 impl<'a, 'q> Search<'a, 'q> {
     pub(super) fn new(rules: &'a [CompiledRule], query: &'q Query<'a>) -> Self {
         let authority = Authority::of(query.host, query.port);
-        Self {
-            rules,
-            query,
-            authority,
-            patterns: SmallVec::new(),
-            best: None,
-        }
+        Self { rules, query, authority, patterns: SmallVec::new(), best: None }
     }
 
     pub(super) fn run(mut self, index: &'a Index) -> Option<Hit<'a>> {
@@ -131,12 +125,7 @@ impl<'a, 'q> Search<'a, 'q> {
     fn try_chunk(&mut self, chunk: &'a PatternChunk) {
         match &chunk.set {
             None => _ = (0..chunk.entries.len()).any(|at| self.try_pattern(chunk, at)),
-            Some(set) => {
-                _ = set
-                    .matches(self.query.path)
-                    .iter()
-                    .any(|at| self.try_pattern(chunk, at))
-            }
+            Some(set) => _ = set.matches(self.query.path).iter().any(|at| self.try_pattern(chunk, at)),
         }
     }
 
@@ -146,10 +135,7 @@ impl<'a, 'q> Search<'a, 'q> {
         if !self.would_win(entry) {
             return true;
         }
-        let length = self
-            .admits(entry)
-            .then(|| pattern.matched_length(self.query.path))
-            .flatten();
+        let length = self.admits(entry).then(|| pattern.matched_length(self.query.path)).flatten();
         if length.is_some() {
             self.take(entry, length, Some(pattern));
         }
@@ -167,20 +153,11 @@ impl<'a, 'q> Search<'a, 'q> {
     }
 
     fn take(&mut self, entry: &Entry, prefix_length: Option<usize>, pattern: Option<&'a PathPattern>) {
-        self.best = Some(Hit {
-            rule: entry.rule as usize,
-            prefix_length,
-            pattern,
-            rank: entry.rank,
-        });
+        self.best = Some(Hit { rule: entry.rule as usize, prefix_length, pattern, rank: entry.rank });
     }
 }
 
 /// A header name as conditions have it.
 fn with_hyphens(name: &str) -> Cow<'_, str> {
-    if name.contains('_') {
-        Cow::Owned(name.replace('_', "-"))
-    } else {
-        Cow::Borrowed(name)
-    }
+    if name.contains('_') { Cow::Owned(name.replace('_', "-")) } else { Cow::Borrowed(name) }
 }

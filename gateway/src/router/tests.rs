@@ -9,11 +9,7 @@ use super::*;
 
 /// A rule for http and https with nothing in it yet.
 fn rule(id: &str) -> Rule {
-    Rule {
-        id: id.into(),
-        protocols: texts(&["http", "https"]),
-        ..Rule::default()
-    }
+    Rule { id: id.into(), protocols: texts(&["http", "https"]), ..Rule::default() }
 }
 
 fn texts(list: &[&str]) -> Vec<Arc<str>> {
@@ -21,24 +17,15 @@ fn texts(list: &[&str]) -> Vec<Arc<str>> {
 }
 
 fn with_paths(id: &str, paths: &[&str]) -> Rule {
-    Rule {
-        paths: texts(paths),
-        ..rule(id)
-    }
+    Rule { paths: texts(paths), ..rule(id) }
 }
 
 fn with_hosts(id: &str, hosts: &[&str]) -> Rule {
-    Rule {
-        hosts: Some(texts(hosts)),
-        ..rule(id)
-    }
+    Rule { hosts: Some(texts(hosts)), ..rule(id) }
 }
 
 fn with_header(id: &str, name: &str, value: &str) -> Rule {
-    Rule {
-        headers: [(name.into(), texts(&[value]))].into(),
-        ..rule(id)
-    }
+    Rule { headers: [(name.into(), texts(&[value]))].into(), ..rule(id) }
 }
 
 /// A router in which each rule leads to its own id.
@@ -62,46 +49,25 @@ struct Request {
 impl Request {
     fn get(host: &str, path: &str) -> Self {
         let (host, path) = (Some(host.to_owned()), path.to_owned());
-        Self {
-            method: Method::GET,
-            host,
-            path,
-            headers: HeaderMap::new(),
-            is_tls: false,
-            sni: None,
-        }
+        Self { method: Method::GET, host, path, headers: HeaderMap::new(), is_tls: false, sni: None }
     }
 
     fn header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers
-            .append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        self.headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         self
     }
 
     fn tls(self, sni: Option<&str>) -> Self {
-        Self {
-            is_tls: true,
-            sni: sni.map(str::to_owned),
-            ..self
-        }
+        Self { is_tls: true, sni: sni.map(str::to_owned), ..self }
     }
 
     fn query(&self) -> Query<'_> {
         let transport = match self.is_tls {
-            true => Transport::Tls {
-                sni: self.sni.as_deref(),
-            },
+            true => Transport::Tls { sni: self.sni.as_deref() },
             false => Transport::Plain,
         };
         let (method, host, path, headers) = (&self.method, self.host.as_deref(), &*self.path, &self.headers);
-        Query {
-            method,
-            host,
-            port: 8000,
-            path,
-            headers,
-            transport,
-        }
+        Query { method, host, port: 8000, path, headers, transport }
     }
 }
 
@@ -112,13 +78,8 @@ fn winner(router: &Router<Arc<str>>, request: &Request) -> Option<String> {
 #[test]
 fn a_literal_path_is_a_plain_prefix_and_the_longest_wins() {
     let router = router([with_paths("short", &["/foo"]), with_paths("long", &["/foo/bar"])]);
-    let table = [
-        ("/foo", Some("short")),
-        ("/foobar", Some("short")),
-        ("/foo/bar", Some("long")),
-        ("/fo", None),
-        ("/", None),
-    ];
+    let table =
+        [("/foo", Some("short")), ("/foobar", Some("short")), ("/foo/bar", Some("long")), ("/fo", None), ("/", None)];
     for (path, expected) in table {
         assert_eq!(winner(&router, &Request::get("h", path)).as_deref(), expected, "{path}");
     }
@@ -126,22 +87,10 @@ fn a_literal_path_is_a_plain_prefix_and_the_longest_wins() {
 
 #[test]
 fn each_path_of_a_rule_has_its_own_rank() {
-    let router = router([
-        with_paths("mixed", &["/a", "/a/b/c", "~/a/b/x$"]),
-        with_paths("plain", &["/a/b"]),
-    ]);
-    let table = [
-        ("/a", "mixed"),
-        ("/a/b", "plain"),
-        ("/a/b/c", "mixed"),
-        ("/a/b/x", "mixed"),
-    ];
+    let router = router([with_paths("mixed", &["/a", "/a/b/c", "~/a/b/x$"]), with_paths("plain", &["/a/b"])]);
+    let table = [("/a", "mixed"), ("/a/b", "plain"), ("/a/b/c", "mixed"), ("/a/b/x", "mixed")];
     for (path, expected) in table {
-        assert_eq!(
-            winner(&router, &Request::get("h", path)).as_deref(),
-            Some(expected),
-            "{path}"
-        );
+        assert_eq!(winner(&router, &Request::get("h", path)).as_deref(), Some(expected), "{path}");
     }
 }
 
@@ -173,20 +122,14 @@ fn hosts_match_by_name_wildcard_and_port() {
 
 #[test]
 fn an_empty_host_list_counts_as_plain_names() {
-    let listed = Rule {
-        hosts: Some(Vec::new()),
-        ..with_paths("a", &["/"])
-    };
+    let listed = Rule { hosts: Some(Vec::new()), ..with_paths("a", &["/"]) };
     let router = router([listed, with_paths("b", &["/long"])]);
     assert_eq!(winner(&router, &Request::get("h", "/long")).as_deref(), Some("a"));
 }
 
 #[test]
 fn a_server_name_is_only_asked_for_over_tls() {
-    let router = router([Rule {
-        snis: texts(&["a.test."]),
-        ..rule("sni")
-    }]);
+    let router = router([Rule { snis: texts(&["a.test."]), ..rule("sni") }]);
     let request = Request::get("h", "/");
     assert!(winner(&router, &request).is_some());
     assert!(winner(&router, &request.clone().tls(Some("a.test"))).is_some());
@@ -196,16 +139,9 @@ fn a_server_name_is_only_asked_for_over_tls() {
 
 #[test]
 fn a_match_gives_the_prefix_and_the_captures() {
-    let router = router([
-        with_paths("regex", &["~/users/(?<id>\\d+)"]),
-        with_paths("literal", &["/a"]),
-        {
-            Rule {
-                methods: texts(&["GET"]),
-                ..rule("method")
-            }
-        },
-    ]);
+    let router = router([with_paths("regex", &["~/users/(?<id>\\d+)"]), with_paths("literal", &["/a"]), {
+        Rule { methods: texts(&["GET"]), ..rule("method") }
+    }]);
     let request = Request::get("h", "/users/42/x");
     let query = request.query();
     let found = router.find(&query).unwrap();
@@ -221,10 +157,7 @@ fn a_match_gives_the_prefix_and_the_captures() {
 
 #[test]
 fn a_bad_rule_is_rejected_and_the_rest_is_served() {
-    let stream = Rule {
-        protocols: texts(&["tcp"]),
-        ..with_paths("stream", &["/"])
-    };
+    let stream = Rule { protocols: texts(&["tcp"]), ..with_paths("stream", &["/"]) };
     let rules = [
         with_paths("bad", &["/ok", "~/("]),
         rule("empty"),
@@ -233,10 +166,7 @@ fn a_bad_rule_is_rejected_and_the_rest_is_served() {
         with_paths("good", &["/"]),
     ];
     let (router, rejected) = Router::build(rules.map(|rule| (rule.clone(), rule.id)).into());
-    let reasons: Vec<_> = rejected
-        .iter()
-        .map(|rejected| (&*rejected.id, &rejected.reason))
-        .collect();
+    let reasons: Vec<_> = rejected.iter().map(|rejected| (&*rejected.id, &rejected.reason)).collect();
     assert!(matches!(
         reasons[..],
         [
@@ -272,41 +202,11 @@ fn a_rule_says_which_condition_a_request_fails() {
     let rule = rule.compile().unwrap();
     let fits = Request::get("a", "/p").header("x-a", "1").tls(Some("s"));
     let table = [
-        (
-            Request {
-                method: Method::PUT,
-                ..fits.clone()
-            },
-            Err(Mismatch::Method),
-        ),
-        (
-            Request {
-                host: None,
-                ..fits.clone()
-            },
-            Err(Mismatch::Host),
-        ),
-        (
-            Request {
-                path: "/".to_owned(),
-                ..fits.clone()
-            },
-            Err(Mismatch::Path),
-        ),
-        (
-            Request {
-                headers: HeaderMap::new(),
-                ..fits.clone()
-            },
-            Err(Mismatch::Header),
-        ),
-        (
-            Request {
-                sni: None,
-                ..fits.clone()
-            },
-            Err(Mismatch::Sni),
-        ),
+        (Request { method: Method::PUT, ..fits.clone() }, Err(Mismatch::Method)),
+        (Request { host: None, ..fits.clone() }, Err(Mismatch::Host)),
+        (Request { path: "/".to_owned(), ..fits.clone() }, Err(Mismatch::Path)),
+        (Request { headers: HeaderMap::new(), ..fits.clone() }, Err(Mismatch::Header)),
+        (Request { sni: None, ..fits.clone() }, Err(Mismatch::Sni)),
         (fits, Ok(())),
     ];
     for (request, expected) in table {
@@ -334,32 +234,20 @@ fn crowd(kind: &str, size: usize) -> (Vec<Rule>, Vec<Request>) {
         let name = format!("{spread}.example.test");
         match kind {
             "host" => (with_hosts(&id, &[&name]), Request::get(&name, "/x")),
-            "wildcard" => (
-                with_hosts(&id, &[&format!("*.{name}")]),
-                Request::get(&format!("a.{name}"), "/x"),
-            ),
-            "path" => (
-                with_paths(&id, &[&format!("/api/{spread}/v")]),
-                Request::get("h", &format!("/api/{spread}/v/1")),
-            ),
+            "wildcard" => (with_hosts(&id, &[&format!("*.{name}")]), Request::get(&format!("a.{name}"), "/x")),
+            "path" => {
+                (with_paths(&id, &[&format!("/api/{spread}/v")]), Request::get("h", &format!("/api/{spread}/v/1")))
+            }
             "pattern" => {
                 let rule = with_paths(&id, &[&format!("~/api/{spread}/(?<id>[0-9]+)$")]);
                 (rule, Request::get("h", &format!("/api/{spread}/42")))
             }
             "header" => {
                 let mut request = Request::get("h", "/x");
-                request
-                    .headers
-                    .insert("x-tenant", HeaderValue::from_str(&name).unwrap());
+                request.headers.insert("x-tenant", HeaderValue::from_str(&name).unwrap());
                 (with_header(&id, "X-Tenant", &name), request)
             }
-            _ => (
-                Rule {
-                    snis: texts(&[&name]),
-                    ..rule(&id)
-                },
-                Request::get("h", "/x").tls(Some(&name)),
-            ),
+            _ => (Rule { snis: texts(&[&name]), ..rule(&id) }, Request::get("h", "/x").tls(Some(&name))),
         }
     };
     (0..size).map(one).unzip()
@@ -375,10 +263,7 @@ fn a_lookup_among_many_rules_costs_about_as_much_as_among_few() {
         let (rules, requests) = crowd(kind, size);
         let many = cost(rules, &requests);
         // Ten times, since caches and neighbours on the machine have their say; a scan would be a thousand times.
-        assert!(
-            many < few * 10.0,
-            "{kind}: {few:.2} µs among 4, {many:.2} µs among {size}"
-        );
+        assert!(many < few * 10.0, "{kind}: {few:.2} µs among 4, {many:.2} µs among {size}");
         println!("{kind}: {few:.2} µs among 4, {many:.2} µs among {size}");
     }
 }

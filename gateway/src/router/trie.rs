@@ -22,11 +22,7 @@ impl<V> Trie<V> {
     /// Builds from entries sorted by key, each key once.
     pub(super) fn build(entries: Vec<(&[u8], V)>) -> Self {
         let (keys, values): (Vec<&[u8]>, Vec<V>) = entries.into_iter().unzip();
-        let mut trie = Self {
-            nodes: Vec::new(),
-            heads: Vec::new(),
-            labels: Vec::new(),
-        };
+        let mut trie = Self { nodes: Vec::new(), heads: Vec::new(), labels: Vec::new() };
         let mut values: Vec<Option<V>> = values.into_iter().map(Some).collect();
         // Which keys each node stands for, and how many of their bytes lie above it; grows with the nodes.
         let mut shares = Vec::new();
@@ -55,12 +51,7 @@ impl<V> Trie<V> {
 
     /// The values whose keys `text` begins with, the shortest first, each with the length of its key.
     pub(super) fn prefixes_of<'v, 't>(&'v self, text: &'t [u8]) -> Prefixes<'v, 't, V> {
-        Prefixes {
-            trie: self,
-            text,
-            length: 0,
-            next: self.nodes.first(),
-        }
+        Prefixes { trie: self, text, length: 0, next: self.nodes.first() }
     }
 
     /// Whether there are no keys.
@@ -71,19 +62,11 @@ impl<V> Trie<V> {
     /// Appends a node for some keys, labelled with all that they share from `depth` on.
     fn push(&mut self, keys: &[&[u8]], share: Range<usize>, depth: usize, shares: &mut Vec<(Range<usize>, usize)>) {
         let (first, last) = (keys[share.start], keys[share.end - 1]);
-        let common = first[depth..]
-            .iter()
-            .zip(&last[depth..])
-            .take_while(|(one, other)| one == other)
-            .count();
+        let common = first[depth..].iter().zip(&last[depth..]).take_while(|(one, other)| one == other).count();
         let label = index(self.labels.len())..index(self.labels.len() + common);
         self.labels.extend_from_slice(&first[depth..depth + common]);
         self.heads.push(first.get(depth).copied().unwrap_or_default());
-        self.nodes.push(Node {
-            label,
-            children: 0..0,
-            value: None,
-        });
+        self.nodes.push(Node { label, children: 0..0, value: None });
         shares.push((share, depth + common));
     }
 
@@ -113,11 +96,7 @@ impl<'v, V> Iterator for Prefixes<'v, '_, V> {
             let rest = &self.text[self.length..];
             // The root's label may be empty, and comparing nothing at the address of nothing takes 100 ns: the
             // processor has to suppress the fault of a masked load.
-            let rest = if label.is_empty() {
-                rest
-            } else {
-                rest.strip_prefix(label)?
-            };
+            let rest = if label.is_empty() { rest } else { rest.strip_prefix(label)? };
             self.length += label.len();
             self.next = rest.first().and_then(|head| self.trie.child(node, *head));
             if let Some(value) = &node.value {

@@ -32,11 +32,7 @@ pub fn upstream_path<'a>(
         (Some(prefix), PathHandling::V0) => append_rest(base, path, prefix),
         (Some(prefix), PathHandling::V1) => {
             let rest = rest_of(path, prefix);
-            let base = if rest.starts_with('/') {
-                without_slash(base)
-            } else {
-                base
-            };
+            let base = if rest.starts_with('/') { without_slash(base) } else { base };
             join(base, rest)
         }
     }
@@ -77,10 +73,7 @@ fn rest_of<'a>(path: &'a str, prefix: &str) -> &'a str {
     let rest = path.strip_prefix(prefix).unwrap_or(path);
     match rest {
         "." | ".." => "",
-        _ => rest
-            .strip_prefix("./")
-            .or_else(|| rest.strip_prefix("../"))
-            .unwrap_or(rest),
+        _ => rest.strip_prefix("./").or_else(|| rest.strip_prefix("../")).unwrap_or(rest),
     }
 }
 

@@ -18,7 +18,10 @@ const TIMEOUT: u64 = 60_000;
 const RETRIES: u32 = 5;
 
 /// Upstreams by name; the balancers of those that were there before go on where they were.
-pub(super) fn upstreams(state: &State, before: &HashMap<Arc<str>, Arc<UpstreamEntry>>) -> HashMap<Arc<str>, Arc<UpstreamEntry>> {
+pub(super) fn upstreams(
+    state: &State,
+    before: &HashMap<Arc<str>, Arc<UpstreamEntry>>,
+) -> HashMap<Arc<str>, Arc<UpstreamEntry>> {
     let mut targets: HashMap<&str, Vec<&model::Target>> = HashMap::new();
     for target in state.targets.values() {
         targets.entry(&target.upstream.id).or_default().push(target);
@@ -33,7 +36,10 @@ pub(super) fn upstreams(state: &State, before: &HashMap<Arc<str>, Arc<UpstreamEn
 
 fn upstream_entry(upstream: &model::Upstream, own: &[&model::Target], known: Option<&Balancer>) -> UpstreamEntry {
     let targets: Vec<TargetEntry> = own.iter().filter_map(|target| target_entry(target)).collect();
-    let address = |target: &TargetEntry| Address { key: format!("{}:{}", target.host, target.port).into(), weight: target.weight };
+    let address = |target: &TargetEntry| Address {
+        key: format!("{}:{}", target.host, target.port).into(),
+        weight: target.weight,
+    };
     let addresses: Vec<Address> = targets.iter().map(address).collect();
     let algorithm = match &*upstream.algorithm {
         "consistent-hashing" => Algorithm::ConsistentHashing { slots: upstream.slots },
@@ -63,7 +69,8 @@ pub(super) fn service(
     upstreams: &HashMap<Arc<str>, Arc<UpstreamEntry>>,
 ) -> Result<ServiceEntry, Quarantined> {
     let service = shown.entity.clone();
-    let quarantine = |reason: &str| Quarantined { collection: "services", id: service.id.clone(), reason: reason.into() };
+    let quarantine =
+        |reason: &str| Quarantined { collection: "services", id: service.id.clone(), reason: reason.into() };
     let tls = matches!(&*service.protocol, "https" | "grpcs");
     if !tls && !matches!(&*service.protocol, "http" | "grpc") {
         return Err(quarantine("its protocol is served by stream routes only"));
@@ -71,7 +78,8 @@ pub(super) fn service(
     let host = service.host.trim_start_matches('[').trim_end_matches(']');
     let own_port = service.port == if tls { 443 } else { 80 };
     let authority = if own_port { service.host.to_string() } else { format!("{}:{}", service.host, service.port) };
-    let host_header = HeaderValue::from_str(&authority).map_err(|_| quarantine("its host cannot be sent as a header"))?;
+    let host_header =
+        HeaderValue::from_str(&authority).map_err(|_| quarantine("its host cannot be sent as a header"))?;
     let time = |setting: Option<u64>| Duration::from_millis(setting.unwrap_or(TIMEOUT));
     Ok(ServiceEntry {
         tls,

@@ -30,7 +30,13 @@ impl Deployments {
     }
 
     /// Deploys what is new or changed and forgets what is gone. A module that cannot be deployed keeps its reason.
-    pub(super) async fn update(&self, modules: &Typed<model::Module>, catalog: &Arc<Catalog>, store: &dyn Store, defaults: &Limits) {
+    pub(super) async fn update(
+        &self,
+        modules: &Typed<model::Module>,
+        catalog: &Arc<Catalog>,
+        store: &dyn Store,
+        defaults: &Limits,
+    ) {
         let mut next = HashMap::new();
         for module in modules.values() {
             let known = self.lock().get(&module.name).cloned();
@@ -48,20 +54,31 @@ impl Deployments {
     }
 }
 
-async fn deploy(module: &model::Module, catalog: &Arc<Catalog>, store: &dyn Store, defaults: &Limits) -> Result<Arc<Deployment>, Arc<str>> {
-    let manifest: Manifest = serde_json::from_value(module.manifest.clone()).map_err(|error| format!("its manifest: {error}"))?;
+async fn deploy(
+    module: &model::Module,
+    catalog: &Arc<Catalog>,
+    store: &dyn Store,
+    defaults: &Limits,
+) -> Result<Arc<Deployment>, Arc<str>> {
+    let manifest: Manifest =
+        serde_json::from_value(module.manifest.clone()).map_err(|error| format!("its manifest: {error}"))?;
     let code = load(module, catalog, store).await?;
     let terms = terms(module, &manifest, code.phases, defaults);
     Ok(catalog.deploy(code, Arc::new(manifest), terms))
 }
 
-async fn load(module: &model::Module, catalog: &Arc<Catalog>, store: &dyn Store) -> Result<Arc<LoadedModule>, Arc<str>> {
+async fn load(
+    module: &model::Module,
+    catalog: &Arc<Catalog>,
+    store: &dyn Store,
+) -> Result<Arc<LoadedModule>, Arc<str>> {
     if let Some(known) = catalog.known(&module.digest) {
         return Ok(known);
     }
     let code = store.code(&module.digest).await.map_err(|error| format!("its code could not be read: {error}"))?;
     let code = code.ok_or("its code is not in the database")?;
-    let refused = |reasons: Vec<crate::plugin::Refused>| reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let refused =
+        |reasons: Vec<crate::plugin::Refused>| reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     catalog.load(&module.digest, code).await.map_err(|reasons| refused(reasons).into())
 }
 

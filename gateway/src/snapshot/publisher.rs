@@ -49,7 +49,9 @@ pub async fn publish(mut builder: Builder, published: Published, debounce: Durat
         let began = Instant::now();
         match builder.refresh().await {
             Ok(snapshot) => swap(&published, snapshot, began),
-            Err(error) => tracing::error!(error = %std::error::Error::source(&error).unwrap_or(&error), "the configuration could not be read; the last one stays"),
+            Err(error) => {
+                tracing::error!(error = %std::error::Error::source(&error).unwrap_or(&error), "the configuration could not be read; the last one stays")
+            }
         }
     }
 }

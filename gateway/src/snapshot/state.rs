@@ -160,7 +160,11 @@ fn plugin_shown(entity: Object) -> serde_json::Result<PluginShown> {
 
 /// As Kong's loggers show an entity: without nulls, with the workspace where Kong has it.
 fn record_of(entity: &Object, with_workspace: bool) -> Arc<str> {
-    let mut shown: Object = entity.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut shown: Object = entity
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     if with_workspace {
         shown.insert("ws_id".into(), WORKSPACE.into());
     }

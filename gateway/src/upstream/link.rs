@@ -18,7 +18,9 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-use super::{PoolKey, RequestBody, SendError, Timeouts, UploadError, body::Progress, connect::TargetIo, deadline::Deadline};
+use super::{
+    PoolKey, RequestBody, SendError, Timeouts, UploadError, body::Progress, connect::TargetIo, deadline::Deadline,
+};
 
 type Driver = http1::Connection<TokioIo<TargetIo>, RequestBody>;
 

@@ -23,7 +23,11 @@ pub fn may_retry(error: &SendError, method: &Method, is_replayable: bool) -> Aga
     match error {
         SendError::Resolve(..) | SendError::Connect(..) | SendError::ConnectTimeout(..) => Again::Counted,
         SendError::Broken { sent, reused, .. } if is_replayable && (is_safe_again || !sent) => {
-            if *reused { Again::Free } else { Again::Counted }
+            if *reused {
+                Again::Free
+            } else {
+                Again::Counted
+            }
         }
         SendError::WriteTimeout(..) | SendError::ReadTimeout(..) if is_replayable && is_safe_again => Again::Counted,
         SendError::Broken { .. }

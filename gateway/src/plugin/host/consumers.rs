@@ -111,7 +111,8 @@ fn identify(exchange: &mut Exchange, entry: Option<&ConsumerEntry>) {
 
 fn put(exchange: &mut Exchange, name: HeaderName, value: Option<&str>) {
     // Names of consumers may hold what no header can: those are left out, like absent ones.
-    match value.and_then(|text| HeaderValue::from_str(text).or_else(|_| HeaderValue::from_bytes(text.as_bytes())).ok()) {
+    match value.and_then(|text| HeaderValue::from_str(text).or_else(|_| HeaderValue::from_bytes(text.as_bytes())).ok())
+    {
         Some(value) => drop(exchange.request.headers.insert(name, value)),
         None => drop(exchange.request.headers.remove(name)),
     }

@@ -3,9 +3,9 @@
 use aws_lc_rs::{
     constant_time, digest, hmac,
     signature::{
-        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
-        RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, UnparsedPublicKey,
-        VerificationAlgorithm,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
+        RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
+        RSA_PSS_2048_8192_SHA512, UnparsedPublicKey, VerificationAlgorithm,
     },
 };
 use rustls_pki_types::{SubjectPublicKeyInfoDer, pem::PemObject};
@@ -46,7 +46,13 @@ impl Host for HostState {
         Ok(constant_time::verify_slices_are_equal(&a, &b).is_ok())
     }
 
-    fn verify(&mut self, algorithm: Signature, public_key: String, data: Vec<u8>, proof: Vec<u8>) -> Result<bool, HostError> {
+    fn verify(
+        &mut self,
+        algorithm: Signature,
+        public_key: String,
+        data: Vec<u8>,
+        proof: Vec<u8>,
+    ) -> Result<bool, HostError> {
         self.permit("crypto")?;
         let key = SubjectPublicKeyInfoDer::from_pem_slice(public_key.as_bytes());
         let key = key.map_err(|error| HostError::Invalid(format!("the key is not a public key in PEM: {error:?}")))?;

@@ -128,7 +128,10 @@ impl Host for HostState {
 }
 
 /// Reads up to `limit`. A larger body stays whole: what was read is put before the rest.
-async fn collect(mut body: hyper::body::Incoming, limit: usize) -> Result<(Result<Bytes, HostError>, RequestBody), HostError> {
+async fn collect(
+    mut body: hyper::body::Incoming,
+    limit: usize,
+) -> Result<(Result<Bytes, HostError>, RequestBody), HostError> {
     let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| HostError::Failed(format!("the client did not send its body: {error}")))?;

@@ -57,7 +57,9 @@ impl Gateway {
                 let upstream = upstream::Client::new(upstream::Settings::default(), Arc::<ClientTls>::default());
                 let proxy = Rc::new(Proxy::new(snapshot, upstream, settings));
                 let counters = Arc::<Counters>::default();
-                listener::serve(sockets, proxy, limits, counters, async move { signal.triggered().await }).await.unwrap()
+                listener::serve(sockets, proxy, limits, counters, async move { signal.triggered().await })
+                    .await
+                    .unwrap()
             })
         });
         Self { address, tls_address, shutdown, worker: Some(worker) }
@@ -147,7 +149,8 @@ impl Route {
 
     /// A route without a service.
     pub(super) fn nowhere(path: &str) -> Self {
-        let rule = Rule { id: path.into(), protocols: vec!["http".into()], paths: vec![path.into()], ..Rule::default() };
+        let rule =
+            Rule { id: path.into(), protocols: vec!["http".into()], paths: vec![path.into()], ..Rule::default() };
         let route = json!({
             "id": path, "protocols": ["http", "https"], "strip_path": true, "preserve_host": false,
             "https_redirect_status_code": 426, "request_buffering": true, "response_buffering": true, "created_at": 0.0,
@@ -170,7 +173,8 @@ impl Route {
         let addresses: Vec<Address> =
             targets.iter().map(|target| Address { key: target.to_string().into(), weight: 100 }).collect();
         let balancer = Balancer::build(Algorithm::RoundRobin, &addresses);
-        let upstream = serde_json::from_value(json!({"id": "u", "name": "u", "algorithm": "round-robin", "slots": 1000}));
+        let upstream =
+            serde_json::from_value(json!({"id": "u", "name": "u", "algorithm": "round-robin", "slots": 1000}));
         let targets = targets.iter().map(target_entry).collect();
         let upstream = UpstreamEntry { upstream: upstream.unwrap(), targets, balancer };
         self.service(|service| service.upstream = Some(Arc::new(upstream)))
@@ -249,7 +253,8 @@ impl Target {
             while let Some((head, body)) = read_request(&mut stream) {
                 let text = format!("{head}{body}");
                 let length = text.len();
-                let head = format!("HTTP/1.1 200 OK\r\nserver: echo\r\nx-backend: yes\r\ncontent-length: {length}\r\n\r\n");
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nserver: echo\r\nx-backend: yes\r\ncontent-length: {length}\r\n\r\n");
                 stream.write_all((head + &text).as_bytes()).unwrap();
             }
         })

@@ -95,8 +95,7 @@ fn streams_of_one_connection_are_served_beside_each_other() {
 fn grpc_clients_hear_of_failures_in_their_own_words() {
     let gateway = Gateway::start(vec![]);
     let request = Request::post("http://a/x").header("content-type", "application/grpc").body(Full::default()).unwrap();
-    let answers =
-        block_on(async { ask(TcpStream::connect(gateway.address).await.unwrap(), vec![request]).await });
+    let answers = block_on(async { ask(TcpStream::connect(gateway.address).await.unwrap(), vec![request]).await });
     let headers = answers[0].headers();
     assert_eq!((answers[0].status().as_u16(), &headers["grpc-status"]), (404, &"5".parse().unwrap()));
     assert_eq!(headers["grpc-message"], "no Route matched with those values");
@@ -109,7 +108,6 @@ fn bodies_of_http_2_clients_reach_the_target() {
     let gateway = Gateway::start(vec![Route::to("/p1", target.address)]);
     let body = "z".repeat(30_000);
     let request = Request::post("http://a/p1").body(Full::from(body.clone())).unwrap();
-    let answers =
-        block_on(async { ask(TcpStream::connect(gateway.address).await.unwrap(), vec![request]).await });
+    let answers = block_on(async { ask(TcpStream::connect(gateway.address).await.unwrap(), vec![request]).await });
     assert!(answers[0].body().ends_with(&format!("\n\n{body}")));
 }

@@ -13,43 +13,27 @@ type Answer = Option<(String, Option<String>, bool)>;
 fn indexed(router: &Router<Arc<str>>, request: &Request) -> Answer {
     let query = request.query();
     let found = router.find(&query)?;
-    Some((
-        found.value.to_string(),
-        found.prefix.map(str::to_owned),
-        found.pattern.is_some(),
-    ))
+    Some((found.value.to_string(), found.prefix.map(str::to_owned), found.pattern.is_some()))
 }
 
 /// One rule for each path, so that a rule has one precedence and at most one prefix.
 fn split(rule: &Rule) -> Vec<Rule> {
     match rule.paths.is_empty() {
         true => vec![rule.clone()],
-        false => rule
-            .paths
-            .iter()
-            .map(|path| Rule {
-                paths: vec![path.clone()],
-                ..rule.clone()
-            })
-            .collect(),
+        false => rule.paths.iter().map(|path| Rule { paths: vec![path.clone()], ..rule.clone() }).collect(),
     }
 }
 
 /// Compiled rules of one path each, the greatest precedence first.
 fn ranked(rules: &[Rule]) -> Vec<(Rule, CompiledRule)> {
-    let compiled = rules
-        .iter()
-        .flat_map(split)
-        .map(|rule| (rule.clone(), rule.compile().unwrap()));
+    let compiled = rules.iter().flat_map(split).map(|rule| (rule.clone(), rule.compile().unwrap()));
     let mut ranked: Vec<_> = compiled.collect();
     ranked.sort_by_key(|(_, compiled)| Reverse(compiled.precedences().next().unwrap()));
     ranked
 }
 
 fn naive(ranked: &[(Rule, CompiledRule)], request: &Request) -> Answer {
-    let (rule, _) = ranked
-        .iter()
-        .find(|(_, compiled)| compiled.matches(&request.query()).is_ok())?;
+    let (rule, _) = ranked.iter().find(|(_, compiled)| compiled.matches(&request.query()).is_ok())?;
     let path = rule.paths.first().map(|path| match path.strip_prefix('~') {
         Some(expression) => {
             let regex = regex::Regex::new(&format!("^(?:{expression})")).unwrap();
@@ -61,12 +45,9 @@ fn naive(ranked: &[(Rule, CompiledRule)], request: &Request) -> Answer {
     Some((rule.id.to_string(), path.map(|(prefix, _)| prefix), is_pattern))
 }
 
-const HOSTS: &[&str] = &[
-    "a", "a.b", "b.a", "*.b", "*.a.b", "a.*", "a.b.*", "a:80", "a.b:8000", "*.b:80", "a.*:80",
-];
-const PATHS: &[&str] = &[
-    "/", "/a", "/ab", "/a/", "/a/b", "/b", "~/a", "~/a/?b", "~/(a|b)$", "~/a+", "~/[ab]/b", "~/b|/a/", "~(?i)/A",
-];
+const HOSTS: &[&str] = &["a", "a.b", "b.a", "*.b", "*.a.b", "a.*", "a.b.*", "a:80", "a.b:8000", "*.b:80", "a.*:80"];
+const PATHS: &[&str] =
+    &["/", "/a", "/ab", "/a/", "/a/b", "/b", "~/a", "~/a/?b", "~/(a|b)$", "~/a+", "~/[ab]/b", "~/b|/a/", "~(?i)/A"];
 const SNIS: &[&str] = &["a", "a.b", "*.b", "a.*"];
 const VALUES: &[&str] = &["1", "X", "~*^x", "~*2$"];
 
@@ -82,20 +63,9 @@ fn any_rule() -> impl Strategy<Value = Rule> {
     ];
     let lists = (list(&["GET", "PUT"], 2), list(HOSTS, 3), list(PATHS, 4), list(SNIS, 2));
     (lists, any::<bool>(), headers, 0..3_i64).prop_map(|((methods, hosts, paths, snis), listed, headers, priority)| {
-        let headers = headers
-            .into_iter()
-            .map(|(name, values)| (name.into(), values))
-            .collect();
+        let headers = headers.into_iter().map(|(name, values)| (name.into(), values)).collect();
         let hosts = (listed || !hosts.is_empty()).then_some(hosts);
-        Rule {
-            methods,
-            hosts,
-            paths,
-            headers,
-            snis,
-            regex_priority: priority,
-            ..rule("")
-        }
+        Rule { methods, hosts, paths, headers, snis, regex_priority: priority, ..rule("") }
     })
 }
 
@@ -103,16 +73,10 @@ fn any_rule() -> impl Strategy<Value = Rule> {
 fn rules(most: usize) -> impl Strategy<Value = Vec<Rule>> {
     prop::collection::vec(any_rule(), 1..most).prop_map(|rules| {
         let numbered = rules.into_iter().enumerate();
-        let identified = numbered.map(|(at, rule)| Rule {
-            id: format!("{:02}", (at * 37) % 100).into(),
-            ..rule
-        });
+        let identified = numbered.map(|(at, rule)| Rule { id: format!("{:02}", (at * 37) % 100).into(), ..rule });
         identified
             .map(|rule| match rule.compile() {
-                Err(RuleError::Unconditional) => Rule {
-                    paths: texts(&["/"]),
-                    ..rule
-                },
+                Err(RuleError::Unconditional) => Rule { paths: texts(&["/"]), ..rule },
                 _ => rule,
             })
             .collect()
@@ -120,41 +84,19 @@ fn rules(most: usize) -> impl Strategy<Value = Vec<Rule>> {
 }
 
 fn any_request() -> impl Strategy<Value = Request> {
-    let hosts = vec![
-        "", "a", "b", "a.b", "b.a", "c.b", "x.a.b", "a.c", "a.b.c", "a:80", "a.b:80", "c.b:80", "a.c:80",
-    ];
-    let headers = prop::collection::vec(
-        (select(vec!["x-h", "x_h", "y"]), select(vec!["1", "x", "X2", "2"])),
-        0..3,
-    );
+    let hosts = vec!["", "a", "b", "a.b", "b.a", "c.b", "x.a.b", "a.c", "a.b.c", "a:80", "a.b:80", "c.b:80", "a.c:80"];
+    let headers = prop::collection::vec((select(vec!["x-h", "x_h", "y"]), select(vec!["1", "x", "X2", "2"])), 0..3);
     let sni = prop::option::of(select(vec!["a", "a.b", "c.b", "a.c", "z"]));
     let method = select(vec![Method::GET, Method::PUT, Method::POST]);
-    let path = prop_oneof![
-        "(/[abA]{0,3}){1,3}",
-        select(vec!["/", "/a", "/ab", "/a/b"]).prop_map(str::to_owned)
-    ];
-    (
-        method,
-        prop::option::weighted(0.9, select(hosts)),
-        path,
-        headers,
-        any::<bool>(),
-        sni,
-    )
-        .prop_map(|(method, host, path, headers, is_tls, sni)| {
+    let path = prop_oneof!["(/[abA]{0,3}){1,3}", select(vec!["/", "/a", "/ab", "/a/b"]).prop_map(str::to_owned)];
+    (method, prop::option::weighted(0.9, select(hosts)), path, headers, any::<bool>(), sni).prop_map(
+        |(method, host, path, headers, is_tls, sni)| {
             let mut request = Request::get("", &path);
-            request = headers
-                .into_iter()
-                .fold(request, |request, (name, value)| request.header(name, value));
+            request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
             let (host, sni) = (host.map(str::to_owned), sni.map(str::to_owned));
-            Request {
-                method,
-                host,
-                is_tls,
-                sni,
-                ..request
-            }
-        })
+            Request { method, host, is_tls, sni, ..request }
+        },
+    )
 }
 
 fn check(rules: &[Rule], requests: &[Request]) -> Result<(), TestCaseError> {

@@ -26,115 +26,34 @@ const TABLE: &[Row] = &[
     (Strip::No, ["/srv/", "/rou", "/rou", "/srv/rou", "/srv/rou"]),
     (Strip::Yes, ["/srv/", "/rou", "/rou", "/srv", "/srv/"]),
     (Strip::Any, ["/service", "/", "/", "/service", "/service"]),
-    (
-        Strip::Any,
-        ["/service", "/", "/route/", "/service/route/", "/serviceroute/"],
-    ),
-    (
-        Strip::No,
-        ["/service", "/route", "/route", "/service/route", "/serviceroute"],
-    ),
-    (
-        Strip::No,
-        ["/service", "/route", "/route/", "/service/route/", "/serviceroute/"],
-    ),
+    (Strip::Any, ["/service", "/", "/route/", "/service/route/", "/serviceroute/"]),
+    (Strip::No, ["/service", "/route", "/route", "/service/route", "/serviceroute"]),
+    (Strip::No, ["/service", "/route", "/route/", "/service/route/", "/serviceroute/"]),
     (Strip::Yes, ["/service", "/route", "/route", "/service", "/service"]),
     (Strip::Yes, ["/service", "/route", "/route/", "/service/", "/service/"]),
-    (
-        Strip::Yes,
-        ["/service", "/route", "/route/x", "/service/x", "/service/x"],
-    ),
-    (
-        Strip::Yes,
-        ["/service", "/route", "/routereq", "/service/req", "/servicereq"],
-    ),
+    (Strip::Yes, ["/service", "/route", "/route/x", "/service/x", "/service/x"]),
+    (Strip::Yes, ["/service", "/route", "/routereq", "/service/req", "/servicereq"]),
     (Strip::Yes, ["/service", "/route/", "/route/", "/service/", "/service"]),
-    (
-        Strip::Yes,
-        ["/service", "/route/", "/route/req", "/service/req", "/servicereq"],
-    ),
+    (Strip::Yes, ["/service", "/route/", "/route/req", "/service/req", "/servicereq"]),
     (Strip::Any, ["/service/", "/", "/", "/service/", "/service/"]),
-    (
-        Strip::Any,
-        ["/service/", "/", "/route", "/service/route", "/service/route"],
-    ),
+    (Strip::Any, ["/service/", "/", "/route", "/service/route", "/service/route"]),
     (Strip::Yes, ["/service/", "/route", "/route", "/service", "/service/"]),
     (Strip::Yes, ["/service/", "/route", "/route/", "/service/", "/service/"]),
-    (
-        Strip::Yes,
-        ["/service/", "/route", "/routereq", "/service/req", "/service/req"],
-    ),
-    (
-        Strip::Yes,
-        ["/service/", "/route/", "/route/", "/service/", "/service/"],
-    ),
-    (
-        Strip::Yes,
-        ["/service/", "/route/", "/route/req", "/service/req", "/service/req"],
-    ),
+    (Strip::Yes, ["/service/", "/route", "/routereq", "/service/req", "/service/req"]),
+    (Strip::Yes, ["/service/", "/route/", "/route/", "/service/", "/service/"]),
+    (Strip::Yes, ["/service/", "/route/", "/route/req", "/service/req", "/service/req"]),
     (Strip::Any, ["/service", "", "/", "/service", "/service"]),
-    (
-        Strip::Any,
-        ["/service", "", "/route", "/service/route", "/serviceroute"],
-    ),
+    (Strip::Any, ["/service", "", "/route", "/service/route", "/serviceroute"]),
     (Strip::Any, ["/service/", "", "/", "/service/", "/service/"]),
-    (
-        Strip::Yes,
-        ["/service", "/route", "/route./req", "/service/req", "/servicereq"],
-    ),
-    (
-        Strip::Yes,
-        ["/service", "/route", "/route%2E/req", "/service/req", "/servicereq"],
-    ),
-    (
-        Strip::Yes,
-        ["/service", "/route", "/route../req", "/service/req", "/servicereq"],
-    ),
-    (
-        Strip::Yes,
-        ["/service", "/route", "/route%2e%2E/req", "/service/req", "/servicereq"],
-    ),
+    (Strip::Yes, ["/service", "/route", "/route./req", "/service/req", "/servicereq"]),
+    (Strip::Yes, ["/service", "/route", "/route%2E/req", "/service/req", "/servicereq"]),
+    (Strip::Yes, ["/service", "/route", "/route../req", "/service/req", "/servicereq"]),
+    (Strip::Yes, ["/service", "/route", "/route%2e%2E/req", "/service/req", "/servicereq"]),
     (Strip::Yes, ["/service", "/route", "/route..", "/service", "/service"]),
-    (
-        Strip::No,
-        [
-            "/service",
-            "/route",
-            "/route./req",
-            "/service/route./req",
-            "/serviceroute./req",
-        ],
-    ),
-    (
-        Strip::No,
-        [
-            "/service",
-            "/route",
-            "/route%2E/req",
-            "/service/route./req",
-            "/serviceroute./req",
-        ],
-    ),
-    (
-        Strip::No,
-        [
-            "/service",
-            "/route",
-            "/route../req",
-            "/service/route../req",
-            "/serviceroute../req",
-        ],
-    ),
-    (
-        Strip::No,
-        [
-            "/service",
-            "/route",
-            "/route%2E%2E/req",
-            "/service/route../req",
-            "/serviceroute../req",
-        ],
-    ),
+    (Strip::No, ["/service", "/route", "/route./req", "/service/route./req", "/serviceroute./req"]),
+    (Strip::No, ["/service", "/route", "/route%2E/req", "/service/route./req", "/serviceroute./req"]),
+    (Strip::No, ["/service", "/route", "/route../req", "/service/route../req", "/serviceroute../req"]),
+    (Strip::No, ["/service", "/route", "/route%2E%2E/req", "/service/route../req", "/serviceroute../req"]),
 ];
 
 #[test]

@@ -78,6 +78,24 @@ async fn the_module_says_why_it_is_not_called_any_more() {
 }
 
 #[tokio::test]
+async fn failures_of_a_plugin_are_counted_in_the_metrics() {
+    let (gateway, _targets) = with_hostile("trap", json!({ "every": 1 })).await;
+    for _ in 0..4 {
+        gateway.get("/harmed").await.expect(503);
+    }
+    let call = Call::new(gateway.process.at.status, "GET /metrics").send().await;
+    let text = call.expect(200).text();
+    for (line, why) in [
+        ("sandgate_plugin_traps_total{plugin=\"trap\"} 3", "the fourth was not called"),
+        ("sandgate_plugin_rejections_total{plugin=\"trap\"} 4", "every one was refused"),
+        ("sandgate_plugin_circuit_open{plugin=\"trap\"} 1", "it is not called any more"),
+    ] {
+        assert!(text.contains(line), "{line}: {why}\n{text}");
+    }
+    assert!(!text.contains("subsystem=\"http\"} 0\n"), "requests were counted\n{text}");
+}
+
+#[tokio::test]
 async fn a_plugin_that_traps_now_and_then_costs_those_requests_alone() {
     let target = TestTarget::answering("passed").await;
     let gateway = TestGateway::new().setting("SANDGATE_WORKERS", "1").start().await;

@@ -27,7 +27,7 @@ use crate::{
     model::{self, Registry},
     plugin::{Catalog, Limits, NodeFacts, Services},
     shutdown::Tasks,
-    snapshot::{self, Builder, Published},
+    snapshot::{self, Builder, Deployments, Published},
     store::{Page, SqliteStore, Store, StoreError},
     telemetry::Metrics,
     tls,
@@ -100,6 +100,7 @@ struct Rooms {
     catalog: Arc<Catalog>,
     published: Published,
     desk: Arc<Desk>,
+    deployments: Deployments,
     node_id: String,
 }
 
@@ -114,8 +115,8 @@ impl Gateway {
         let tasks = Tasks::new(control.handle().clone());
         let sockets = workers::bind(config)?;
         let addresses = workers::addresses(&sockets);
-        let rooms = control.block_on(build(config, &tasks))?;
         let metrics = Arc::new(Metrics::new());
+        let rooms = control.block_on(build(config, &tasks, &metrics))?;
         let workers = Workers::start(config, sockets, rooms.published.current.clone())?;
         let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
         let admin = control.block_on(serve(&config.admin_listen, admin::router(context.clone()), &tasks, "admin"))?;
@@ -140,7 +141,7 @@ impl Gateway {
 }
 
 /// Store, modules, first snapshot.
-async fn build(config: &Config, tasks: &Tasks) -> Result<Rooms, GatewayError> {
+async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Rooms, GatewayError> {
     let Database::Sqlite(file) = &config.database;
     let sqlite = Arc::new(SqliteStore::open(file).await?);
     let store: Arc<dyn Store> = sqlite.clone();
@@ -148,17 +149,18 @@ async fn build(config: &Config, tasks: &Tasks) -> Result<Rooms, GatewayError> {
     let facts = NodeFacts { id: node_id.as_str().into(), hostname: node::hostname().into() };
     prepare_folder(&config.plugin_cache_dir)?;
     let cache = fs::canonicalize(&config.plugin_cache_dir).map_err(system("the folder of compiled code"))?;
-    let catalog = Catalog::new(&cache, Services::start(facts, tasks.clone())).map_err(GatewayError::Engine)?;
+    let catalog = Catalog::new(&cache, Services::start(facts, tasks.clone(), metrics.clone())).map_err(GatewayError::Engine)?;
     let core = model::core_registry();
     builtins::install(&*store, &core, &catalog).await?;
     let registry = Arc::new(ArcSwap::from_pointee(registry(&*store, core).await?));
     let mut builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config));
-    let desk = Arc::new(Desk::new(catalog.clone(), builder.deployments()));
+    let deployments = builder.deployments();
+    let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
     let published = Published::new(builder.refresh().await?);
     desk.read(&*store, &registry.load()).await?;
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), config.config_debounce, tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(sqlite, registry.clone(), published.clone(), tasks.clone()));
-    Ok(Rooms { store, registry, catalog, published, desk, node_id })
+    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id })
 }
 
 /// The gateway's own collections, then those that modules declare.

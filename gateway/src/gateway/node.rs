@@ -13,7 +13,7 @@ use crate::{
     config::{Config, Listen},
     listener::Counters,
     model::Object,
-    telemetry::{Metrics, metric},
+    telemetry::{Definition, Metrics, Traffic, metric},
 };
 
 /// The doors of the Admin API.
@@ -26,18 +26,22 @@ pub(super) fn context(
 ) -> Context {
     let notify = rooms.published.changed.clone();
     let (metrics, services) = (metrics.clone(), rooms.catalog.services().clone());
-    let (published, node_id) = (rooms.published.clone(), rooms.node_id.clone());
+    let (published, deployments, node_id) = (rooms.published.clone(), rooms.deployments.clone(), rooms.node_id.clone());
+    let (counted, counters) = (counters.clone(), counters);
     let text = move || {
         let snapshot = published.current.load();
-        for (definition, value) in [
-            (&metric::SNAPSHOT_VERSION, snapshot.version as f64),
-            (&metric::QUARANTINED, snapshot.quarantined.len() as f64),
-        ] {
-            if let Ok(gauge) = metrics.gauge(definition, &[]) {
+        let gauge = |definition: &Definition, labels: &[(&str, &str)], value| {
+            if let Ok(gauge) = metrics.gauge(definition, labels) {
                 gauge.set(value);
             }
+        };
+        gauge(&metric::SNAPSHOT_VERSION, &[], snapshot.version as f64);
+        gauge(&metric::QUARANTINED, &[], snapshot.quarantined.len() as f64);
+        for deployment in deployments.all() {
+            let open = deployment.health.report().open_for.is_some();
+            gauge(&metric::PLUGIN_CIRCUIT_OPEN, &[("plugin", &deployment.name)], f64::from(u8::from(open)));
         }
-        format!("{}{}", metrics.render(&node_id), services.render_metrics())
+        format!("{}{}", metrics.render(&node_id, traffic(&counted)), services.render_metrics())
     };
     Context {
         store: rooms.store.clone(),
@@ -77,6 +81,15 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
             Value::Object(configuration) => configuration,
             _ => Object::new(),
         },
+    }
+}
+
+fn traffic(counters: &[Arc<Counters>]) -> Traffic {
+    Traffic {
+        accepted: total(counters, |counters| counters.accepted.load(Relaxed)),
+        handled: total(counters, |counters| counters.handled.load(Relaxed)),
+        active: total(counters, Counters::active),
+        requests: total(counters, |counters| counters.requests.load(Relaxed)),
     }
 }
 

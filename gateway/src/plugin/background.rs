@@ -220,7 +220,7 @@ async fn send(background: &Background, plugin: &Arc<Plugin>, settings: &QueueSet
             Ok(Ok(())) => return,
             Ok(Err(reason)) => reason,
             Err(error) => {
-                ready.deployment.failed(&error.to_string());
+                ready.deployment.failed(&error);
                 error.to_string()
             }
         };
@@ -249,7 +249,7 @@ pub(super) async fn run_timer(background: Arc<Background>, plugin: Weak<Plugin>,
         match background.tick(&plugin, ready).await {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => tracing::warn!(plugin = %plugin.name, reason, "the timer failed"),
-            Err(error) => ready.deployment.failed(&error.to_string()),
+            Err(error) => ready.deployment.failed(&error),
         }
     }
 }

@@ -83,11 +83,12 @@ impl Plugin {
     fn fail(&self, error: &CallError) -> Result<(), PluginFailure> {
         if let State::Ready(ready) = &self.state {
             if !matches!(error, CallError::Open) {
-                ready.deployment.failed(&error.to_string());
+                ready.deployment.failed(error);
             }
             if ready.deployment.policy == FailurePolicy::Open {
                 return Ok(());
             }
+            ready.deployment.failures.rejections.add(1);
         }
         Err(PluginFailure { plugin: self.name.clone(), reason: error.to_string() })
     }

@@ -10,8 +10,10 @@ use std::{
 };
 
 use super::{
-    catalog::LoadedModule, grants::Grants, health::Health, host::Services, limits::Limits, manifest::Manifest,
+    catalog::LoadedModule, grants::Grants, health::Health, host::Services, instance::CallError, limits::Limits,
+    manifest::Manifest,
 };
+use crate::telemetry::{Counter, Metrics, metric};
 
 /// What a failed plugin does to requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +46,33 @@ pub struct Deployment {
     /// Failures and the circuit.
     pub health: Health,
     pub(super) services: Arc<Services>,
+    pub(super) failures: Failures,
     /// Place in every worker's table of pools; reused after the deployment has gone.
     pub(super) slot: Slot,
     configs: AtomicU32,
     users: AtomicU64,
     released: Mutex<Released>,
     releases: AtomicU64,
+}
+
+/// What went wrong, for `/metrics`.
+#[derive(Debug)]
+pub(super) struct Failures {
+    traps: Arc<Counter>,
+    timeouts: Arc<Counter>,
+    pub(super) rejections: Arc<Counter>,
+}
+
+impl Failures {
+    fn of(metrics: &Metrics, plugin: &str) -> Self {
+        // A name that exists as another kind cannot be: these three are counters only.
+        let counter = |definition| metrics.counter(definition, &[("plugin", plugin)]).unwrap_or_default();
+        Self {
+            traps: counter(&metric::PLUGIN_TRAPS),
+            timeouts: counter(&metric::PLUGIN_TIMEOUTS),
+            rejections: counter(&metric::PLUGIN_REJECTIONS),
+        }
+    }
 }
 
 /// Configurations that no request uses any more, in the order they were let go.
@@ -78,6 +101,7 @@ pub struct Terms {
 impl Deployment {
     pub(super) fn new(code: Arc<LoadedModule>, manifest: Arc<Manifest>, terms: Terms, services: Arc<Services>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        let failures = Failures::of(&services.telemetry, &manifest.name);
         Self {
             id: NEXT.fetch_add(1, Relaxed),
             name: manifest.name.as_str().into(),
@@ -88,6 +112,7 @@ impl Deployment {
             policy: terms.policy,
             priority: terms.priority,
             health: Health::default(),
+            failures,
             services,
             slot: Slot::take(),
             configs: AtomicU32::new(0),
@@ -140,8 +165,13 @@ impl Deployment {
     }
 
     /// Counts a failure of a call.
-    pub(super) fn failed(&self, reason: &str) {
-        self.health.failed(reason, Instant::now());
+    pub(super) fn failed(&self, error: &CallError) {
+        match error {
+            CallError::Cpu(_) => self.failures.timeouts.add(1),
+            _ => self.failures.traps.add(1),
+        }
+        let reason = error.to_string();
+        self.health.failed(&reason, Instant::now());
         tracing::warn!(plugin = %self.name, digest = %self.code.digest, reason, "a plugin call failed");
     }
 

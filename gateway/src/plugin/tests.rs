@@ -23,7 +23,7 @@ impl Host {
     fn new() -> Self {
         let cache = tempfile::tempdir().unwrap();
         let node = NodeFacts { id: "node".into(), hostname: "host".into() };
-        let services = Services::start(node, Tasks::new(tokio::runtime::Handle::current()));
+        let services = Services::start(node, Tasks::new(tokio::runtime::Handle::current()), Arc::default());
         Self { catalog: Catalog::new(cache.path(), services).unwrap(), _cache: cache }
     }
 

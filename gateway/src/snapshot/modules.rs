@@ -29,6 +29,11 @@ impl Deployments {
         self.lock().get(name).map(|deployed| deployed.outcome.clone())
     }
 
+    /// Every deployment there is.
+    pub fn all(&self) -> Vec<Arc<Deployment>> {
+        self.lock().values().filter_map(|deployed| deployed.outcome.clone().ok()).collect()
+    }
+
     /// Deploys what is new or changed and forgets what is gone. A module that cannot be deployed keeps its reason.
     pub(super) async fn update(
         &self,

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use super::{Connections, Counter, Gauge, Histogram};
+use super::{Counter, Gauge, Histogram};
 
 /// Name and explanation of a metric.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,13 +41,22 @@ pub enum MetricError {
     Kind(String, &'static str),
 }
 
+/// Traffic of the listeners, as they counted it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections handed on to be served.
+    pub handled: u64,
+    /// Connections open now.
+    pub active: u64,
+    /// Requests.
+    pub requests: u64,
+}
+
 /// Every metric of this process. Asking for one takes a lock, so whoever changes it often keeps the answer.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// Connections of clients.
-    pub connections: Arc<Connections>,
-    /// Requests since the start.
-    pub requests: Counter,
     families: RwLock<BTreeMap<Cow<'static, str>, Family>>,
 }
 
@@ -70,7 +79,7 @@ enum Series {
 type Labels<'a> = [(&'a str, &'a str)];
 
 impl Metrics {
-    /// Without any metric but those of connections and requests.
+    /// Without any metric.
     pub fn new() -> Self {
         Self::default()
     }
@@ -128,9 +137,9 @@ impl Metrics {
     }
 
     /// All metrics as text; `node` is the id of this node.
-    pub fn render(&self, node: &str) -> String {
+    pub fn render(&self, node: &str, traffic: Traffic) -> String {
         let mut text = String::with_capacity(4096);
-        self.render_connections(&mut text, node);
+        render_traffic(&mut text, node, traffic);
         let families = self.families.read().unwrap_or_else(PoisonError::into_inner);
         for (name, family) in &*families {
             head(&mut text, name, &family.help, family.kind);
@@ -140,28 +149,24 @@ impl Metrics {
         }
         text
     }
+}
 
-    /// Under the names that Kong has for them.
-    fn render_connections(&self, text: &mut String, node: &str) {
-        let connections = &self.connections;
-        let states = [
-            ("accepted", connections.accepted.get()),
-            ("active", connections.active.get()),
-            ("handled", connections.handled.get()),
-            ("reading", connections.reading.get()),
-            ("total", self.requests.get()),
-            ("waiting", connections.waiting.get()),
-            ("writing", connections.writing.get()),
-        ];
-        let name = "kong_nginx_connections_total";
-        head(text, name, "Connections of clients by state", "gauge");
-        for (state, number) in states {
-            line(text, name, &text_of(&[("node_id", node), ("subsystem", "http"), ("state", state)]), number);
-        }
-        let name = "kong_nginx_requests_total";
-        head(text, name, "Requests of clients", "gauge");
-        line(text, name, &text_of(&[("node_id", node), ("subsystem", "http")]), self.requests.get());
+/// Under the names that Kong has for them.
+fn render_traffic(text: &mut String, node: &str, traffic: Traffic) {
+    let states = [
+        ("accepted", traffic.accepted),
+        ("active", traffic.active),
+        ("handled", traffic.handled),
+        ("total", traffic.requests),
+    ];
+    let name = "kong_nginx_connections_total";
+    head(text, name, "Connections of clients by state", "gauge");
+    for (state, number) in states {
+        line(text, name, &text_of(&[("node_id", node), ("subsystem", "http"), ("state", state)]), number);
     }
+    let name = "kong_nginx_requests_total";
+    head(text, name, "Requests of clients", "gauge");
+    line(text, name, &text_of(&[("node_id", node), ("subsystem", "http")]), traffic.requests);
 }
 
 impl Series {
@@ -226,13 +231,12 @@ mod tests {
     #[test]
     fn metrics_are_rendered_for_prometheus() {
         let metrics = Metrics::new();
-        metrics.requests.add(7);
         let traps = metrics.counter(&metric::PLUGIN_TRAPS, &[("plugin", "odd \"\\\n")]).unwrap();
         traps.add(3);
         metrics.gauge(&metric::SNAPSHOT_VERSION, &[]).unwrap().set(12.0);
         let own = metric::of_plugin("my-plugin", "size");
         metrics.histogram(&own, &[], &[1.0, 2.5]).unwrap().observe(2.0);
-        let text = metrics.render("n");
+        let text = metrics.render("n", Traffic { requests: 7, ..Traffic::default() });
         for expected in [
             "kong_nginx_connections_total{node_id=\"n\",subsystem=\"http\",state=\"active\"} 0\n",
             "kong_nginx_requests_total{node_id=\"n\",subsystem=\"http\"} 7\n",

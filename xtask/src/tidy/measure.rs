@@ -37,7 +37,7 @@ pub fn file(text: &str) -> Result<File> {
     let mut walk = Walk::default();
     walk.visit_file(&syn::parse_file(text)?);
     let in_tests: usize = walk.tests.iter().map(|range| range.end() - range.start() + 1).sum();
-    let Walk { functions, tests, expected, test_modules } = walk;
+    let Walk { functions, tests, expected, test_modules, .. } = walk;
     Ok(File { lines: text.lines().count().saturating_sub(in_tests), functions, tests, expected, test_modules })
 }
 
@@ -47,6 +47,8 @@ struct Walk {
     tests: Vec<RangeInclusive<usize>>,
     expected: Vec<RangeInclusive<usize>>,
     test_modules: Vec<String>,
+    /// Within an implementation of a trait.
+    of_trait: bool,
 }
 
 impl Walk {
@@ -69,7 +71,7 @@ impl Walk {
             name: signature.ident.to_string(),
             line,
             lines: body.span().end().line - line + 1,
-            parameters: signature.inputs.len(),
+            parameters: if self.of_trait { 0 } else { signature.inputs.len() },
             nesting: depth.most,
         });
     }
@@ -94,7 +96,10 @@ impl<'ast> Visit<'ast> for Walk {
 
     fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
         if !self.leave_out(&item.attrs, item) {
+            // How many parameters there are is for the trait to say.
+            let outer = std::mem::replace(&mut self.of_trait, item.trait_.is_some());
             visit::visit_item_impl(self, item);
+            self.of_trait = outer;
         }
     }
 

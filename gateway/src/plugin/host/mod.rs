@@ -27,7 +27,7 @@ use super::{
     bindings::sandgate::plugin::types::{Host, HostError},
     instance::HostState,
 };
-use crate::shutdown::Tasks;
+use crate::{shutdown::Tasks, telemetry::Metrics as Telemetry};
 
 pub use node::NodeFacts;
 pub use record::WORKSPACE;
@@ -41,6 +41,8 @@ pub struct Services {
     pub node: NodeFacts,
     /// Background tasks.
     pub tasks: Tasks,
+    /// Metrics of the process.
+    pub telemetry: Arc<Telemetry>,
     pub(super) counters: counters::Counters,
     pub(super) values: key_value::Values,
     pub(super) metrics: metrics::Metrics,
@@ -57,7 +59,7 @@ impl std::fmt::Debug for Services {
 
 impl Services {
     /// Starts what runs beside: the writer of sinks, and the sweep of expired counters and values.
-    pub fn start(node: NodeFacts, tasks: Tasks) -> Arc<Self> {
+    pub fn start(node: NodeFacts, tasks: Tasks, telemetry: Arc<Telemetry>) -> Arc<Self> {
         let services = Arc::new(Self {
             node,
             counters: counters::Counters::default(),
@@ -67,6 +69,7 @@ impl Services {
             outbound: Outbound::default(),
             background: Arc::default(),
             tasks,
+            telemetry,
         });
         let swept = services.clone();
         services.tasks.spawn("sweep of plugin counters and values", async move {

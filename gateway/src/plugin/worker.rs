@@ -32,6 +32,7 @@ struct Worker {
 struct Pool {
     id: u64,
     deployment: Weak<Deployment>,
+    #[expect(clippy::vec_box, reason = "an instance is large and goes in and out of here with every call")]
     idle: RefCell<Vec<Box<Instance>>>,
     live: Cell<usize>,
     returned: Notify,

@@ -149,7 +149,8 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result
     let facts = NodeFacts { id: node_id.as_str().into(), hostname: node::hostname().into() };
     prepare_folder(&config.plugin_cache_dir)?;
     let cache = fs::canonicalize(&config.plugin_cache_dir).map_err(system("the folder of compiled code"))?;
-    let catalog = Catalog::new(&cache, Services::start(facts, tasks.clone(), metrics.clone())).map_err(GatewayError::Engine)?;
+    let catalog =
+        Catalog::new(&cache, Services::start(facts, tasks.clone(), metrics.clone())).map_err(GatewayError::Engine)?;
     let core = model::core_registry();
     builtins::install(&*store, &core, &catalog).await?;
     let registry = Arc::new(ArcSwap::from_pointee(registry(&*store, core).await?));

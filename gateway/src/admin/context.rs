@@ -79,11 +79,26 @@ pub struct Node {
     pub configuration: Object,
 }
 
+/// An entity that is not served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Internal name of its collection.
+    pub collection: &'static str,
+    /// Primary key.
+    pub id: Arc<str>,
+    /// Why not.
+    pub reason: String,
+}
+
 /// Counters and readiness of the node.
 #[derive(Debug, Clone, Default)]
 pub struct Status {
     /// Why the node is not ready for traffic; `None` when it is.
     pub unready: Option<String>,
+    /// Configuration version that requests are served from.
+    pub config_version: Version,
+    /// Entities of it that are not served.
+    pub quarantined: Vec<Quarantined>,
     /// Client connections accepted since the start.
     pub connections_accepted: u64,
     /// Client connections open now.

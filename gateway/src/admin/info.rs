@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     answer::Answer,
     call::Call,
+    context::{Quarantined, Status},
     failure::{Failure, message},
     read::Reader,
     write::core_collection,
@@ -43,10 +44,23 @@ pub(super) async fn root(call: &Call) -> Result<Answer> {
         "node_id": node.id,
         "pids": { "master": std::process::id(), "workers": [std::process::id()] },
         "timers": { "running": 0, "pending": 0 },
-        "sandgate": { "version": node.version },
+        "sandgate": own(&node.version, &(context.status)()),
         "plugins": { "available_on_server": available, "enabled_in_cluster": enabled(call).await? },
         "configuration": configuration,
     })))
+}
+
+/// What Kong has no words for: the configuration that this node serves, and what of it it cannot.
+fn own(version: &str, status: &Status) -> Value {
+    let entity = |quarantined: &Quarantined| {
+        json!({
+            "collection": quarantined.collection,
+            "id": &*quarantined.id,
+            "reason": quarantined.reason,
+        })
+    };
+    let quarantined: Vec<Value> = status.quarantined.iter().map(entity).collect();
+    json!({ "version": version, "config_version": status.config_version, "quarantined": quarantined })
 }
 
 /// Names of plugins that have a configuration.

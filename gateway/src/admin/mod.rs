@@ -22,7 +22,7 @@ mod write;
 
 use axum::{Router, extract::DefaultBodyLimit};
 
-pub use context::{Context, Modules, Node, Plugins, Status};
+pub use context::{Context, Modules, Node, Plugins, Quarantined, Status};
 
 /// The Admin API.
 pub fn router(context: Context) -> Router {

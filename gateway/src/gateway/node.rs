@@ -9,10 +9,11 @@ use super::{
     workers::{Addresses, shown, total},
 };
 use crate::{
-    admin::{Context, Node, Status},
+    admin::{Context, Node, Quarantined, Status},
     config::{Config, Listen},
     listener::Counters,
     model::Object,
+    snapshot::{self, Snapshot},
     telemetry::{Definition, Metrics, Traffic, metric},
 };
 
@@ -27,7 +28,7 @@ pub(super) fn context(
     let notify = rooms.published.changed.clone();
     let (metrics, services) = (metrics.clone(), rooms.catalog.services().clone());
     let (published, deployments, node_id) = (rooms.published.clone(), rooms.deployments.clone(), rooms.node_id.clone());
-    let (counted, counters) = (counters.clone(), counters);
+    let (counted, counters, served) = (counters.clone(), counters, rooms.published.clone());
     let text = move || {
         let snapshot = published.current.load();
         let gauge = |definition: &Definition, labels: &[(&str, &str)], value| {
@@ -49,7 +50,7 @@ pub(super) fn context(
         plugins: rooms.desk.clone(),
         modules: rooms.desk.clone(),
         node: Arc::new(node(config, rooms, addresses)),
-        status: Arc::new(move || status(&counters)),
+        status: Arc::new(move || status(&counters, &served.current.load())),
         metrics: Arc::new(text),
         notify: Arc::new(move |_version| notify.notify_one()),
     }
@@ -93,9 +94,16 @@ fn traffic(counters: &[Arc<Counters>]) -> Traffic {
     }
 }
 
-fn status(counters: &[Arc<Counters>]) -> Status {
+fn status(counters: &[Arc<Counters>], snapshot: &Snapshot) -> Status {
+    let entity = |quarantined: &snapshot::Quarantined| Quarantined {
+        collection: quarantined.collection,
+        id: quarantined.id.clone(),
+        reason: quarantined.reason.clone(),
+    };
     Status {
         unready: None,
+        config_version: snapshot.version,
+        quarantined: snapshot.quarantined.iter().map(entity).collect(),
         connections_accepted: total(counters, |counters| counters.accepted.load(Relaxed)),
         connections_active: total(counters, Counters::active),
         connections_waiting: 0,

@@ -28,6 +28,16 @@ impl Host {
     }
 
     async fn plugin(&self, name: &str, config: serde_json::Value, limits: Limits) -> Arc<Plugin> {
+        let deployment = self.deployment(name, limits).await;
+        let config = config.to_string().into();
+        let plugin =
+            prepare(&deployment, Entity { id: "p1".into(), config, route: None, service: None, consumer: None });
+        let plugin = plugin.await;
+        assert_eq!(plugin.quarantine(), None);
+        plugin
+    }
+
+    async fn deployment(&self, name: &str, limits: Limits) -> Arc<Deployment> {
         let inspected = self.catalog.inspect(module(name)).await.unwrap();
         let code = self.catalog.load(&inspected.digest, inspected.component.to_vec()).await.unwrap();
         let all = inspected.manifest.capabilities.iter();
@@ -38,12 +48,7 @@ impl Host {
             .collect();
         let grants = Grants::intersect(&inspected.manifest, &granted);
         let terms = Terms { grants, limits, policy: FailurePolicy::Closed, priority: inspected.manifest.priority };
-        let deployment = self.catalog.deploy(code, Arc::new(inspected.manifest), terms);
-        let entity =
-            Entity { id: "p1".into(), config: config.to_string().into(), route: None, service: None, consumer: None };
-        let plugin = prepare(&deployment, entity).await;
-        assert_eq!(plugin.quarantine(), None);
-        plugin
+        self.catalog.deploy(code, Arc::new(inspected.manifest), terms)
     }
 }
 
@@ -153,4 +158,16 @@ async fn rate_limiting_counts_and_refuses_with_headers() {
         }
     }
     assert_eq!(refused, 2);
+}
+
+#[tokio::test]
+async fn a_plugin_that_refuses_its_configuration_is_quarantined_and_refuses_requests() {
+    let host = Host::new();
+    let deployment = host.deployment("rate-limiting", Limits::default()).await;
+    let config = r#"{"nonsense":1}"#.into();
+    let entity = Entity { id: "p1".into(), config, route: None, service: None, consumer: None };
+    let plugin = prepare(&deployment, entity).await;
+    assert!(plugin.quarantine().is_some_and(|reason| reason.contains("refused its configuration")), "{plugin:?}");
+    let failure = chain(&[&plugin]).on_request(&mut exchange(&[])).await.unwrap_err();
+    assert_eq!(&*failure.plugin, "rate-limiting");
 }

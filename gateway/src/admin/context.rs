@@ -22,6 +22,8 @@ pub struct Context {
     pub plugins: Arc<dyn Plugins>,
     /// Inspecting and knowing modules.
     pub modules: Arc<dyn Modules>,
+    /// Bytes that an uploaded module may have.
+    pub upload_limit: usize,
     /// Who this node is.
     pub node: Arc<Node>,
     /// Counters and readiness at this moment.

@@ -25,7 +25,7 @@ use crate::{
     config::{Config, Database, Listen},
     listener,
     model::{self, Registry},
-    plugin::{Catalog, Limits, NodeFacts, Services},
+    plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
     shutdown::Tasks,
     snapshot::{self, Builder, Deployments, Published},
     store::{Page, SqliteStore, Store, StoreError},
@@ -149,8 +149,8 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result
     let facts = NodeFacts { id: node_id.as_str().into(), hostname: node::hostname().into() };
     prepare_folder(&config.plugin_cache_dir)?;
     let cache = fs::canonicalize(&config.plugin_cache_dir).map_err(system("the folder of compiled code"))?;
-    let catalog =
-        Catalog::new(&cache, Services::start(facts, tasks.clone(), metrics.clone())).map_err(GatewayError::Engine)?;
+    let services = Services::start(facts, tasks.clone(), metrics.clone());
+    let catalog = Catalog::new(&cache, bounds(config), services).map_err(GatewayError::Engine)?;
     let core = model::core_registry();
     builtins::install(&*store, &core, &catalog).await?;
     let registry = Arc::new(ArcSwap::from_pointee(registry(&*store, core).await?));
@@ -190,6 +190,11 @@ async fn sweep(store: Arc<SqliteStore>, registry: Arc<ArcSwap<Registry>>, publis
             Err(error) => tracing::error!(%error, "expired entities could not be removed"),
         }
     }
+}
+
+fn bounds(config: &Config) -> Bounds {
+    let limits = &config.plugin_limits;
+    Bounds { stack: limits.stack.as_usize(), table_elements: limits.table_elements }
 }
 
 fn limits(config: &Config) -> Limits {

@@ -49,6 +49,7 @@ pub(super) fn context(
         registry: rooms.registry.clone(),
         plugins: rooms.desk.clone(),
         modules: rooms.desk.clone(),
+        upload_limit: config.upload_limit.as_usize(),
         node: Arc::new(node(config, rooms, addresses)),
         status: Arc::new(move || status(&counters, &served.current.load())),
         metrics: Arc::new(text),

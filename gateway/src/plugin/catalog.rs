@@ -17,7 +17,7 @@ use wasmtime::{
 use super::{
     bindings::exports::sandgate::plugin as wit,
     deployment::{Deployment, FailurePolicy, Terms},
-    engine::{Linkers, engine},
+    engine::{Bounds, Linkers, engine},
     grants::Grants,
     host::Services,
     instance::{HostState, Instance},
@@ -146,8 +146,8 @@ impl std::fmt::Debug for Catalog {
 
 impl Catalog {
     /// Starts the engine and the compiler's thread. `cache` is where compiled code is kept.
-    pub fn new(cache: &Path, services: Arc<Services>) -> wasmtime::Result<Arc<Self>> {
-        let engine = engine(cache)?;
+    pub fn new(cache: &Path, bounds: Bounds, services: Arc<Services>) -> wasmtime::Result<Arc<Self>> {
+        let engine = engine(cache, bounds)?;
         let linkers = Linkers::new(&engine)?;
         let compiler = start_compiler();
         Ok(Arc::new(Self { engine, linkers, services, loaded: Mutex::default(), uploads: Mutex::default(), compiler }))

@@ -19,16 +19,30 @@ const POOLS: [(u32, Option<u64>); 3] = [(1_000, None), (64, None), (64, Some(MEM
 const CORES_A_COMPONENT: u32 = 8;
 /// No module may be granted more linear memory than this.
 pub(super) const MEMORY_CEILING: usize = 256 << 20;
-const STACK: usize = 512 << 10;
+
+/// Bounds that hold for every module of the process.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Bytes of stack that WebAssembly may use in a call. Default 512 KiB.
+    pub stack: usize,
+    /// Elements that a table may have. Default 20,000.
+    pub table_elements: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { stack: 512 << 10, table_elements: 20_000 }
+    }
+}
 
 /// Makes the engine, with compiled code kept in `cache` (a folder that only this user may enter).
-pub(super) fn engine(cache: &Path) -> wasmtime::Result<Engine> {
+pub(super) fn engine(cache: &Path, bounds: Bounds) -> wasmtime::Result<Engine> {
     let mut folder = CacheConfig::new();
     folder.with_directory(cache);
     let cache = Cache::new(folder)?;
     let mut refused = None;
     for (slots, reservation) in POOLS {
-        match Engine::new(&config(cache.clone(), slots, reservation)) {
+        match Engine::new(&config(cache.clone(), bounds, (slots, reservation))) {
             Ok(engine) => {
                 tick(&engine);
                 return Ok(engine);
@@ -42,17 +56,18 @@ pub(super) fn engine(cache: &Path) -> wasmtime::Result<Engine> {
     Err(refused.unwrap_or_else(|| wasmtime::Error::msg("no pool was tried")))
 }
 
-fn config(cache: Cache, slots: u32, reservation: Option<u64>) -> Config {
+fn config(cache: Cache, bounds: Bounds, (slots, reservation): (u32, Option<u64>)) -> Config {
     let mut config = Config::new();
     config.wasm_component_model(true);
     config.concurrency_support(false);
     config.epoch_interruption(true);
-    config.max_wasm_stack(STACK);
-    config.async_stack_size(2 * STACK);
+    config.max_wasm_stack(bounds.stack);
+    // Host functions run on it too.
+    config.async_stack_size(bounds.stack + (512 << 10));
     config.cranelift_opt_level(OptLevel::Speed);
     // Compilation has a thread of its own; spreading it over all cores would take them from the workers.
     config.parallel_compilation(false);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(bounds, slots)));
     if let Some(reservation) = reservation {
         config.memory_reservation(reservation);
         config.memory_guard_size(64 << 10);
@@ -61,7 +76,7 @@ fn config(cache: Cache, slots: u32, reservation: Option<u64>) -> Config {
     config
 }
 
-fn pool(slots: u32) -> PoolingAllocationConfig {
+fn pool(bounds: Bounds, slots: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(slots);
     pool.total_core_instances(slots * 4);
@@ -72,7 +87,7 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
     pool.max_tables_per_component(CORES_A_COMPONENT * 2);
     pool.max_memories_per_component(1);
     pool.max_memory_size(MEMORY_CEILING);
-    pool.table_elements(20_000);
+    pool.table_elements(bounds.table_elements);
     pool.linear_memory_keep_resident(2 << 20);
     pool.pagemap_scan(Enabled::Auto);
     pool

@@ -26,6 +26,7 @@ pub use catalog::{Catalog, Inspected, LoadedModule, Refused};
 pub use chain::{Chain, ChunkStop, Direction, Flow, Plugin, PluginFailure, Refusal, Slot};
 pub use deployment::{Deployment, FailurePolicy, Terms};
 pub use directory::{ConsumerEntry, Credential, Directory};
+pub use engine::Bounds;
 pub use exchange::{
     Connection, Exchange, HeaderChange, Held, Origin, RequestBody, RequestHead, RequestId, ResponseHead, RouteFacts,
     Timing, TlsFacts, Try, UpstreamTarget,

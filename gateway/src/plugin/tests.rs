@@ -24,7 +24,7 @@ impl Host {
         let cache = tempfile::tempdir().unwrap();
         let node = NodeFacts { id: "node".into(), hostname: "host".into() };
         let services = Services::start(node, Tasks::new(tokio::runtime::Handle::current()), Arc::default());
-        Self { catalog: Catalog::new(cache.path(), services).unwrap(), _cache: cache }
+        Self { catalog: Catalog::new(cache.path(), Bounds::default(), services).unwrap(), _cache: cache }
     }
 
     async fn plugin(&self, name: &str, config: serde_json::Value, limits: Limits) -> Arc<Plugin> {

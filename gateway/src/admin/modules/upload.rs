@@ -11,9 +11,6 @@ use crate::model::{
     schema::{Violations, simplify_numbers},
 };
 
-/// The longest module.
-const MODULE_LIMIT: usize = 64 * 1024 * 1024;
-
 /// What operators decide about a module.
 const SETTINGS: [&str; 6] = ["grants", "failure_policy", "priority", "memory_limit", "cpu_limit", "fresh"];
 
@@ -31,9 +28,9 @@ pub(super) async fn read(call: &mut Call) -> Result<Upload, Failure> {
         settings.insert(name.clone(), value.as_str().into());
     }
     let media_type = call.media_type()?;
-    let body = call.bytes(MODULE_LIMIT).await.map_err(|_| {
-        Failure::Module(vec![format!("the module is larger than {} MiB", MODULE_LIMIT / (1024 * 1024))])
-    })?;
+    let limit = call.context.upload_limit;
+    let body = call.bytes(limit).await;
+    let body = body.map_err(|_| Failure::Module(vec![format!("the module is larger than {limit} bytes")]))?;
     let bytes = match media_type.as_deref() {
         Some("multipart/form-data") => {
             let mut module = None;

@@ -58,6 +58,7 @@ impl Admin {
             registry: Arc::new(ArcSwap::from_pointee(registry)),
             plugins: catalogue.clone(),
             modules: catalogue,
+            upload_limit: 64 << 20,
             node: Arc::new(Node {
                 id: "92879350-07cc-462e-bfea-c40252e95a34".into(),
                 hostname: "node".into(),

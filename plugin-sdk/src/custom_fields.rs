@@ -135,7 +135,8 @@ mod tests {
         ];
         for (name, source, expected) in cases {
             let result = apply(name, source, r#"{"b":{"c":1}}"#);
-            assert_eq!(result.as_deref(), Ok(expected), "{name}: {source}");
+            let members = |text: &str| serde_json::from_str::<Value>(text).expect("it is JSON");
+            assert_eq!(result.as_deref().map(members), Ok(members(expected)), "{name}: {source}");
         }
     }
 

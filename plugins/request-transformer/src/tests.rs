@@ -61,9 +61,9 @@ fn host_is_replaced_and_otherwise_left_alone() {
 #[test]
 fn arguments_of_the_query_are_changed() {
     let cases = [
-        ("/a?qd=1&qo=2&qr=3&qx=1&z=9", "qn=2&qr=new&qx=1&z=9&qa=1&qx=2"),
+        ("/a?qd=1&qo=2&qr=3&qx=1&z=9", "qa=1&qn=2&qr=new&qx=1&qx=2&z=9"),
         ("/a", "qa=1&qx=2"),
-        ("/a?qr=1&qr=2&qo&z=a+b", "qr=new&qn&z=a%20b&qa=1&qx=2"),
+        ("/a?qr=1&qr=2&qo&z=a+b", "qa=1&qn&qr=new&qx=2&z=a%20b"),
     ];
     for (uri, expected) in cases {
         assert_eq!(everything().on_request(&MockHost::get(uri)).query(), Some(expected), "{uri}");
@@ -85,7 +85,14 @@ fn fields_of_the_body_are_changed_by_its_type() {
     ];
     for (content_type, body, expected) in cases {
         let outcome = everything().on_request(&MockHost::post("/a", content_type, body));
-        assert_eq!(outcome.body(), expected, "{content_type}: {body}");
+        // Members of an object have no order.
+        let members = |text: Option<&str>| {
+            text.and_then(|text| sandgate_sdk::json::from_str::<sandgate_sdk::json::Value>(text).ok())
+        };
+        match content_type {
+            "application/json" => assert_eq!(members(outcome.body()), members(expected), "{content_type}: {body}"),
+            _ => assert_eq!(outcome.body(), expected, "{content_type}: {body}"),
+        }
     }
     let part = |name: &str, value: &str| {
         ["--b\r\nContent-Disposition: form-data; name=\"", name, "\"\r\n\r\n", value, "\r\n"].concat()

@@ -3,13 +3,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use super::GatewayError;
 use crate::{
     model::{Collection, Object, Registry},
-    plugin::{Catalog, Inspected},
+    plugin::{Catalog, Inspected, digest_of},
     store::{Key, Store},
 };
 
@@ -25,8 +24,8 @@ pub(super) async fn install(
     for (name, bytes) in BUILTINS {
         let known = store.get(modules, Key::Unique("name", name)).await?;
         let is = |row: &Object, field: &str, value: &str| row.get(field).and_then(Value::as_str) == Some(value);
-        let fingerprint = fingerprint(bytes);
-        let stays = known.as_ref().is_some_and(|row| !is(row, "source", "builtin") || is(row, "digest", &fingerprint));
+        let digest = digest_of(bytes);
+        let stays = known.as_ref().is_some_and(|row| !is(row, "source", "builtin") || is(row, "digest", &digest));
         if !stays {
             let inspected = catalog.inspect(bytes.to_vec()).await.map_err(|reasons| GatewayError::Module {
                 name: (*name).into(),
@@ -89,9 +88,4 @@ fn row(inspected: &Inspected, known: Option<&Object>) -> Object {
         Value::Object(row) => row,
         _ => Object::new(),
     }
-}
-
-/// SHA-256 in lower-case hexadecimal, as modules are known by.
-fn fingerprint(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -237,7 +237,7 @@ impl Catalog {
     }
 
     fn compile(&self, component: &[u8]) -> Result<Arc<LoadedModule>, Vec<Refused>> {
-        let digest: Arc<str> = hex(digest(&SHA256, component).as_ref()).into();
+        let digest: Arc<str> = digest_of(component).into();
         if let Some(known) = self.known(&digest) {
             return Ok(known);
         }
@@ -373,10 +373,10 @@ fn start_compiler() -> mpsc::Sender<Job> {
     sender
 }
 
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
+/// SHA-256 of a component in lower-case hexadecimal: what a module is known by.
+pub fn digest_of(component: &[u8]) -> String {
     use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+    digest(&SHA256, component).as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
         write!(text, "{byte:02x}").expect("writing to a string does not fail");
         text
     })

@@ -22,7 +22,7 @@ mod prepare;
 mod tests;
 mod worker;
 
-pub use catalog::{Catalog, Inspected, LoadedModule, Refused};
+pub use catalog::{Catalog, Inspected, LoadedModule, Refused, digest_of};
 pub use chain::{Chain, ChunkStop, Direction, Flow, Plugin, PluginFailure, Refusal, Slot};
 pub use deployment::{Deployment, FailurePolicy, Terms};
 pub use directory::{ConsumerEntry, Credential, Directory};

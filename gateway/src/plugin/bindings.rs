@@ -1,5 +1,6 @@
-//! The plugin contract of `wit/`, as Rust: the only `bindgen!` of the gateway. Exports are looked up one interface at a
-//! time (`exports::…::GuestIndices`), never as a whole world, since a plugin exports only the phases it takes part in.
+//! The plugin contract of `wit/`, as Rust: the only file of the gateway with a `bindgen!`. Exports are looked up one
+//! interface at a time (`exports::…::GuestIndices`), never as a whole world, since a plugin exports only the phases it
+//! takes part in.
 
 wasmtime::component::bindgen!({
     path: "../wit",
@@ -11,3 +12,21 @@ wasmtime::component::bindgen!({
     exports: { default: async },
     additional_derives: [Clone],
 });
+
+/// The phases of a request once more, to be called without a stack of their own: for components that import nothing that
+/// waits (docs/decisions/0013).
+pub(super) mod direct {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "
+            package sandgate:direct;
+            world phases {
+                export sandgate:plugin/request-headers@0.1.0;
+                export sandgate:plugin/response-headers@0.1.0;
+                export sandgate:plugin/log@0.1.0;
+            }
+        ",
+        world: "sandgate:direct/phases",
+        with: { "sandgate:plugin/types": super::sandgate::plugin::types },
+    });
+}

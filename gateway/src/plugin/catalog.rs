@@ -11,11 +11,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::oneshot;
 use wasmtime::{
     Engine,
-    component::{Component, InstancePre},
+    component::{Component, InstancePre, types::{ComponentExtern, ComponentItem}},
 };
 
 use super::{
-    bindings::exports::sandgate::plugin as wit,
+    bindings::{direct::exports::sandgate::plugin as direct, exports::sandgate::plugin as wit},
     deployment::{Deployment, FailurePolicy, Terms},
     engine::{Bounds, Linkers, engine},
     grants::Grants,
@@ -44,6 +44,8 @@ pub struct LoadedModule {
     pub(super) pre: InstancePre<HostState>,
     pub(super) exports: Exports,
     pub(super) needs_wasi: bool,
+    /// It imports a function that may wait: its calls need a stack of their own.
+    pub(super) may_wait: bool,
 }
 
 impl std::fmt::Debug for LoadedModule {
@@ -65,6 +67,14 @@ pub(super) struct Exports {
     pub(super) log: Option<wit::log::GuestIndices>,
     pub(super) batch: Option<wit::batch::GuestIndices>,
     pub(super) timer: Option<wit::timer::GuestIndices>,
+    pub(super) direct: DirectExports,
+}
+
+/// The same functions, to be called on the worker's own stack.
+pub(super) struct DirectExports {
+    pub(super) request_headers: Option<direct::request_headers::GuestIndices>,
+    pub(super) response_headers: Option<direct::response_headers::GuestIndices>,
+    pub(super) log: Option<direct::log::GuestIndices>,
 }
 
 /// One reason why a module is refused.
@@ -264,6 +274,7 @@ impl Catalog {
             size: component.len(),
             phases: interfaces.phases(),
             needs_wasi: interfaces.needs_wasi(),
+            may_wait: interfaces.may_wait || interfaces.needs_wasi(),
             imports: interfaces.imports,
             engine: self.engine.clone(),
             pre,
@@ -280,6 +291,19 @@ impl Catalog {
 struct Interfaces {
     imports: Vec<String>,
     exports: Vec<String>,
+    /// Among the imports is a function that may wait.
+    may_wait: bool,
+}
+
+/// Functions that the host answers later. A component keeps the imports that it uses, function by function.
+const WAITING: [(&str, &str); 2] = [("request", "read-body"), ("outbound-http", "send")];
+
+/// Whether an imported interface has one of them.
+fn waits(engine: &Engine, name: &str, item: &ComponentExtern<'_>) -> bool {
+    let ComponentItem::ComponentInstance(interface) = &item.ty else { return false };
+    let own = name.strip_prefix(PACKAGE).and_then(|rest| rest.split('@').next());
+    let mut functions = WAITING.iter().filter(|(of, _)| own == Some(of)).map(|(_, function)| *function);
+    functions.any(|function| interface.get_export(engine, function).is_some())
 }
 
 impl Interfaces {
@@ -288,6 +312,7 @@ impl Interfaces {
         Self {
             imports: kind.imports(engine).map(|(name, _)| name.to_owned()).collect(),
             exports: kind.exports(engine).map(|(name, _)| name.to_owned()).collect(),
+            may_wait: kind.imports(engine).any(|(name, item)| waits(engine, name, &item)),
         }
     }
 
@@ -331,7 +356,10 @@ fn find_exports(pre: &InstancePre<HostState>, phases: Phases) -> Result<Exports,
     let misfit = |error: wasmtime::Error| Refused::Mismatch(format!("{error:#}"));
     macro_rules! phase {
         ($flag:ident, $interface:ident) => {
-            phases.has(Phases::$flag).then(|| wit::$interface::GuestIndices::new(pre)).transpose().map_err(misfit)?
+            phase!($flag, wit, $interface)
+        };
+        ($flag:ident, $stack:ident, $interface:ident) => {
+            phases.has(Phases::$flag).then(|| $stack::$interface::GuestIndices::new(pre)).transpose().map_err(misfit)?
         };
     }
     Ok(Exports {
@@ -343,6 +371,11 @@ fn find_exports(pre: &InstancePre<HostState>, phases: Phases) -> Result<Exports,
         log: phase!(LOG, log),
         batch: phase!(BATCH, batch),
         timer: phase!(TIMER, timer),
+        direct: DirectExports {
+            request_headers: phase!(REQUEST_HEADERS, direct, request_headers),
+            response_headers: phase!(RESPONSE_HEADERS, direct, response_headers),
+            log: phase!(LOG, direct, log),
+        },
     })
 }
 

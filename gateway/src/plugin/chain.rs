@@ -208,7 +208,12 @@ impl Chain {
             let Some(plugin) = slot.pick(consumer).cloned() else { continue };
             exchange.selected.push(plugin.clone());
             if matches!(outcome, Ok(Flow::Continue)) && plugin.exports(Phases::REQUEST_HEADERS) {
-                outcome = request_phase(&plugin, exchange).await;
+                let now = Entered::now(&plugin, exchange).map(Entered::request);
+                let answer = match now {
+                    Some(answer) => answer,
+                    None => Box::pin(call_request(&plugin, exchange)).await,
+                };
+                outcome = answer.or_else(|error| plugin.fail(&error).map(|()| Flow::Continue));
             }
         }
         outcome
@@ -231,7 +236,13 @@ impl Chain {
         for place in 0..exchange.selected.len() {
             if exchange.selected[place].exports(Phases::RESPONSE_HEADERS) {
                 let plugin = exchange.selected[place].clone();
-                body = response_phase(&plugin, exchange).await?.or(body);
+                let now = Entered::now(&plugin, exchange).map(Entered::response);
+                let answer = match now {
+                    Some(answer) => answer,
+                    None => Box::pin(call_response(&plugin, exchange)).await,
+                };
+                let replaced = answer.or_else(|error| plugin.fail(&error).map(|()| None))?;
+                body = replaced.or(body);
             }
         }
         Ok(body)
@@ -253,7 +264,7 @@ impl Chain {
         for place in 0..exchange.selected.len() {
             if exchange.selected[place].exports(direction.phase()) {
                 let plugin = exchange.selected[place].clone();
-                chunk = body_phase(&plugin, exchange, direction, (chunk, last)).await?;
+                chunk = Box::pin(body_phase(&plugin, exchange, direction, (chunk, last))).await?;
             }
         }
         Ok(chunk)
@@ -271,25 +282,16 @@ impl Chain {
                 continue;
             }
             let plugin = exchange.selected[place].clone();
-            if let Err(error) = log_phase(&plugin, exchange).await {
+            let now = Entered::now(&plugin, exchange).map(Entered::log);
+            let answer = match now {
+                Some(answer) => answer,
+                None => Box::pin(call_log(&plugin, exchange)).await,
+            };
+            if let Err(error) = answer {
                 // Nothing to refuse any more: the failure is counted and logged.
                 let _ = plugin.fail(&error);
             }
         }
-    }
-}
-
-async fn request_phase(plugin: &Arc<Plugin>, exchange: &mut Held) -> Result<Flow, PluginFailure> {
-    match call_request(plugin, exchange).await {
-        Ok(flow) => Ok(flow),
-        Err(error) => plugin.fail(&error).map(|()| Flow::Continue),
-    }
-}
-
-async fn response_phase(plugin: &Arc<Plugin>, exchange: &mut Held) -> Result<Option<Bytes>, PluginFailure> {
-    match call_response(plugin, exchange).await {
-        Ok(body) => Ok(body),
-        Err(error) => plugin.fail(&error).map(|()| None),
     }
 }
 
@@ -338,8 +340,39 @@ impl<'p, 'e> Entered<'p, 'e> {
         Ok(Self { ready, lease, exchange })
     }
 
+    /// On the worker's own stack, if the plugin may be called so and an instance is ready for it: the common case, in which
+    /// nothing is awaited.
+    fn now(plugin: &'p Arc<Plugin>, exchange: &'e mut Held) -> Option<Self> {
+        let State::Ready(ready) = &plugin.state else { return None };
+        if !ready.deployment.is_direct() || !ready.deployment.health.is_closed() {
+            return None;
+        }
+        let mut lease = Lease::knowing(&ready.deployment, &ready.configuration)?;
+        lease.instance().lend(plugin, Some(exchange.lend()));
+        Some(Self { ready, lease, exchange })
+    }
+
+    fn request(mut self) -> Result<Flow, CallError> {
+        let ready = self.ready;
+        let answer = self.lease.instance().on_request_now(ready.configuration.id, &ready.request_headers);
+        let (decision, exchange) = self.leave(answer)?;
+        apply::request(decision, exchange, &ready.deployment.limits)
+    }
+
+    fn response(mut self) -> Result<Option<Bytes>, CallError> {
+        let ready = self.ready;
+        let answer = self.lease.instance().on_response_now(ready.configuration.id, &ready.response_headers);
+        let (decision, exchange) = self.leave(answer)?;
+        apply::response(decision, exchange, &ready.deployment.limits)
+    }
+
+    fn log(mut self) -> Result<(), CallError> {
+        let answer = self.lease.instance().on_log_now(self.ready.configuration.id);
+        self.leave(answer).map(drop)
+    }
+
     /// Takes the exchange back; the instance goes to its pool only after a success.
-    fn leave<R>(mut self, answer: Result<R, CallError>) -> Result<R, CallError> {
+    fn leave<R>(mut self, answer: Result<R, CallError>) -> Result<(R, &'e mut Held), CallError> {
         if let Some(exchange) = self.lease.instance().reclaim() {
             self.exchange.give_back(exchange);
         }
@@ -347,7 +380,7 @@ impl<'p, 'e> Entered<'p, 'e> {
             self.ready.deployment.health.succeeded();
             self.lease.give_back();
         }
-        answer
+        answer.map(|answer| (answer, self.exchange))
     }
 }
 
@@ -365,7 +398,7 @@ async fn call_request(plugin: &Arc<Plugin>, exchange: &mut Held) -> Result<Flow,
     let mut entered = Entered::new(plugin, exchange).await?;
     let ready = entered.ready;
     let answer = entered.lease.instance().on_request(ready.configuration.id, &ready.request_headers).await;
-    let decision = entered.leave(answer)?;
+    let (decision, exchange) = entered.leave(answer)?;
     apply::request(decision, exchange, &ready.deployment.limits)
 }
 
@@ -373,7 +406,7 @@ async fn call_response(plugin: &Arc<Plugin>, exchange: &mut Held) -> Result<Opti
     let mut entered = Entered::new(plugin, exchange).await?;
     let ready = entered.ready;
     let answer = entered.lease.instance().on_response(ready.configuration.id, &ready.response_headers).await;
-    let decision = entered.leave(answer)?;
+    let (decision, exchange) = entered.leave(answer)?;
     apply::response(decision, exchange, &ready.deployment.limits)
 }
 
@@ -390,12 +423,12 @@ async fn call_chunk(
         Direction::Request => instance.on_request_chunk(config, chunk, last).await,
         Direction::Response => instance.on_response_chunk(config, chunk, last).await,
     };
-    entered.leave(answer)
+    entered.leave(answer).map(|(decision, _)| decision)
 }
 
-async fn log_phase(plugin: &Arc<Plugin>, exchange: &mut Held) -> Result<(), CallError> {
+async fn call_log(plugin: &Arc<Plugin>, exchange: &mut Held) -> Result<(), CallError> {
     let mut entered = Entered::new(plugin, exchange).await?;
     let config = entered.ready.configuration.id;
     let answer = entered.lease.instance().on_log(config).await;
-    entered.leave(answer)
+    entered.leave(answer).map(drop)
 }

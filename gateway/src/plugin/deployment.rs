@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
 };
@@ -53,6 +53,8 @@ pub struct Deployment {
     users: AtomicU64,
     released: Mutex<Released>,
     releases: AtomicU64,
+    /// A call took long enough to be in the way of others.
+    lingers: AtomicBool,
 }
 
 /// What went wrong, for `/metrics`.
@@ -119,6 +121,19 @@ impl Deployment {
             users: AtomicU64::new(0),
             released: Mutex::default(),
             releases: AtomicU64::new(0),
+            lingers: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether its calls may run on the worker's own stack: none waits, and none has been found to take long.
+    pub(super) fn is_direct(&self) -> bool {
+        !self.code.may_wait && !self.lingers.load(Relaxed)
+    }
+
+    /// From now on its calls get a stack of their own, so that they can yield.
+    pub(super) fn found_lingering(&self) {
+        if !self.lingers.swap(true, Relaxed) {
+            tracing::info!(plugin = %self.name, "calls take long: from now on they yield to other requests");
         }
     }
 

@@ -44,6 +44,11 @@ pub struct HealthReport {
 }
 
 impl Health {
+    /// Whether nothing keeps calls back.
+    pub fn is_closed(&self) -> bool {
+        !self.tripped.load(Relaxed)
+    }
+
     /// Whether a call may be made now.
     pub fn admits(&self) -> bool {
         if !self.tripped.load(Relaxed) {

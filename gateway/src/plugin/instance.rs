@@ -14,6 +14,7 @@ use wasmtime::{Store, Trap};
 
 use super::{
     bindings::{
+        direct::exports::sandgate::plugin as direct,
         exports::sandgate::plugin as phases,
         sandgate::plugin::types::{ChunkDecision, RequestDecision, ResponseDecision},
     },
@@ -49,6 +50,8 @@ pub(super) struct HostState {
     pub(super) stage: Stage,
     pub(super) worker: u32,
     pub(super) meter: Meter,
+    /// The call has no stack of its own, so it cannot yield.
+    pub(super) is_direct: bool,
     pub(super) wasi: Option<Box<Wasi>>,
     limiter: Limiter,
     deployment: Arc<Deployment>,
@@ -105,6 +108,14 @@ struct Guest {
     log: Option<phases::log::Guest>,
     batch: Option<phases::batch::Guest>,
     timer: Option<phases::timer::Guest>,
+    direct: Direct,
+}
+
+/// The phases that may be called on the worker's own stack.
+struct Direct {
+    request_headers: Option<direct::request_headers::Guest>,
+    response_headers: Option<direct::response_headers::Guest>,
+    log: Option<direct::log::Guest>,
 }
 
 /// Values of declared headers for one call; its strings are kept from call to call.
@@ -157,6 +168,7 @@ impl Instance {
             stage: Stage::Idle,
             worker,
             meter: Meter::default(),
+            is_direct: false,
             wasi: code.needs_wasi.then(|| Box::new(Wasi::new(deployment.name.clone()))),
             limiter: Limiter::new(&limits),
             deployment,
@@ -196,12 +208,33 @@ impl Instance {
     }
 
     fn begin(&mut self, stage: Stage) -> Meter {
+        self.start(stage, false);
+        self.store.data().meter.clone()
+    }
+
+    fn start(&mut self, stage: Stage, is_direct: bool) {
         self.calls += 1;
         self.store.set_epoch_deadline(1);
         let state = self.store.data_mut();
         state.stage = stage;
+        state.is_direct = is_direct;
         state.meter.reset();
-        state.meter.clone()
+    }
+
+    /// Calls on the worker's own stack, for components that import nothing that waits.
+    fn call_now<R>(
+        &mut self,
+        stage: Stage,
+        call: impl FnOnce(&mut Store<HostState>, &Direct, &Arguments) -> Option<wasmtime::Result<R>>,
+    ) -> Result<R, CallError> {
+        self.start(stage, true);
+        let Self { store, guest, arguments, .. } = self;
+        // A panic of a host function ends only the call.
+        match catch_unwind(AssertUnwindSafe(|| call(store, &guest.direct, arguments))) {
+            Ok(Some(answer)) => answer.map_err(CallError::from),
+            Ok(None) => Err(not_exported()),
+            Err(_panic) => Err(CallError::Panic),
+        }
     }
 
     /// `describe`.
@@ -267,6 +300,54 @@ impl Instance {
         Ok(())
     }
 
+    fn fill_request(&mut self, declared: &[HeaderName]) {
+        if let Some(exchange) = &self.store.data().exchange {
+            self.arguments.fill(declared, &exchange.request.headers);
+        }
+    }
+
+    /// Fills the arguments and tells the status of the answer.
+    fn fill_response(&mut self, declared: &[HeaderName]) -> u16 {
+        match self.store.data().exchange.as_ref().and_then(|exchange| exchange.response.as_ref()) {
+            Some(response) => {
+                self.arguments.fill(declared, &response.headers);
+                response.status.as_u16()
+            }
+            None => 0,
+        }
+    }
+
+    /// `request-headers` on the worker's own stack.
+    pub(super) fn on_request_now(
+        &mut self,
+        config: u32,
+        declared: &[HeaderName],
+    ) -> Result<RequestDecision, CallError> {
+        self.fill_request(declared);
+        self.call_now(Stage::RequestHeaders, |store, guest, arguments| {
+            let guest = guest.request_headers.as_ref()?;
+            Some(guest.call_on_request(store, config, &arguments.values, arguments.repeated))
+        })
+    }
+
+    /// `response-headers` on the worker's own stack.
+    pub(super) fn on_response_now(
+        &mut self,
+        config: u32,
+        declared: &[HeaderName],
+    ) -> Result<ResponseDecision, CallError> {
+        let status = self.fill_response(declared);
+        self.call_now(Stage::ResponseHeaders, |store, guest, arguments| {
+            let guest = guest.response_headers.as_ref()?;
+            Some(guest.call_on_response(store, config, status, &arguments.values, arguments.repeated))
+        })
+    }
+
+    /// `log` on the worker's own stack.
+    pub(super) fn on_log_now(&mut self, config: u32) -> Result<(), CallError> {
+        self.call_now(Stage::Log, |store, guest, _| Some(guest.log.as_ref()?.call_on_log(store, config)))
+    }
+
     /// `request-headers`.
     pub(super) async fn on_request(
         &mut self,
@@ -274,9 +355,7 @@ impl Instance {
         declared: &[HeaderName],
     ) -> Result<RequestDecision, CallError> {
         let meter = self.begin(Stage::RequestHeaders);
-        if let Some(exchange) = &self.store.data().exchange {
-            self.arguments.fill(declared, &exchange.request.headers);
-        }
+        self.fill_request(declared);
         let guest = self.guest.request_headers.as_ref().ok_or_else(not_exported)?;
         watch(&meter, guest.call_on_request(&mut self.store, config, &self.arguments.values, self.arguments.repeated))
             .await
@@ -289,11 +368,7 @@ impl Instance {
         declared: &[HeaderName],
     ) -> Result<ResponseDecision, CallError> {
         let meter = self.begin(Stage::ResponseHeaders);
-        let mut status = 0;
-        if let Some(response) = self.store.data().exchange.as_ref().and_then(|exchange| exchange.response.as_ref()) {
-            status = response.status.as_u16();
-            self.arguments.fill(declared, &response.headers);
-        }
+        let status = self.fill_response(declared);
         let guest = self.guest.response_headers.as_ref().ok_or_else(not_exported)?;
         let arguments = &self.arguments;
         watch(&meter, guest.call_on_response(&mut self.store, config, status, &arguments.values, arguments.repeated))
@@ -353,8 +428,8 @@ impl Guest {
         instance: &wasmtime::component::Instance,
     ) -> wasmtime::Result<Self> {
         macro_rules! phase {
-            ($name:ident) => {
-                exports.$name.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?
+            ($($name:ident).+) => {
+                exports.$($name).+.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?
             };
         }
         Ok(Self {
@@ -366,6 +441,11 @@ impl Guest {
             log: phase!(log),
             batch: phase!(batch),
             timer: phase!(timer),
+            direct: Direct {
+                request_headers: phase!(direct.request_headers),
+                response_headers: phase!(direct.response_headers),
+                log: phase!(direct.log),
+            },
         })
     }
 }

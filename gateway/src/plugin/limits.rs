@@ -117,14 +117,22 @@ impl Meter {
     }
 }
 
-/// What happens at a tick: go on after a yield, so that other requests of the worker proceed, or end the call.
+/// A call that takes this much is no longer made on the worker's own stack.
+const LINGERING: Duration = Duration::from_millis(2);
+
+/// What happens at a tick: go on after a yield, so that other requests of the worker proceed, or end the call. A call on
+/// the worker's own stack cannot yield: it goes on, and the next calls of its module get a stack of their own.
 pub(super) fn on_tick(mut store: StoreContextMut<'_, HostState>) -> wasmtime::Result<UpdateDeadline> {
     let state = store.data_mut();
     let limit = state.deployment().limits.cpu;
-    if state.meter.tick() >= limit {
+    let used = state.meter.tick();
+    if used >= LINGERING && state.is_direct {
+        state.deployment().found_lingering();
+    }
+    if used >= limit {
         return Err(CpuLimit(limit).into());
     }
-    Ok(UpdateDeadline::Yield(1))
+    Ok(if state.is_direct { UpdateDeadline::Continue(1) } else { UpdateDeadline::Yield(1) })
 }
 
 /// CPU time of this thread in nanoseconds, never 0. By the C library: a direct look at the vDSO fails under valgrind.

@@ -110,6 +110,13 @@ impl Lease {
         Some(Self { instance: Some(instance), pool })
     }
 
+    /// Takes an idle instance that knows the configuration, if the next one does.
+    pub(super) fn knowing(deployment: &Arc<Deployment>, config: &Configuration) -> Option<Self> {
+        let pool = WORKER.with(|worker| worker.pool(deployment));
+        let instance = pool.idle.borrow_mut().pop_if(|instance| instance.knows(config))?;
+        Some(Self { instance: Some(instance), pool })
+    }
+
     /// Takes an idle instance, or makes one, or waits for one.
     pub(super) async fn take(deployment: &Arc<Deployment>) -> Result<Self, CallError> {
         let (pool, number) = WORKER.with(|worker| (worker.pool(deployment), worker.number.get().unwrap_or(0)));

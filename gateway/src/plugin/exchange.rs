@@ -222,8 +222,8 @@ pub struct Exchange {
     pub bytes_in: u64,
     /// Bytes of the answer, head and body, as far as sent.
     pub bytes_out: u64,
-    /// The access record, once a plugin asked for it.
-    pub record: Option<Arc<str>>,
+    /// The access record, once a plugin asked for it: JSON.
+    pub record: Option<Arc<[u8]>>,
 }
 
 /// A checked change to a header map.

@@ -1,6 +1,6 @@
 //! `logging`.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use serde_json::value::RawValue;
 
@@ -48,24 +48,29 @@ impl Host for HostState {
     }
 
     fn access_record(&mut self) -> Result<String, HostError> {
-        access_record(self)
+        let write = record_writer(self)?;
+        let mut record = Vec::with_capacity(3_072);
+        write(&mut record);
+        String::from_utf8(record).map_err(|_| HostError::Failed("the record is not UTF-8".into()))
     }
 }
 
-/// The access record, made once a request if several plugins log it.
-pub(super) fn access_record(state: &mut HostState) -> Result<String, HostError> {
+/// What adds the access record to a buffer. If several plugins log the request, the record is made once.
+pub(super) fn record_writer(state: &mut HostState) -> Result<impl FnOnce(&mut Vec<u8>) + '_, HostError> {
     let in_log = state.stage == Stage::Log;
     let Some(exchange) = state.exchange.as_mut().filter(|_| in_log) else {
         return Err(HostError::Invalid("the record exists in the log phase only".into()));
     };
-    if let Some(record) = &exchange.record {
-        return Ok(record.to_string());
+    let loggers = exchange.selected.iter().filter(|plugin| plugin.exports(Phases::LOG)).count();
+    if exchange.record.is_none() && loggers > 1 {
+        let mut record = Vec::with_capacity(3_072);
+        record::write(&mut record, exchange, Instant::now());
+        exchange.record = Some(record.into());
     }
-    let record = record::build(exchange, Instant::now());
-    if exchange.selected.iter().filter(|plugin| plugin.exports(Phases::LOG)).count() > 1 {
-        exchange.record = Some(Arc::from(record.as_str()));
-    }
-    Ok(record)
+    Ok(move |out: &mut Vec<u8>| match &exchange.record {
+        Some(record) => out.extend_from_slice(record),
+        None => record::write(out, exchange, Instant::now()),
+    })
 }
 
 /// Writes a plugin's message to the gateway's log.

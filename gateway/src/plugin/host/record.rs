@@ -2,12 +2,12 @@
 
 use std::{
     borrow::Cow,
-    fmt::Write,
+    io::Write,
+    net::IpAddr,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use http::HeaderMap;
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::plugin::exchange::{Exchange, Origin, Try};
@@ -15,18 +15,22 @@ use crate::plugin::exchange::{Exchange, Origin, Try};
 /// The only workspace there is.
 pub const WORKSPACE: &str = "00000000-0000-4000-8000-000000000001";
 
-/// Builds the record. `now` stands for the end of an answer that has not ended.
-pub(super) fn build(exchange: &Exchange, now: Instant) -> String {
-    let mut record = Record(String::with_capacity(3_072));
-    record.0.push('{');
+/// Adds the record to `out`, in one pass and without other memory. `now` stands for the end of an answer that has not
+/// ended.
+pub(super) fn write(out: &mut Vec<u8>, exchange: &Exchange, now: Instant) {
+    let mut record = Record(out);
+    record.put(b"{");
     record.object("request", |part| request(part, exchange));
-    record.string("upstream_uri", &upstream_uri(exchange));
-    record.string("upstream_status", &upstream_status(exchange));
+    record.name("upstream_uri");
+    upstream_uri(&mut record, exchange);
+    record.name("upstream_status");
+    upstream_status(&mut record, exchange);
     record.object("response", |part| response(part, exchange));
     record.object("latencies", |part| latencies(part, exchange, now));
-    record.raw("tries", &tries(exchange));
+    record.name("tries");
+    tries(&mut record, exchange);
     if let Some(credential) = &exchange.credential {
-        record.object("authenticated_entity", |part| part.string("id", &credential.id));
+        record.object("authenticated_entity", |part| part.string("id", credential.id.as_bytes()));
     }
     if let Some(entry) = &exchange.consumer {
         record.raw("consumer", &entry.json);
@@ -37,107 +41,151 @@ pub(super) fn build(exchange: &Exchange, now: Instant) -> String {
     if let Some(json) = &exchange.route.route_json {
         record.raw("route", json);
     }
-    record.string("client_ip", &exchange.client.to_string());
-    record.number("started_at", epoch(exchange.timing.started_at).as_millis());
+    record.name("client_ip");
+    record.address(exchange.client);
+    record.number("started_at", millis(epoch(exchange.timing.started_at)));
     let origin = exchange.response.as_ref().map(|head| head.origin);
-    record.string("source", if origin == Some(Origin::Upstream) { "upstream" } else { "kong" });
-    record.string("workspace", WORKSPACE);
-    record.string("workspace_name", "default");
+    record.string("source", if origin == Some(Origin::Upstream) { b"upstream" } else { b"kong" });
+    record.string("workspace", WORKSPACE.as_bytes());
+    record.string("workspace_name", b"default");
     for (name, json) in &exchange.log_fields {
-        record.raw(name, json);
+        record.name(name);
+        record.put(json.as_bytes());
     }
-    record.0.push('}');
-    record.0
+    record.put(b"}");
 }
 
 /// A JSON object being written.
-struct Record(String);
+struct Record<'a>(&'a mut Vec<u8>);
 
-impl Record {
+impl Record<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
     fn name(&mut self, name: &str) {
-        if !self.0.ends_with('{') {
-            self.0.push(',');
+        if self.0.last() != Some(&b'{') {
+            self.0.push(b',');
         }
-        quote(&mut self.0, name);
-        self.0.push(':');
+        self.quote(name.as_bytes());
+        self.0.push(b':');
     }
 
     fn raw(&mut self, name: &str, json: &str) {
         self.name(name);
-        self.0.push_str(json);
+        self.put(json.as_bytes());
     }
 
-    fn string(&mut self, name: &str, value: &str) {
+    fn string(&mut self, name: &str, value: &[u8]) {
         self.name(name);
-        quote(&mut self.0, value);
+        self.quote(value);
     }
 
-    fn number(&mut self, name: &str, value: u128) {
+    fn number(&mut self, name: &str, value: u64) {
         self.name(name);
-        let _ = write!(self.0, "{value}");
+        self.digits(value);
     }
 
-    fn object(&mut self, name: &str, members: impl FnOnce(&mut Self)) {
+    fn digits(&mut self, value: u64) {
+        self.put(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    fn object(&mut self, name: &str, members: impl FnOnce(&mut Record<'_>)) {
         self.name(name);
-        self.0.push('{');
-        members(self);
-        self.0.push('}');
+        self.put(b"{");
+        members(&mut Record(self.0));
+        self.put(b"}");
+    }
+
+    /// Adds a JSON string. Bytes that are not UTF-8 are replaced.
+    fn quote(&mut self, text: &[u8]) {
+        self.put(b"\"");
+        self.piece(text);
+        self.put(b"\"");
+    }
+
+    /// Adds a part of a JSON string.
+    fn piece(&mut self, text: &[u8]) {
+        if text.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b'"' && *byte != b'\\') {
+            return self.put(text);
+        }
+        let escaped = Value::from(String::from_utf8_lossy(text)).to_string();
+        self.put(&escaped.as_bytes()[1..escaped.len() - 1]);
+    }
+
+    fn address(&mut self, address: IpAddr) {
+        self.put(b"\"");
+        match address {
+            IpAddr::V4(address) => {
+                for (place, octet) in address.octets().into_iter().enumerate() {
+                    self.put(if place == 0 { b"" } else { b"." });
+                    self.digits(octet.into());
+                }
+            }
+            IpAddr::V6(address) => {
+                let _ = write!(self.0, "{address}");
+            }
+        }
+        self.put(b"\"");
     }
 }
 
-/// Adds `text` as a JSON string.
-fn quote(json: &mut String, text: &str) {
-    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-    if text.bytes().all(plain) {
-        json.push('"');
-        json.push_str(text);
-        json.push('"');
-    } else {
-        json.push_str(&Value::from(text).to_string());
-    }
-}
-
-fn request(part: &mut Record, exchange: &Exchange) {
+fn request(part: &mut Record<'_>, exchange: &Exchange) {
     let scheme = if exchange.connection.tls.is_some() { "https" } else { "http" };
     let uri = exchange.request.target.path_and_query().map_or("/", |target| target.as_str());
     let host = exchange.host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
     let host = host.map_or(&*exchange.host, |(host, _)| host);
-    part.string("id", exchange.id.as_str());
-    part.string("uri", uri);
-    part.string("url", &format!("{scheme}://{host}:{}{uri}", exchange.connection.local.port()));
+    part.string("id", exchange.id.as_str().as_bytes());
+    part.string("uri", uri.as_bytes());
+    part.name("url");
+    part.put(b"\"");
+    for piece in [scheme, "://", host, ":"] {
+        part.piece(piece.as_bytes());
+    }
+    part.digits(exchange.connection.local.port().into());
+    part.piece(uri.as_bytes());
+    part.put(b"\"");
     part.raw("querystring", &querystring(exchange));
-    part.string("method", exchange.client_method.as_str());
+    part.string("method", exchange.client_method.as_str().as_bytes());
     part.object("headers", |part| headers(part, &exchange.request.headers, true));
-    part.number("size", exchange.bytes_in.into());
+    part.number("size", exchange.bytes_in);
     if let Some(tls) = &exchange.connection.tls {
         part.object("tls", |part| {
-            part.string("version", tls.version);
-            part.string("cipher", &tls.cipher);
-            part.string("client_verify", "NONE");
+            part.string("version", tls.version.as_bytes());
+            part.string("cipher", tls.cipher.as_bytes());
+            part.string("client_verify", b"NONE");
         });
     }
 }
 
-fn response(part: &mut Record, exchange: &Exchange) {
+fn response(part: &mut Record<'_>, exchange: &Exchange) {
     let Some(head) = &exchange.response else { return };
     part.raw("status", head.status.as_str());
     part.object("headers", |part| headers(part, &head.headers, false));
-    part.number("size", exchange.bytes_out.into());
+    part.number("size", exchange.bytes_out);
 }
 
 /// Names to values; a repeated name to an array. Secrets of the client are not written.
-fn headers(part: &mut Record, headers: &HeaderMap, hide: bool) {
+fn headers(part: &mut Record<'_>, headers: &HeaderMap, hide: bool) {
     for name in headers.keys() {
-        let secret = hide && (name == http::header::AUTHORIZATION || name == http::header::PROXY_AUTHORIZATION);
-        let mut values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let first = values.next().unwrap_or_default();
-        if secret {
-            part.string(name.as_str(), "REDACTED");
-        } else if let Some(second) = values.next() {
-            let all: Vec<_> = [first, second].into_iter().chain(values).collect();
-            part.raw(name.as_str(), &json(&all));
-        } else {
-            part.string(name.as_str(), &first);
+        part.name(name.as_str());
+        if hide && (name == http::header::AUTHORIZATION || name == http::header::PROXY_AUTHORIZATION) {
+            part.quote(b"REDACTED");
+            continue;
+        }
+        let mut values = headers.get_all(name).iter();
+        let first = values.next().map_or(&b""[..], |value| value.as_bytes());
+        match values.next() {
+            None => part.quote(first),
+            Some(second) => {
+                part.put(b"[");
+                part.quote(first);
+                for value in [second].into_iter().chain(values) {
+                    part.put(b",");
+                    part.quote(value.as_bytes());
+                }
+                part.put(b"]");
+            }
         }
     }
 }
@@ -158,77 +206,78 @@ fn querystring(exchange: &Exchange) -> Cow<'static, str> {
     Value::Object(arguments).to_string().into()
 }
 
-fn upstream_uri(exchange: &Exchange) -> String {
-    match &exchange.upstream.query {
-        Some(query) => format!("{}?{query}", exchange.upstream.path),
-        None => exchange.upstream.path.clone(),
+fn upstream_uri(record: &mut Record<'_>, exchange: &Exchange) {
+    record.put(b"\"");
+    record.piece(exchange.upstream.path.as_bytes());
+    if let Some(query) = &exchange.upstream.query {
+        record.put(b"?");
+        record.piece(query.as_bytes());
     }
+    record.put(b"\"");
 }
 
-fn upstream_status(exchange: &Exchange) -> String {
-    let mut text = String::new();
-    for status in exchange.tries.iter().filter_map(|attempt| attempt.status) {
-        let separator = if text.is_empty() { "" } else { ", " };
-        let _ = write!(text, "{separator}{}", status.as_u16());
+fn upstream_status(record: &mut Record<'_>, exchange: &Exchange) {
+    record.put(b"\"");
+    for (place, status) in exchange.tries.iter().filter_map(|attempt| attempt.status).enumerate() {
+        record.put(if place == 0 { b"" } else { b", " });
+        record.put(status.as_str().as_bytes());
     }
-    text
+    record.put(b"\"");
 }
 
-fn latencies(part: &mut Record, exchange: &Exchange, now: Instant) {
+fn latencies(part: &mut Record<'_>, exchange: &Exchange, now: Instant) {
     let timing = &exchange.timing;
     let end = timing.finished.unwrap_or(now);
     let request = end.duration_since(timing.started);
     let proxy = timing.upstream_started.map(|from| timing.upstream_answered.unwrap_or(end).duration_since(from));
     let receive = timing.upstream_answered.map_or(Duration::ZERO, |from| end.duration_since(from));
     let kong = request.saturating_sub(proxy.unwrap_or_default()).saturating_sub(receive);
-    part.number("request", request.as_millis());
-    part.number("kong", kong.as_millis());
+    part.number("request", millis(request));
+    part.number("kong", millis(kong));
     match proxy {
-        Some(proxy) => part.number("proxy", proxy.as_millis()),
+        Some(proxy) => part.number("proxy", millis(proxy)),
         None => part.raw("proxy", "-1"),
     }
-    part.number("receive", receive.as_millis());
+    part.number("receive", millis(receive));
 }
 
-fn tries(exchange: &Exchange) -> String {
-    let all: Vec<ShownTry> = exchange.tries.iter().map(ShownTry::of).collect();
-    json(&all)
-}
-
-#[derive(Serialize)]
-struct ShownTry {
-    ip: String,
-    port: u16,
-    balancer_latency: u128,
-    balancer_latency_ns: u128,
-    balancer_start: u128,
-    balancer_start_ns: u128,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<u16>,
-}
-
-impl ShownTry {
-    fn of(attempt: &Try) -> Self {
-        let start = epoch(attempt.started_at);
-        Self {
-            ip: attempt.address.ip().to_string(),
-            port: attempt.address.port(),
-            balancer_latency: attempt.balancer.as_millis(),
-            balancer_latency_ns: attempt.balancer.as_nanos(),
-            balancer_start: start.as_millis(),
-            balancer_start_ns: start.as_nanos(),
-            state: attempt.failed.then_some("failed"),
-            code: attempt.status.filter(|_| attempt.failed).map(|status| status.as_u16()),
-        }
+fn tries(record: &mut Record<'_>, exchange: &Exchange) {
+    record.put(b"[");
+    for (place, attempt) in exchange.tries.iter().enumerate() {
+        record.put(if place == 0 { b"{" } else { b",{" });
+        one_try(record, attempt);
+        record.put(b"}");
     }
+    record.put(b"]");
 }
 
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("strings and numbers are JSON")
+fn one_try(part: &mut Record<'_>, attempt: &Try) {
+    let start = epoch(attempt.started_at);
+    part.name("ip");
+    part.address(attempt.address.ip());
+    part.number("port", attempt.address.port().into());
+    part.number("balancer_latency", millis(attempt.balancer));
+    part.number("balancer_latency_ns", nanos(attempt.balancer));
+    part.number("balancer_start", millis(start));
+    part.number("balancer_start_ns", nanos(start));
+    if attempt.failed {
+        part.string("state", b"failed");
+    }
+    if let Some(status) = attempt.status.filter(|_| attempt.failed) {
+        part.raw("code", status.as_str());
+    }
 }
 
 fn epoch(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Whole milliseconds, in 64 bits: 128 would be slow to divide.
+fn millis(time: Duration) -> u64 {
+    time.as_secs() * 1_000 + u64::from(time.subsec_millis())
+}
+
+/// Nanoseconds, up to the year 2554 for times of the calendar.
+fn nanos(time: Duration) -> u64 {
+    time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos())
 }

@@ -86,15 +86,18 @@ impl Sinks {
         }
     }
 
-    fn append(&self, path: &str, data: &[u8], reopen: bool) -> Result<(), HostError> {
-        if self.backlog.load(Relaxed) + data.len() > BACKLOG {
+    /// Appends what `write` adds to the buffer it is given.
+    fn append(&self, path: &str, reopen: bool, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), HostError> {
+        if self.backlog.load(Relaxed) > BACKLOG {
             return Err(HostError::Failed("the writer is too far behind".into()));
         }
         if !worker::is_worker() {
-            self.order(path.into(), data.to_vec(), reopen);
+            let mut data = Vec::new();
+            write(&mut data);
+            self.order(path.into(), data, reopen);
             return Ok(());
         }
-        let full = HELD.with_borrow_mut(|held| held.add(path, data, reopen, self));
+        let full = HELD.with_borrow_mut(|held| held.add(path, reopen, self, write));
         match full {
             Full::Yes => self.hand_over(),
             Full::StartTimer => {
@@ -127,12 +130,12 @@ enum Full {
 }
 
 impl Held {
-    fn add(&mut self, path: &str, data: &[u8], reopen: bool, sinks: &Sinks) -> Full {
+    fn add(&mut self, path: &str, reopen: bool, sinks: &Sinks, write: impl FnOnce(&mut Vec<u8>)) -> Full {
         let place = match self.by_path.get_mut(path) {
             Some(place) => place,
             None => self.by_path.entry(path.into()).or_insert_with(|| (sinks.buffer(), false)),
         };
-        place.0.extend_from_slice(data);
+        write(&mut place.0);
         place.1 |= reopen;
         if place.0.len() >= FULL {
             return Full::Yes;
@@ -193,13 +196,16 @@ impl Host for HostState {
             return Err(HostError::Denied("sinks outside the log, batch and timer phases".into()));
         }
         self.permit_for("sinks", &path)?;
-        self.services().sinks.append(&path, &data, reopen)
+        self.services().sinks.append(&path, reopen, |buffer| buffer.extend_from_slice(&data))
     }
 
     fn append_record(&mut self, path: String, reopen: bool) -> Result<(), HostError> {
         self.permit_for("sinks", &path)?;
-        let mut line = logging::access_record(self)?;
-        line.push('\n');
-        self.services().sinks.append(&path, line.as_bytes(), reopen)
+        let services = self.services().clone();
+        let write = logging::record_writer(self)?;
+        services.sinks.append(&path, reopen, |buffer| {
+            write(buffer);
+            buffer.push(b'\n');
+        })
     }
 }

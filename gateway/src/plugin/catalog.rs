@@ -11,7 +11,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::oneshot;
 use wasmtime::{
     Engine,
-    component::{Component, InstancePre, types::{ComponentExtern, ComponentItem}},
+    component::{
+        Component, InstancePre,
+        types::{ComponentExtern, ComponentItem},
+    },
 };
 
 use super::{

@@ -11,7 +11,7 @@ use hyper::body::{Body as _, Incoming};
 
 use super::{Failure, Proxy, Session, Settings, upgrade, words};
 use crate::{
-    plugin::{Exchange, Held, RequestBody, RequestHead, RouteFacts, Timing, UpstreamTarget},
+    plugin::{Exchange, Held, RequestBody, RequestHead, Timing, UpstreamTarget},
     router::NormalPath,
     snapshot::Snapshot,
 };
@@ -47,7 +47,7 @@ pub(super) fn begin(
         upstream_host: None,
         body: if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Incoming(body) },
         body_changed: false,
-        route: Arc::new(RouteFacts::default()),
+        route: proxy.no_route.clone(),
         captures: Vec::new(),
         directory: snapshot.directory.clone(),
         consumer: None,

@@ -50,7 +50,7 @@ async fn run(proxy: &Proxy, session: &Session, snapshot: &Snapshot, exchange: &m
         Flow::Continue => {}
     }
     let (mut head, body) = forward::send(proxy, session, exchange, &routed).await?.into_parts();
-    forward::receive(&mut head.headers, exchange);
+    headers::receive(&mut head.headers, exchange);
     exchange.response = Some(ResponseHead { status: head.status, headers: head.headers, origin: Origin::Upstream });
     Ok(Answer::Proxied(body))
 }

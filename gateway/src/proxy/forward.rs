@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, uri::PathAndQuery};
 use rustls_pki_types::ServerName;
 use smallvec::SmallVec;
 
@@ -230,18 +230,5 @@ fn start_of_attempt(exchange: &Exchange) -> SystemTime {
     match timing.upstream_started.filter(|_| exchange.tries.is_empty()) {
         Some(begun) => timing.started_at + (begun - timing.started),
         None => SystemTime::now(),
-    }
-}
-
-/// Turns a target's headers into those for the client.
-pub(super) fn receive(headers: &mut HeaderMap, exchange: &Exchange) {
-    headers::drop_hop_by_hop(headers);
-    // A product names itself once (RFC 9110 §10.2.4); of several lines clients get the first, as from Kong.
-    if headers.get_all(header::SERVER).iter().nth(1).is_some() {
-        let first = headers[header::SERVER].clone();
-        headers.insert(header::SERVER, first);
-    }
-    if headers.contains_key(header::TRAILER) && !headers::takes_trailers(&exchange.request.headers) {
-        headers.remove(header::TRAILER);
     }
 }

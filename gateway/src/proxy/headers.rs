@@ -12,6 +12,51 @@ use crate::plugin::{Exchange, Origin};
 /// Headers that a request gains.
 const ADDED: usize = 10;
 
+/// Which of the headers that a hop looks after are there. One walk over the few names of a message costs less than asking
+/// the map for each of them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen(u16);
+
+impl Seen {
+    const CONNECTION: u16 = 1;
+    /// `Keep-Alive`, `Proxy-Connection`, `Transfer-Encoding`, `Upgrade`.
+    const HOP: u16 = 2;
+    const PROXY: u16 = 4;
+    const EXPECT: u16 = 8;
+    const TE: u16 = 16;
+    const VIA: u16 = 32;
+    const FORWARDED_FOR: u16 = 64;
+    const FORWARDED_PREFIX: u16 = 128;
+    const COOKIE: u16 = 256;
+    const SERVER: u16 = 512;
+    const TRAILER: u16 = 1024;
+
+    fn among(headers: &HeaderMap) -> Self {
+        Self(headers.keys().fold(0, |seen, name| seen | Self::flag(name.as_str())))
+    }
+
+    fn flag(name: &str) -> u16 {
+        match name {
+            "connection" => Self::CONNECTION,
+            "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade" => Self::HOP,
+            "proxy" => Self::PROXY,
+            "expect" => Self::EXPECT,
+            "te" => Self::TE,
+            "via" => Self::VIA,
+            "x-forwarded-for" => Self::FORWARDED_FOR,
+            "x-forwarded-prefix" => Self::FORWARDED_PREFIX,
+            "cookie" => Self::COOKIE,
+            "server" => Self::SERVER,
+            "trailer" => Self::TRAILER,
+            _ => 0,
+        }
+    }
+
+    fn has(self, flag: u16) -> bool {
+        self.0 & flag != 0
+    }
+}
+
 /// Turns a client's headers into those for a target.
 pub(super) fn forward(
     headers: &mut HeaderMap,
@@ -21,30 +66,60 @@ pub(super) fn forward(
     stripped: Option<&str>,
 ) {
     headers.reserve(ADDED);
-    drop_hop_by_hop(headers);
-    headers.remove(words::PROXY);
-    headers.remove(header::EXPECT);
-    keep_only_trailers(headers);
-    if exchange.request.version == Version::HTTP_2 {
+    let seen = Seen::among(headers);
+    drop_hop_by_hop(headers, seen);
+    if seen.has(Seen::PROXY) {
+        headers.remove(words::PROXY);
+    }
+    if seen.has(Seen::EXPECT) {
+        headers.remove(header::EXPECT);
+    }
+    if seen.has(Seen::TE) {
+        keep_only_trailers(headers);
+    }
+    if seen.has(Seen::COOKIE) && exchange.request.version == Version::HTTP_2 {
         join_cookies(headers);
     }
     headers.insert(header::HOST, host);
-    append_via(headers, exchange.request.version);
-    append_peer(headers, session);
+    let via = HeaderValue::from_static(words::via(exchange.request.version));
+    add_to_list(headers, seen.has(Seen::VIA), header::VIA, via);
+    add_to_list(headers, seen.has(Seen::FORWARDED_FOR), words::X_FORWARDED_FOR, session.peer.clone());
     headers.insert(words::X_REAL_IP, begin::client_value(exchange, session));
-    describe(headers, exchange, session, stripped);
+    describe(headers, exchange, session);
+    match stripped.map(words::text) {
+        _ if session.is_trusted && seen.has(Seen::FORWARDED_PREFIX) => {}
+        Some(prefix) => drop(headers.insert(words::X_FORWARDED_PREFIX, prefix)),
+        None if seen.has(Seen::FORWARDED_PREFIX) => drop(headers.remove(words::X_FORWARDED_PREFIX)),
+        None => {}
+    }
     headers.insert(words::X_KONG_REQUEST_ID, words::text(exchange.id.as_str()));
 }
 
+/// Turns a target's headers into those for the client.
+pub(super) fn receive(headers: &mut HeaderMap, exchange: &Exchange) {
+    let seen = Seen::among(headers);
+    drop_hop_by_hop(headers, seen);
+    // A product names itself once (RFC 9110 §10.2.4); of several lines clients get the first, as from Kong.
+    if seen.has(Seen::SERVER) && headers.get_all(header::SERVER).iter().nth(1).is_some() {
+        let first = headers[header::SERVER].clone();
+        headers.insert(header::SERVER, first);
+    }
+    if seen.has(Seen::TRAILER) && !takes_trailers(&exchange.request.headers) {
+        headers.remove(header::TRAILER);
+    }
+}
+
 /// Drops what concerns one connection only: `Connection`, what it names, and what should have been named (RFC 9110 §7.6.1).
-pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
+fn drop_hop_by_hop(headers: &mut HeaderMap, seen: Seen) {
+    if seen.has(Seen::CONNECTION) {
         let lines: SmallVec<[HeaderValue; 2]> = headers.get_all(header::CONNECTION).iter().cloned().collect();
         headers.remove(header::CONNECTION);
         lines.iter().for_each(|line| drop_named(headers, line));
     }
-    for name in [words::KEEP_ALIVE, words::PROXY_CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE] {
-        headers.remove(name);
+    if seen.has(Seen::HOP) {
+        for name in [words::KEEP_ALIVE, words::PROXY_CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE] {
+            headers.remove(name);
+        }
     }
 }
 
@@ -82,17 +157,9 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-fn append_via(headers: &mut HeaderMap, version: Version) {
-    append_to_list(headers, header::VIA, HeaderValue::from_static(words::via(version)));
-}
-
-fn append_peer(headers: &mut HeaderMap, session: &Session) {
-    append_to_list(headers, words::X_FORWARDED_FOR, session.peer.clone());
-}
-
 /// Adds to a header that is a list, in one line.
-fn append_to_list(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
-    if !headers.contains_key(&name) {
+fn add_to_list(headers: &mut HeaderMap, is_there: bool, name: HeaderName, value: HeaderValue) {
+    if !is_there {
         headers.insert(name, value);
         return;
     }
@@ -108,22 +175,17 @@ fn append_to_list(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue)
 }
 
 /// Says how the request reached the gateway, unless a peer that is trusted has said so.
-fn describe(headers: &mut HeaderMap, exchange: &Exchange, session: &Session, stripped: Option<&str>) {
-    let mut say = |name: HeaderName, value: &dyn Fn() -> Option<HeaderValue>| {
-        if session.is_trusted && headers.contains_key(&name) {
-            return;
-        }
-        match value() {
-            Some(value) => drop(headers.insert(name, value)),
-            None => drop(headers.remove(name)),
+fn describe(headers: &mut HeaderMap, exchange: &Exchange, session: &Session) {
+    let mut say = |name: HeaderName, value: HeaderValue| {
+        if !session.is_trusted || !headers.contains_key(&name) {
+            headers.insert(name, value);
         }
     };
     let scheme = if exchange.connection.tls.is_some() { "https" } else { "http" };
-    say(words::X_FORWARDED_PROTO, &|| Some(HeaderValue::from_static(scheme)));
-    say(words::X_FORWARDED_HOST, &|| Some(forwarded_host(exchange)));
-    say(words::X_FORWARDED_PORT, &|| Some(session.port.clone()));
-    say(words::X_FORWARDED_PATH, &|| Some(words::text(exchange.request.target.path())));
-    say(words::X_FORWARDED_PREFIX, &|| stripped.map(words::text));
+    say(words::X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    say(words::X_FORWARDED_HOST, forwarded_host(exchange));
+    say(words::X_FORWARDED_PORT, session.port.clone());
+    say(words::X_FORWARDED_PATH, words::text(exchange.request.target.path()));
 }
 
 /// The client's host in lower case without its port. A client of HTTP/1.0 that sent none gets Kong's own name.
@@ -160,7 +222,8 @@ pub(super) fn finish(proxy: &Proxy, exchange: &mut Exchange) {
     }
     // An answer that a target gave, or was asked for in vain.
     if let (Origin::Upstream | Origin::Gateway, Some(until)) = (head.origin, until) {
-        append_to_list(headers, header::VIA, HeaderValue::from_static(words::via(Version::HTTP_11)));
+        let is_there = headers.contains_key(header::VIA);
+        add_to_list(headers, is_there, header::VIA, HeaderValue::from_static(words::via(Version::HTTP_11)));
         let (waited, own) = (answered.unwrap_or_else(Instant::now) - until, until - started);
         headers.insert(words::X_KONG_UPSTREAM_LATENCY, proxy.words.number(waited.as_millis()));
         headers.insert(words::X_KONG_PROXY_LATENCY, proxy.words.number(own.as_millis()));
@@ -204,7 +267,8 @@ mod tests {
             ("upgrade", "x"),
             ("proxy-authorization", "b"),
         ]);
-        drop_hop_by_hop(&mut sent);
+        let seen = Seen::among(&sent);
+        drop_hop_by_hop(&mut sent, seen);
         let mut left: Vec<&str> = sent.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["host", "proxy-authorization"]);
@@ -213,7 +277,7 @@ mod tests {
     #[test]
     fn lists_grow_in_one_line() {
         let mut sent = headers(&[("via", "1.0 a"), ("via", "1.1 b")]);
-        append_via(&mut sent, Version::HTTP_10);
+        add_to_list(&mut sent, true, header::VIA, HeaderValue::from_static(words::via(Version::HTTP_10)));
         let lines: Vec<&HeaderValue> = sent.get_all("via").iter().collect();
         assert_eq!(lines, [&*format!("1.0 a, 1.1 b, 1 {}", words::IDENTITY)]);
     }

@@ -33,7 +33,7 @@ use ipnet::IpNet;
 
 use crate::{
     listener::{Accepted, Malformed, Service},
-    plugin::{Connection, RequestId, TlsFacts},
+    plugin::{Connection, RequestId, RouteFacts, TlsFacts},
     snapshot::Snapshot,
     upstream,
 };
@@ -87,6 +87,8 @@ pub struct Proxy {
     /// The worker's own handle to the current snapshot: counting its users here keeps workers off each other's caches.
     current: RefCell<Rc<Served>>,
     ids: Cell<[u64; 2]>,
+    /// What requests without a route have.
+    no_route: Arc<RouteFacts>,
 }
 
 impl Proxy {
@@ -101,6 +103,7 @@ impl Proxy {
             source: RefCell::new(Cache::new(snapshot)),
             current,
             ids: Cell::new([high, low]),
+            no_route: Arc::default(),
         }
     }
 

@@ -133,14 +133,14 @@ pub enum BodyError {
 #[derive(Debug)]
 pub struct ResponseBody {
     incoming: Incoming,
-    link: Option<Link>,
+    link: Option<Box<Link>>,
     pool: Rc<Pool>,
     read_timeout: Duration,
     is_waiting: bool,
 }
 
 impl ResponseBody {
-    pub(super) fn new(incoming: Incoming, link: Link, pool: Rc<Pool>, read_timeout: Duration) -> Self {
+    pub(super) fn new(incoming: Incoming, link: Box<Link>, pool: Rc<Pool>, read_timeout: Duration) -> Self {
         let mut body = Self { incoming, link: Some(link), pool, read_timeout, is_waiting: false };
         if body.incoming.is_end_stream() {
             body.give_back();

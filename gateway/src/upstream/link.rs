@@ -43,15 +43,16 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    /// Starts HTTP on a new connection.
-    pub(super) async fn start(io: TargetIo, key: Rc<PoolKey>) -> Result<Self, SendError> {
+    /// Starts HTTP on a new connection. Boxed, since it goes from the pool to the request, to the body of its answer and
+    /// back.
+    pub(super) async fn start(io: TargetIo, key: Rc<PoolKey>) -> Result<Box<Self>, SendError> {
         let address = key.address;
         let handshake = http1::handshake(TokioIo::new(io)).await;
         let broken = |source| SendError::Broken { address, reused: false, sent: false, source: Some(source) };
         let (sender, driver) = handshake.map_err(broken)?;
         let deadline = Deadline::new();
         let driver = Box::pin(driver);
-        Ok(Self { sender, driver, has_ended: false, deadline, key, requests: 0, idle_since: 0 })
+        Ok(Box::new(Self { sender, driver, has_ended: false, deadline, key, requests: 0, idle_since: 0 }))
     }
 
     /// Moves bytes. Ready when the connection has ended.

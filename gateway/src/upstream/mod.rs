@@ -185,7 +185,7 @@ impl Client {
         self.pool.status()
     }
 
-    async fn connect(&self, key: &PoolKey, timeouts: &Timeouts) -> Result<Link, SendError> {
+    async fn connect(&self, key: &PoolKey, timeouts: &Timeouts) -> Result<Box<Link>, SendError> {
         let opening = connect::open(key, &self.tls);
         let opened = tokio::time::timeout(timeouts.connect, opening).await;
         let io = opened.map_err(|_| SendError::ConnectTimeout(key.address, timeouts.connect))??;

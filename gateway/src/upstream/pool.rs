@@ -25,7 +25,8 @@ pub struct PoolStatus {
 #[derive(Debug)]
 pub(super) struct Pool {
     settings: Settings,
-    idle: RefCell<HashMap<PoolKey, Vec<Link>, BuildHasherDefault<KeyHasher>>>,
+    #[expect(clippy::vec_box, reason = "a connection is large and goes in and out of here with every request")]
+    idle: RefCell<HashMap<PoolKey, Vec<Box<Link>>, BuildHasherDefault<KeyHasher>>>,
     status: Cell<PoolStatus>,
     clock: Cell<u32>,
 }
@@ -36,7 +37,7 @@ impl Pool {
     }
 
     /// The connection that became idle last and that its target has not closed since.
-    pub(super) async fn take(&self, key: &PoolKey) -> Option<Link> {
+    pub(super) async fn take(&self, key: &PoolKey) -> Option<Box<Link>> {
         poll_fn(|cx| {
             while let Some(mut link) = self.pop(key) {
                 if link.is_usable(cx) {
@@ -51,7 +52,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose exchange is over, unless it is worn out or there are too many.
-    pub(super) fn put(&self, mut link: Link) {
+    pub(super) fn put(&self, mut link: Box<Link>) {
         let is_full = self.status.get().idle >= self.settings.pool_size;
         if is_full || link.requests >= self.settings.requests_per_connection || !link.is_idle() {
             return;
@@ -89,7 +90,7 @@ impl Pool {
         self.status.get()
     }
 
-    fn pop(&self, key: &PoolKey) -> Option<Link> {
+    fn pop(&self, key: &PoolKey) -> Option<Box<Link>> {
         let link = self.idle.borrow_mut().get_mut(key)?.pop()?;
         self.note(|status| status.idle -= 1);
         Some(link)

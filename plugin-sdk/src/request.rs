@@ -70,6 +70,11 @@ impl Request {
         self.changes().response_headers.push(HeaderOp::Set((name.into(), value.into())));
     }
 
+    /// Sets a header of whatever answer the client gets to a number.
+    pub fn set_response_number(&mut self, name: &str, value: u64) {
+        self.set_response_header(name, itoa::Buffer::new().format(value));
+    }
+
     /// The method that the upstream sees.
     pub fn set_method(&mut self, method: &str) {
         self.changes().method = Some(method.into());

@@ -87,44 +87,66 @@ impl RateLimiting {
                 tightest = Some((remaining, limit, reset(limit.period, usage.elapsed)));
             }
             if !self.settings.hide_client_headers {
-                let (name, _) = named(limit.period);
-                request.set_response_header(&["X-RateLimit-Limit-", name].concat(), &limit.ceiling.to_string());
-                request.set_response_header(&["X-RateLimit-Remaining-", name].concat(), &remaining.to_string());
+                let names = Names::of(limit.period);
+                request.set_response_number(names.limit, limit.ceiling);
+                request.set_response_number(names.remaining, remaining);
             }
         }
         if let (Some((remaining, limit, reset)), false) = (tightest, self.settings.hide_client_headers) {
-            request.set_response_header("RateLimit-Limit", &limit.ceiling.to_string());
-            request.set_response_header("RateLimit-Remaining", &remaining.to_string());
-            request.set_response_header("RateLimit-Reset", &reset.to_string());
+            request.set_response_number("RateLimit-Limit", limit.ceiling);
+            request.set_response_number("RateLimit-Remaining", remaining);
+            request.set_response_number("RateLimit-Reset", reset);
             if exceeded {
-                request.set_response_header("Retry-After", &reset.to_string());
+                request.set_response_number("Retry-After", reset);
             }
         }
         if exceeded { refuse(self.settings.error_code as u16, &self.settings.error_message) } else { Flow::Next }
     }
 }
 
-/// Name in headers, and length in seconds.
-fn named(period: Period) -> (&'static str, u64) {
+/// What a period is called.
+struct Names {
+    limit: &'static str,
+    remaining: &'static str,
+    /// Of the setting.
+    setting: &'static str,
+}
+
+impl Names {
+    const fn of(period: Period) -> Self {
+        let (limit, remaining, setting) = match period {
+            Period::Second => ("X-RateLimit-Limit-Second", "X-RateLimit-Remaining-Second", "second"),
+            Period::Minute => ("X-RateLimit-Limit-Minute", "X-RateLimit-Remaining-Minute", "minute"),
+            Period::Hour => ("X-RateLimit-Limit-Hour", "X-RateLimit-Remaining-Hour", "hour"),
+            Period::Day => ("X-RateLimit-Limit-Day", "X-RateLimit-Remaining-Day", "day"),
+            Period::Month => ("X-RateLimit-Limit-Month", "X-RateLimit-Remaining-Month", "month"),
+            Period::Year => ("X-RateLimit-Limit-Year", "X-RateLimit-Remaining-Year", "year"),
+        };
+        Self { limit, remaining, setting }
+    }
+}
+
+/// Length of a period in seconds, as Kong counts it.
+const fn seconds(period: Period) -> u64 {
     match period {
-        Period::Second => ("Second", 1),
-        Period::Minute => ("Minute", 60),
-        Period::Hour => ("Hour", 3_600),
-        Period::Day => ("Day", 86_400),
-        Period::Month => ("Month", 2_592_000),
-        Period::Year => ("Year", 31_536_000),
+        Period::Second => 1,
+        Period::Minute => 60,
+        Period::Hour => 3_600,
+        Period::Day => 86_400,
+        Period::Month => 2_592_000,
+        Period::Year => 31_536_000,
     }
 }
 
 /// Seconds to the end of the window, at least one.
 fn reset(period: Period, elapsed: u64) -> u64 {
-    named(period).1.saturating_sub(elapsed / 1_000).max(1)
+    seconds(period).saturating_sub(elapsed / 1_000).max(1)
 }
 
 fn lower(larger: (Period, f64), smaller: (Period, f64)) -> String {
     let text = |(period, limit): (Period, f64)| {
         let number = sandgate_sdk::json::to_string(&limit).unwrap_or_default();
-        [&named(period).0.to_lowercase(), "(", &number, ")"].concat()
+        [Names::of(period).setting, "(", &number, ")"].concat()
     };
     ["The limit for ", &text(larger), " cannot be lower than the limit for ", &text(smaller)].concat()
 }

@@ -26,7 +26,7 @@ pub use retry::{Again, may_retry};
 
 use dns::Names;
 use link::Link;
-use pool::Pool;
+use pool::{Pool, Trust};
 
 /// Limits of the pool of a worker.
 #[derive(Debug, Clone, Copy)]
@@ -166,12 +166,17 @@ impl Client {
         request: Request<RequestBody>,
         timeouts: &Timeouts,
     ) -> Result<Response<ResponseBody>, SendError> {
-        let mut link = match self.pool.take(key).await {
+        let trust = if request.body().progress().is_some() { Trust::Proven } else { Trust::Assumed };
+        let mut link = match self.pool.take(key, trust).await {
             Some(link) => link,
             // Boxed: it is rare, and its future would be moved about with that of every request.
             None => Box::pin(self.connect(key, timeouts)).await?,
         };
-        let answer = link.send(request, timeouts, key.address).await?;
+        let answer = link.send(request, timeouts, key.address).await;
+        if matches!(answer, Err(SendError::Broken { reused: true, sent: false, .. })) {
+            self.pool.note_stale();
+        }
+        let answer = answer?;
         Ok(answer.map(|body| ResponseBody::new(body, link, self.pool.clone(), timeouts.read)))
     }
 

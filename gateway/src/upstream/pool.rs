@@ -21,6 +21,15 @@ pub struct PoolStatus {
     pub stale: u64,
 }
 
+/// How sure it must be that an idle connection is still open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// It was a moment ago: the request can be sent again.
+    Assumed,
+    /// It is, as far as events tell: the request can be sent only once.
+    Proven,
+}
+
 /// Idle connections by where they lead.
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -36,8 +45,12 @@ impl Pool {
         Self { settings, idle: RefCell::default(), status: Cell::default(), clock: Cell::new(0) }
     }
 
-    /// The connection that became idle last and that its target has not closed since.
-    pub(super) async fn take(&self, key: &PoolKey) -> Option<Box<Link>> {
+    /// The connection that became idle last. With `Trust::Proven` one that its target has not closed since; otherwise it may
+    /// turn out closed when the request is sent, which then comes back unsent: the engine reads before it writes.
+    pub(super) async fn take(&self, key: &PoolKey, trust: Trust) -> Option<Box<Link>> {
+        if trust == Trust::Assumed {
+            return self.pop(key).inspect(|_| self.note(|status| status.reused += 1));
+        }
         poll_fn(|cx| {
             while let Some(mut link) = self.pop(key) {
                 if link.is_usable(cx) {
@@ -49,6 +62,14 @@ impl Pool {
             Poll::Ready(None)
         })
         .await
+    }
+
+    /// A connection turned out to be closed when a request was to be sent on it.
+    pub(super) fn note_stale(&self) {
+        self.note(|status| {
+            status.reused -= 1;
+            status.stale += 1;
+        });
     }
 
     /// Keeps a connection whose exchange is over, unless it is worn out or there are too many.

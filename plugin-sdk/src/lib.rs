@@ -56,12 +56,6 @@ pub mod runtime;
 pub mod testing;
 pub mod text;
 
-/// Each string that enters a plugin is an allocation: the standard library's allocator for WebAssembly takes several times
-/// as long for one.
-#[cfg(all(feature = "allocator", target_family = "wasm", target_os = "unknown", not(target_feature = "atomics")))]
-#[global_allocator]
-static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
-
 pub use sandgate_sdk_macros::{Config, plugin};
 pub use serde_json as json;
 

@@ -68,7 +68,7 @@ fn entity(collection: usize, number: usize, turn: usize) -> (&'static str, Strin
         }),
         "routes" => json!({
             "id": id, "name": id, "protocols": ["http"], "paths": if turn == 6 { json!(["~/("]) } else { json!([PATHS[turn % 3], "~/p[0-9]/x"]) },
-            "hosts": if turn % 2 == 0 { Value::Null } else { json!(["a.test", "*.test"]) },
+            "hosts": if turn.is_multiple_of(2) { Value::Null } else { json!(["a.test", "*.test"]) },
             "strip_path": true, "preserve_host": false, "https_redirect_status_code": 426, "request_buffering": true,
             "response_buffering": true, "created_at": 1, "service": reference('s', number + turn, 4),
         }),

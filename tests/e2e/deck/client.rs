@@ -298,6 +298,18 @@ fn fill(entity: &mut Value, fields: &Value) {
                 entity[name] = json!({});
             }
             fill(&mut entity[name], &field["fields"]);
+            repeat_in_old_places(&mut entity[name], &field["shorthand_fields"]);
+        }
+    }
+}
+
+/// A field that has moved is shown in its old place, too.
+fn repeat_in_old_places(record: &mut Value, moved: &Value) {
+    for (name, field) in moved.as_array().into_iter().flatten().filter_map(|single| single.as_object()?.iter().next()) {
+        let path = field["deprecation"]["replaced_with"][0]["path"].as_array().into_iter().flatten();
+        let value = path.fold(&*record, |at, step| &at[step.as_str().unwrap_or_default()]).clone();
+        if record[name].is_null() && !value.is_null() {
+            record[name] = value;
         }
     }
 }

@@ -23,7 +23,7 @@ pub fn source(port: u16) -> Value {
 fn service(number: usize, port: u16) -> Value {
     let mut service = json!({
         "name": format!("service-{number:02}"),
-        "host": if number % 4 == 0 { format!("upstream-{}.test", number / 4) } else { format!("10.0.0.{number}") },
+        "host": if number.is_multiple_of(4) { format!("upstream-{}.test", number / 4) } else { format!("10.0.0.{number}") },
         "port": 8000 + number,
         "protocol": if number % 5 == 4 { "https" } else { "http" },
         "routes": (0..3).map(|at| route(number, at)).collect::<Vec<_>>(),
@@ -76,7 +76,7 @@ fn consumer(number: usize) -> Value {
     let mut consumer = json!({
         "username": format!("consumer-{number}"),
         "keyauth_credentials": [{ "key": format!("key-{number}-a") }, { "key": format!("key-{number}-b"), "tags": ["spare"] }],
-        "acls": [{ "group": if number % 2 == 0 { "gold" } else { "silver" } }, { "group": "all" }],
+        "acls": [{ "group": if number.is_multiple_of(2) { "gold" } else { "silver" } }, { "group": "all" }],
     });
     if number == 3 {
         consumer["custom_id"] = "number three".into();

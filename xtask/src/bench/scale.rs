@@ -49,6 +49,9 @@ struct Latencies {
     p999: f64,
 }
 
+/// One of them.
+type Pick = fn(&Latencies) -> f64;
+
 /// Measures all of it.
 pub fn measure(subject: &Subject<'_>) -> Result<Scale> {
     let start = subject.start("scale", &[], None)?;
@@ -258,8 +261,7 @@ fn read_answer(reader: &mut BufReader<TcpStream>) -> Result<()> {
 impl Scale {
     /// The rows in Markdown.
     pub fn markdown(&self, begin: &str) -> String {
-        let middle = |values: Vec<f64>| median(values);
-        let of = |loads: &[Latencies], pick: fn(&Latencies) -> f64| middle(loads.iter().map(pick).collect());
+        let of = |loads: &[Latencies], pick: Pick| median(loads.iter().map(pick).collect());
         let mut text = format!("{begin}\n\n| what | figure | beside it |\n|---|---|---|\n");
         let mut row = |what: &str, figure: String, control: String| {
             text.push_str(&format!("| {what} | {figure} | {control} |\n"));
@@ -273,8 +275,7 @@ impl Scale {
             (self.changes.iter().copied().fold(f64::MAX, f64::min), self.changes.iter().copied().fold(0.0, f64::max));
         let span = format!("{least:.0}–{most:.0} ms, {} times", self.changes.len());
         row("one changed route to served", format!("{:.0} ms", median(self.changes.clone())), span);
-        let picks: [(&str, fn(&Latencies) -> f64); 3] =
-            [("p50", |it| it.p50), ("p99", |it| it.p99), ("p99.9", |it| it.p999)];
+        let picks: [(_, Pick); 3] = [("p50", |it| it.p50), ("p99", |it| it.p99), ("p99.9", |it| it.p999)];
         for (name, pick) in picks {
             let what = format!("{name} of {REQUESTS} requests/s while {CHANGES} changes a second are applied");
             let control = format!("{:.2} ms without changes", of(&self.quiet, pick));

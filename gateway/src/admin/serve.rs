@@ -9,9 +9,9 @@ use super::{
     answer::Answer,
     call::Call,
     context::Context,
-    entities,
-    failure::{Failure, message},
-    info, modules,
+    debug, entities,
+    failure::Failure,
+    info, modules, openapi,
     resource::Resource,
     schemas, tags, targets,
 };
@@ -65,7 +65,7 @@ fn cross_origin(side: Side, request: &HeaderMap, answer: &mut Answer) {
 
 async fn dispatch(side: Side, call: &mut Call) -> Result<Answer, Failure> {
     call.check()?;
-    let segments = call.segments().ok_or(Failure::NotFound)?;
+    let segments = call.segments()?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let found = match side {
         Side::Admin => Resource::find(&call.registry, &segments),
@@ -87,9 +87,14 @@ async fn serve(call: &mut Call, resource: Resource) -> Result<Answer, Failure> {
         Resource::Status => info::status(call).await,
         Resource::Ready => Ok(info::ready(call)),
         Resource::Metrics => Ok(info::metrics(call)),
+        Resource::OpenApi => Ok(openapi::document(call)),
         Resource::Endpoints => Ok(info::endpoints(call)),
         Resource::EnabledPlugins => Ok(info::enabled_plugins(call)),
-        Resource::LogLevel => Ok(message(StatusCode::OK, "log level: notice")),
+        Resource::Dns => Ok(debug::dns()),
+        Resource::Timers => Ok(debug::timers(call)),
+        Resource::Cache | Resource::CacheKey => debug::cache(call),
+        Resource::LogLevel => Ok(debug::log_level(call)),
+        Resource::SetLogLevel(level) => debug::set_log_level(call, &level).await,
         Resource::ControlPlaneOnly => Err(Failure::Bad(
             "this endpoint is only available when Kong is configured to run as Control Plane for the cluster"
                 .to_owned(),

@@ -1,6 +1,7 @@
 //! Builds, starts, drains and stops every room; the only place that knows them all.
 
 mod builtins;
+mod controls;
 mod desk;
 mod node;
 mod workers;
@@ -29,7 +30,7 @@ use crate::{
     shutdown::Tasks,
     snapshot::{self, Builder, Deployments, Published},
     store::{Page, SqliteStore, Store, StoreError},
-    telemetry::Metrics,
+    telemetry::{LogDial, Metrics},
     tls,
 };
 use desk::Desk;
@@ -106,7 +107,7 @@ struct Rooms {
 
 impl Gateway {
     /// Starts everything. Returns when requests are served.
-    pub fn start(config: &Config) -> Result<Self, GatewayError> {
+    pub fn start(config: &Config, log: LogDial) -> Result<Self, GatewayError> {
         let began = Instant::now();
         prepare_folder(&config.data_dir)?;
         let mut control = RuntimeBuilder::new_multi_thread();
@@ -118,7 +119,8 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new());
         let rooms = control.block_on(build(config, &tasks, &metrics))?;
         let workers = Workers::start(config, sockets, rooms.published.current.clone())?;
-        let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
+        let controls = controls::Controls::new(log, tasks.clone());
+        let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics, controls);
         let admin = control.block_on(serve(&config.admin_listen, admin::router(context.clone()), &tasks, "admin"))?;
         let status = control.block_on(serve(&config.status_listen, admin::status_router(context), &tasks, "status"))?;
         announce(&addresses, admin, status, began);

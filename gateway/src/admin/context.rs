@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{
     model::{ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, Registry},
+    shutdown::Tasks,
     store::{Store, Version},
     telemetry::LogLevel,
 };
@@ -35,6 +36,8 @@ pub struct Context {
     pub notify: Arc<dyn Fn(Version) + Send + Sync>,
     /// What can be turned while the node runs.
     pub controls: Arc<dyn Controls>,
+    /// Where requests that may write are finished, whether their clients wait or not.
+    pub tasks: Tasks,
 }
 
 impl fmt::Debug for Context {

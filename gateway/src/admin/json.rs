@@ -105,7 +105,10 @@ mod tests {
 
     #[test]
     fn what_has_two_readings_is_refused() {
-        assert_eq!(refusal(r#"{"a":1,"a":2}"#), r#"JSON body: the name "a" comes twice in one object at line 1 column 10"#);
+        assert_eq!(
+            refusal(r#"{"a":1,"a":2}"#),
+            r#"JSON body: the name "a" comes twice in one object at line 1 column 10"#
+        );
         assert!(refusal(r#"{"a":[{"b":1,"b":1}]}"#).contains("\"b\" comes twice"));
         assert!(refusal(r#"{"a":"x\u0000y"}"#).contains("NUL"));
         assert!(refusal(r#"{"a\u0000":1}"#).contains("NUL"));

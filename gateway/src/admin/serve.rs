@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use axum::{body::Body, extract::State};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use tokio::sync::oneshot;
 
 use super::{
     answer::Answer,
     call::Call,
     context::Context,
     debug, entities,
-    failure::Failure,
+    failure::{Failure, message},
     info, modules, openapi,
     resource::Resource,
     schemas, tags, targets,
@@ -39,6 +40,17 @@ pub(super) async fn status(State(context): State<Context>, request: Request<Body
 }
 
 async fn answer(side: Side, context: Context, request: Request<Body>) -> Response<Body> {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return respond(side, context, request).await;
+    }
+    // A client that hangs up drops this future: a write that is being committed must still be told to those who serve.
+    let (tasks, (sender, receiver)) = (context.tasks.clone(), oneshot::channel());
+    tasks.spawn("admin request", async move { _ = sender.send(respond(side, context, request).await) });
+    let ending = || message(StatusCode::SERVICE_UNAVAILABLE, "the gateway is ending").into_response(false);
+    receiver.await.unwrap_or_else(|_| ending())
+}
+
+async fn respond(side: Side, context: Context, request: Request<Body>) -> Response<Body> {
     let begin = Instant::now();
     let server = format!("sandgate/{}", context.node.version);
     let mut call = Call::new(context, request);

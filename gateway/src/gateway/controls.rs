@@ -18,6 +18,11 @@ impl Controls {
     pub(super) fn new(log: LogDial, tasks: Tasks) -> Self {
         Self { log, tasks }
     }
+
+    /// Where background work goes.
+    pub(super) fn tasks(&self) -> Tasks {
+        self.tasks.clone()
+    }
 }
 
 impl admin::Controls for Controls {

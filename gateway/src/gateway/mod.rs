@@ -33,6 +33,7 @@ use crate::{
     telemetry::{LogDial, Metrics},
     tls,
 };
+use controls::Controls;
 use desk::Desk;
 use workers::Workers;
 
@@ -103,6 +104,7 @@ struct Rooms {
     desk: Arc<Desk>,
     deployments: Deployments,
     node_id: String,
+    controls: Arc<Controls>,
 }
 
 impl Gateway {
@@ -117,10 +119,9 @@ impl Gateway {
         let sockets = workers::bind(config)?;
         let addresses = workers::addresses(&sockets);
         let metrics = Arc::new(Metrics::new());
-        let rooms = control.block_on(build(config, &tasks, &metrics))?;
+        let rooms = control.block_on(build(config, &tasks, &metrics, log))?;
         let workers = Workers::start(config, sockets, rooms.published.current.clone())?;
-        let controls = controls::Controls::new(log, tasks.clone());
-        let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics, controls);
+        let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
         let admin = control.block_on(serve(&config.admin_listen, admin::router(context.clone()), &tasks, "admin"))?;
         let status = control.block_on(serve(&config.status_listen, admin::status_router(context), &tasks, "status"))?;
         announce(&addresses, admin, status, began);
@@ -143,7 +144,7 @@ impl Gateway {
 }
 
 /// Store, modules, first snapshot.
-async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Rooms, GatewayError> {
+async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogDial) -> Result<Rooms, GatewayError> {
     let Database::Sqlite(file) = &config.database;
     let sqlite = Arc::new(SqliteStore::open(file).await?);
     let store: Arc<dyn Store> = sqlite.clone();
@@ -163,7 +164,8 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result
     desk.read(&*store, &registry.load()).await?;
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), config.config_debounce, tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(sqlite, registry.clone(), published.clone(), tasks.clone()));
-    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id })
+    let controls = Arc::new(Controls::new(log, tasks.clone()));
+    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id, controls })
 }
 
 /// The gateway's own collections, then those that modules declare.

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::{
     Rooms,
-    controls::Controls,
     workers::{Addresses, shown, total},
 };
 use crate::{
@@ -25,7 +24,6 @@ pub(super) fn context(
     addresses: &Addresses,
     counters: Vec<Arc<Counters>>,
     metrics: &Arc<Metrics>,
-    controls: Controls,
 ) -> Context {
     let notify = rooms.published.changed.clone();
     let (metrics, services) = (metrics.clone(), rooms.catalog.services().clone());
@@ -56,7 +54,8 @@ pub(super) fn context(
         status: Arc::new(move || status(&counters, &served.current.load())),
         metrics: Arc::new(text),
         notify: Arc::new(move |_version| notify.notify_one()),
-        controls: Arc::new(controls),
+        tasks: rooms.controls.tasks(),
+        controls: rooms.controls.clone(),
     }
 }
 

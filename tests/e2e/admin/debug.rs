@@ -50,7 +50,9 @@ async fn status_shows_sizes_as_asked() {
     let shown = async |arguments: &str| gateway.admin.get(&format!("/status?{arguments}")).await.expect(200).json();
     let resident = async |arguments: &str| shown(arguments).await["memory"]["resident"].clone();
     assert!(resident("unit=b").await.as_u64().unwrap() > 1_000_000);
-    for (arguments, unit, digits) in [("", "MiB", 2), ("unit=k", "KiB", 2), ("unit=G&scale=5", "GiB", 5), ("scale=0", "MiB", 0)] {
+    for (arguments, unit, digits) in
+        [("", "MiB", 2), ("unit=k", "KiB", 2), ("unit=G&scale=5", "GiB", 5), ("scale=0", "MiB", 0)]
+    {
         let text = resident(arguments).await.as_str().unwrap().to_owned();
         let (number, shown) = text.split_once(' ').unwrap();
         let behind = number.split_once('.').map_or(0, |(_, digits)| digits.len());

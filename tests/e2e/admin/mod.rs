@@ -7,4 +7,5 @@ mod errors;
 mod info;
 mod lists;
 mod nested;
+mod openapi;
 mod transport;

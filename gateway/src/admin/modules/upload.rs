@@ -12,7 +12,8 @@ use crate::model::{
 };
 
 /// What operators decide about a module.
-pub(in crate::admin) const SETTINGS: [&str; 6] = ["grants", "failure_policy", "priority", "memory_limit", "cpu_limit", "fresh"];
+pub(in crate::admin) const SETTINGS: [&str; 6] =
+    ["grants", "failure_policy", "priority", "memory_limit", "cpu_limit", "fresh"];
 
 /// An upload.
 pub(super) struct Upload {

@@ -49,7 +49,9 @@ impl Operation {
     /// Takes a body of this shape, as JSON or as a form.
     pub(super) fn takes(self, shape: Value) -> Self {
         let form = json!({ "schema": { "type": "object" } });
-        self.takes_content(json!({ "application/json": { "schema": shape }, "application/x-www-form-urlencoded": form }))
+        self.takes_content(
+            json!({ "application/json": { "schema": shape }, "application/x-www-form-urlencoded": form }),
+        )
     }
 
     /// Takes a body of these media types.

@@ -52,14 +52,16 @@ pub(super) fn describe(resource: &Resource, method: &str) -> Operation {
             Operation::read("Every target as it is stored", list("targets")).of("targets").refused(&[404])
         }
         Resource::Health(_) => Operation::read("How the targets of an upstream fare", shapes::health())
-            .with(&["balancer_health"])
+            .with(&["balancer_health", "size", "offset"])
             .of("upstreams")
             .refused(&[404]),
         Resource::TargetHealth(_) => {
             Operation::new("Mark a target as healthy or not").empty(204).of("upstreams").refused(&[404])
         }
         Resource::Modules if method == "POST" => upload("Upload a new module").answers(201, shown("modules")),
-        Resource::Modules => Operation::read("A page of the modules", list("modules")).with(&["size", "offset"]).of("modules"),
+        Resource::Modules => {
+            Operation::read("A page of the modules", list("modules")).with(&["size", "offset"]).of("modules")
+        }
         Resource::Module(_) => module(method),
         Resource::ModuleCode(_) => Operation::new("The code of a module")
             .sends(200, json!({ "application/wasm": {} }))
@@ -80,8 +82,12 @@ fn collection_operation(name: &str, also: &[u16], method: &str) -> Operation {
 
 fn entity(name: &str, method: &str) -> Operation {
     let operation = match method {
-        "PUT" => Operation::read(format!("Create or replace one of {name}"), shown(name)).takes(sent(name)).refused(&[409]),
-        "PATCH" => Operation::read(format!("Change one of {name}"), shown(name)).takes(changed(name)).refused(&[404, 409]),
+        "PUT" => {
+            Operation::read(format!("Create or replace one of {name}"), shown(name)).takes(sent(name)).refused(&[409])
+        }
+        "PATCH" => {
+            Operation::read(format!("Change one of {name}"), shown(name)).takes(changed(name)).refused(&[404, 409])
+        }
         "DELETE" => Operation::new(format!("Delete one of {name}")).empty(204),
         _ => return Operation::read(format!("One of {name}"), shown(name)).of(name).refused(&[404]),
     };
@@ -110,7 +116,9 @@ fn referenced(name: &str, parent: &str, method: &str) -> Operation {
 
 fn module(method: &str) -> Operation {
     match method {
-        "PUT" => upload("Upload another version of a module, or a new one").answers(200, shown("modules")).refused(&[404]),
+        "PUT" => {
+            upload("Upload another version of a module, or a new one").answers(200, shown("modules")).refused(&[404])
+        }
         "PATCH" => Operation::read("Change grants, limits or the failure policy of a module", shown("modules"))
             .takes(json!({ "$ref": "#/components/schemas/modules-settings" }))
             .of("modules")
@@ -123,7 +131,8 @@ fn module(method: &str) -> Operation {
 
 fn upload(summary: &str) -> Operation {
     let bytes = json!({ "type": "string", "contentMediaType": "application/wasm" });
-    let parts: Value = json!({ "schema": { "type": "object", "properties": { "module": bytes }, "required": ["module"] } });
+    let parts: Value =
+        json!({ "schema": { "type": "object", "properties": { "module": bytes }, "required": ["module"] } });
     let content = json!({ "application/wasm": {}, "multipart/form-data": parts });
     Operation::new(summary).takes_content(content).of("modules").writes().refused(&[409])
 }

@@ -57,16 +57,17 @@ pub(super) fn error() -> Value {
 
 /// Query and header parameters that operations refer to.
 pub(super) fn parameters() -> Object {
-    let query = |name: &str, description: &str, schema: Value| {
-        json!({ "in": "query", "name": name, "description": description, "schema": schema })
-    };
+    let query = |name: &str, description: &str, schema: Value| json!({ "in": "query", "name": name, "description": description, "schema": schema });
     let text = || json!({ "type": "string" });
     let mut parameters = Object::new();
     let mut add = |parameter: Value, key: &str| _ = parameters.insert(key.to_owned(), parameter);
     let size = json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 });
     add(query("size", "Entities of a page.", size), "size");
     add(query("offset", "Where the page begins: `offset` of the page before.", text()), "offset");
-    add(query("tags", "`a,b` for entities with all of these tags, `a/b` for any of them; at most five.", text()), "tags");
+    add(
+        query("tags", "`a,b` for entities with all of these tags, `a/b` for any of them; at most five.", text()),
+        "tags",
+    );
     add(query("unit", "Unit of sizes.", json!({ "enum": ["b", "k", "m", "g"], "default": "m" })), "unit");
     add(query("scale", "Digits behind the point.", json!({ "type": "integer", "minimum": 0, "default": 2 })), "scale");
     let seconds = json!({ "type": "number", "minimum": 0, "default": 60 });

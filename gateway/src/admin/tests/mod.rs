@@ -27,6 +27,7 @@ use crate::{
         Collection, ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, core_registry,
         declared_collections,
     },
+    shutdown::Tasks,
     store::SqliteStore,
     telemetry::LogLevel,
 };
@@ -72,6 +73,7 @@ impl Admin {
             metrics: Arc::new(|| "sandgate_up 1\n".to_owned()),
             notify: Arc::new(move |version| seen.store(version, Ordering::SeqCst)),
             controls: Arc::new(Dial(Mutex::new(LogLevel::Notice))),
+            tasks: Tasks::new(tokio::runtime::Handle::current()),
         };
         Self { context, notified, _folder: folder }
     }

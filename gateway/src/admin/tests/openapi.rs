@@ -22,7 +22,8 @@ async fn every_resource_stands_in_the_document() {
         .map(|(_, resource)| format!("{resource:?}").split(['(', ' ']).next().unwrap().to_owned())
         .collect();
     // Of the Status API alone.
-    let missing: Vec<String> = declared().into_iter().filter(|name| !described.contains(name) && name != "Ready").collect();
+    let missing: Vec<String> =
+        declared().into_iter().filter(|name| !described.contains(name) && name != "Ready").collect();
     assert!(missing.is_empty(), "give these a line among the paths in info.rs: {missing:?}");
 }
 
@@ -43,7 +44,8 @@ async fn operations_have_names_of_their_own() {
     let admin = Admin::start().await;
     let document = admin.get("/openapi.json").await.1;
     let items = document["paths"].as_object().unwrap().values();
-    let operations = items.flat_map(|item| item.as_object().unwrap().values()).filter_map(|each| each.get("operationId"));
+    let operations =
+        items.flat_map(|item| item.as_object().unwrap().values()).filter_map(|each| each.get("operationId"));
     let names: Vec<&Value> = operations.collect();
     let distinct: BTreeSet<String> = names.iter().map(ToString::to_string).collect();
     assert!(names.len() > 100, "{}", names.len());

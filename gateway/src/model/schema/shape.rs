@@ -83,7 +83,9 @@ impl Kind {
             Kind::Integer => json!({ "type": "integer" }),
             Kind::Number => json!({ "type": "number" }),
             Kind::Boolean => json!({ "type": "boolean" }),
-            Kind::Array(element) | Kind::Set(element) => json!({ "type": "array", "items": element_shape(element, form) }),
+            Kind::Array(element) | Kind::Set(element) => {
+                json!({ "type": "array", "items": element_shape(element, form) })
+            }
             Kind::Map(_, values) => json!({ "type": "object", "additionalProperties": inside(values) }),
             Kind::Record(schema) => schema.shape(form),
             Kind::Foreign(_) => reference(form),

@@ -124,11 +124,14 @@ pub(super) async fn referenced(
     reference: Reference,
 ) -> Result<Answer> {
     let parents = call.registry.get(&reference.to).cloned().ok_or(Failure::NotFound)?;
-    if call.method == Method::GET || call.method == Method::HEAD {
+    if matches!(call.method, Method::GET | Method::HEAD | Method::DELETE) {
         let mut reader = Reader::Store(&*call.context.store);
         let child = reader.find(&collection, key).await?.ok_or(Failure::NotFound)?;
         let id = reference_of(&child, &reference).ok_or(Failure::NotFound)?;
         let parent = reader.find(&parents, id).await?.ok_or(Failure::NotFound)?;
+        if call.method == Method::DELETE {
+            return Err(Failure::Method);
+        }
         return Ok(Answer::ok(present(call, &parents, parent)));
     }
     let input = call.input().await?;

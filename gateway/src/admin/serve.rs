@@ -87,7 +87,9 @@ async fn dispatch(side: Side, call: &mut Call) -> Result<Answer, Failure> {
     if call.method == Method::OPTIONS {
         return Ok(options(call, &resource));
     }
-    if !resource.takes(&call.method) {
+    // A reference cannot be deleted through its child; Kong says so only where there is one.
+    let follows = call.method == Method::DELETE && matches!(resource, Resource::Referenced(..));
+    if !follows && !resource.takes(&call.method) {
         return Err(Failure::Method);
     }
     serve(call, resource).await

@@ -1,6 +1,6 @@
 //! From the store's deltas to the next snapshot.
 
-use std::{mem, sync::Arc};
+use std::{mem, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
@@ -10,6 +10,7 @@ use super::{
     compiled::Compiled,
     modules::Deployments,
     plugins::Plugins,
+    secrets::Secrets,
     state::{State, Touched},
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     plugin::{Catalog, Limits},
     shutdown::QuietThread,
     store::{Store, StoreError},
+    vault::Vaults,
 };
 
 /// What the builder's thread yields to the workers, as Linux counts it: a third of a processor remains for it where
@@ -39,6 +41,7 @@ pub struct Builder {
     limits: Limits,
     deployments: Deployments,
     thread: QuietThread,
+    secrets: Secrets,
     known: Known,
     last: Arc<Snapshot>,
 }
@@ -67,9 +70,17 @@ impl Builder {
             limits,
             deployments: Deployments::default(),
             thread: QuietThread::start("snapshot-builder", NICENESS),
+            secrets: Secrets::new(Vaults::new(None, Duration::from_secs(60))),
             known: Known::default(),
             last: Arc::new(Snapshot::empty()),
         }
+    }
+
+    /// With these vaults in place of those that know no folder.
+    #[must_use]
+    pub fn with_vaults(mut self, vaults: Vaults) -> Self {
+        self.secrets = Secrets::new(vaults);
+        self
     }
 
     /// What became of the modules.
@@ -84,7 +95,8 @@ impl Builder {
     pub async fn refresh(&mut self) -> Result<Arc<Snapshot>, BuildError> {
         let registry = self.registry.load_full();
         let delta = self.store.changes_since(&registry, self.known.state.version).await?;
-        if delta.version == self.known.state.version && !delta.full {
+        let unchanged = delta.version == self.known.state.version && !delta.full;
+        if unchanged && !self.secrets.rotate().await {
             return Ok(self.last.clone());
         }
         let mut known = mem::take(&mut self.known);
@@ -95,11 +107,13 @@ impl Builder {
                 (known, touched)
             })
             .await;
+        self.secrets.configure(&known.state);
         if touched.modules {
             self.deployments.update(&known.state.modules, &self.catalog, &*self.store, &self.limits).await;
         }
         let Known { state, plugins, .. } = &mut known;
-        let affected = plugins.change(state, &touched, &self.deployments, touched.modules).await;
+        let affected = plugins.change(state, &touched, &self.deployments, &mut self.secrets).await;
+        self.secrets.end_build();
         let build = self.thread.run(move || {
             let snapshot = known.compile(&touched, &affected, &registry);
             (known, snapshot)

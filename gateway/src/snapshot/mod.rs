@@ -9,6 +9,7 @@ mod modules;
 mod people;
 mod plugins;
 mod publisher;
+mod secrets;
 mod state;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

@@ -1,13 +1,14 @@
 //! Plugin entities, ready or quarantined.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use super::{
     Deployments, Quarantined,
     chains::{Affected, Row, Rows},
+    secrets::Secrets,
     state::{PluginShown, State, Touched},
 };
 use crate::{
@@ -20,6 +21,8 @@ use crate::{
 pub(super) struct Plugins {
     known: HashMap<Arc<str>, Known>,
     quarantined: BTreeMap<Arc<str>, Arc<str>>,
+    /// Those with references to secrets, which may change by themselves.
+    referring: BTreeSet<Arc<str>>,
     pub(super) rows: Rows,
 }
 
@@ -27,22 +30,24 @@ pub(super) struct Plugins {
 #[derive(Debug)]
 struct Known {
     entity: Arc<PluginShown>,
+    /// With the secrets in it.
+    config: Arc<str>,
     /// 0 for a plugin without one.
     deployment: u64,
     row: Row,
 }
 
 impl Plugins {
-    /// Brings them up to date, all of them if `deployed` says that modules are other than before. Plugins that stay as
-    /// they were keep their instances.
+    /// Brings them up to date, all of them if modules are other than before. Plugins that stay as they were keep their
+    /// instances.
     pub(super) async fn change(
         &mut self,
         state: &State,
         touched: &Touched,
         deployments: &Deployments,
-        deployed: bool,
+        secrets: &mut Secrets,
     ) -> Affected {
-        let all = deployed || touched.everything;
+        let all = touched.modules || touched.everything;
         let mut affected = Affected { all: touched.everything, ..Affected::default() };
         let ids: Vec<Arc<str>> = match all {
             true => self
@@ -51,14 +56,14 @@ impl Plugins {
                 .chain(state.plugins.keys().filter(|id| !self.known.contains_key(*id)))
                 .cloned()
                 .collect(),
-            false => touched.plugins.iter().cloned().collect(),
+            false => touched.plugins.union(&self.referring).cloned().collect(),
         };
         let mut changed = Vec::new();
         for id in ids {
             let entity = state.plugins.get(&id).filter(|entity| entity.plugin.enabled);
             let known = self.known.get(&id);
             let next = match entity {
-                Some(entity) => Some(ready(entity, deployments, known).await),
+                Some(entity) => Some(ready(entity, deployments, secrets, known).await),
                 None => None,
             };
             if !same(known, next.as_ref()) {
@@ -73,6 +78,7 @@ impl Plugins {
     fn replace(&mut self, changed: Vec<(Arc<str>, Option<Known>)>, affected: &mut Affected) {
         for (id, _) in &changed {
             self.quarantined.remove(id);
+            self.referring.remove(id);
             if let Some(known) = self.known.remove(id) {
                 self.rows.remove(&known.row, affected);
             }
@@ -81,6 +87,9 @@ impl Plugins {
             let Some(next) = next else { continue };
             if let Some(reason) = next.row.plugin.quarantine() {
                 self.quarantined.insert(id.clone(), reason.clone());
+            }
+            if Secrets::are_in(&next.entity) {
+                self.referring.insert(id.clone());
             }
             self.rows.insert(next.row.clone(), affected);
             self.known.insert(id, next);
@@ -110,27 +119,32 @@ fn same(one: Option<&Known>, other: Option<&Known>) -> bool {
 }
 
 /// The plugin of an entity: the one there is if nothing changed, else a new one.
-async fn ready(entity: &Arc<PluginShown>, deployments: &Deployments, known: Option<&Known>) -> Known {
+async fn ready(
+    entity: &Arc<PluginShown>,
+    deployments: &Deployments,
+    secrets: &mut Secrets,
+    known: Option<&Known>,
+) -> Known {
     let known = known.filter(|known| Arc::ptr_eq(&known.entity, entity));
-    let plugin = &entity.plugin;
-    let deployment = match deployments.get(&plugin.name) {
+    let deployment = match deployments.get(&entity.plugin.name) {
         Some(Ok(deployment)) => deployment,
         Some(Err(reason)) => return broken(entity, reason, known),
         None => return broken(entity, "there is no module of this name".into(), known),
     };
-    let plugin = match known.filter(|known| known.deployment == deployment.id) {
+    let config = secrets.config(entity, &deployment.manifest).await;
+    let plugin = match known.filter(|known| known.deployment == deployment.id && known.config == config) {
         Some(known) => known.row.plugin.clone(),
-        None => prepare(&deployment, configured(entity)).await,
+        None => prepare(&deployment, configured(entity, config.clone())).await,
     };
     let row = row(&entity.plugin, deployment.priority, plugin);
-    Known { entity: entity.clone(), deployment: deployment.id, row }
+    Known { entity: entity.clone(), config, deployment: deployment.id, row }
 }
 
-fn configured(entity: &PluginShown) -> Entity {
+fn configured(entity: &PluginShown, config: Arc<str>) -> Entity {
     let plugin = &entity.plugin;
     Entity {
         id: plugin.id.clone(),
-        config: entity.config.clone(),
+        config,
         route: id(&plugin.route),
         service: id(&plugin.service),
         consumer: id(&plugin.consumer),
@@ -144,7 +158,7 @@ fn broken(entity: &Arc<PluginShown>, reason: Arc<str>, known: Option<&Known>) ->
         Some(known) => known.row.plugin.clone(),
         None => Arc::new(Plugin::quarantined(entity.plugin.id.clone(), entity.plugin.name.clone(), reason)),
     };
-    Known { entity: entity.clone(), deployment: 0, row: row(&entity.plugin, i32::MAX, plugin) }
+    Known { entity: entity.clone(), config: entity.config.clone(), deployment: 0, row: row(&entity.plugin, i32::MAX, plugin) }
 }
 
 fn row(plugin: &model::Plugin, priority: i32, ready: Arc<Plugin>) -> Row {

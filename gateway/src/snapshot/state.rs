@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::Value;
@@ -37,6 +36,7 @@ pub(super) struct State {
     pub(super) upstreams: Typed<model::Upstream>,
     pub(super) targets: Typed<model::Target>,
     pub(super) modules: Typed<model::Module>,
+    pub(super) vaults: Typed<model::Vault>,
     /// Entities of plugin-declared collections: by collection, then id.
     pub(super) declared: BTreeMap<Arc<str>, Typed<Credential>>,
     /// Entities that cannot be read.
@@ -111,6 +111,9 @@ impl State {
             "modules" => {
                 touched.modules = true;
                 put(&mut self.modules, bad, ("modules", id), entity, plain);
+            }
+            "vaults" => {
+                put(&mut self.vaults, bad, ("vaults", id), entity, plain);
             }
             "consumers" => {
                 let turn = put(&mut self.consumers, bad, ("consumers", id), entity, consumer_entry);
@@ -189,14 +192,12 @@ fn consumer_entry(entity: Object) -> serde_json::Result<ConsumerEntry> {
 
 fn credential(collection: &Arc<str>, id: &Arc<str>, entity: Object) -> Credential {
     let owner = entity.get("consumer").and_then(|reference| reference.get("id")?.as_str());
-    // The store gives the seconds that are left.
-    let left = entity.get("ttl").and_then(Value::as_u64);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let seconds = |field| entity.get(field).and_then(Value::as_u64);
     Credential {
         id: id.clone(),
         collection: collection.clone(),
         consumer: owner.map(Arc::from),
-        expires: left.map(|left| now + left),
+        expires: seconds("ttl").map(|life| seconds("created_at").unwrap_or_default() + life),
         data: entity,
     }
 }

@@ -4,18 +4,20 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
     sync::Arc,
+    time::Duration,
 };
 
 use http::{HeaderMap, Method};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Deployments, Snapshot, builder::Known};
+use super::{Deployments, Snapshot, builder::Known, secrets::Secrets};
 use crate::{
     model::{self, Object, Registry},
     plugin::{Chain, Credential, Plugin, Slot},
     router::{Query, Transport},
     store::{Change, Delta},
+    vault::Vaults,
 };
 
 const CREDENTIALS: &str = "keys";
@@ -133,7 +135,8 @@ fn apply(configuration: &mut Configuration, steps: Vec<Step>) -> Vec<Change> {
 
 async fn take_over(known: &mut Known, delta: Delta, registry: &Arc<Registry>) -> Snapshot {
     let touched = known.state.apply(delta);
-    let affected = known.plugins.change(&known.state, &touched, &Deployments::default(), touched.modules).await;
+    let mut secrets = Secrets::new(Vaults::new(None, Duration::from_secs(60)));
+    let affected = known.plugins.change(&known.state, &touched, &Deployments::default(), &mut secrets).await;
     known.compile(&touched, &affected, registry)
 }
 

@@ -19,7 +19,7 @@ use crate::{
     model::{Object, Registry},
     plugin::{Catalog, ConsumerEntry, Credential, Directory, Entity, Limits, Plugin, RouteFacts, prepare},
     router::Rule,
-    store::{Store, StoreError},
+    store::{Delta, Store, StoreError},
 };
 
 /// Why no snapshot could be built. The one there is stays in use.
@@ -42,7 +42,11 @@ pub struct Builder {
     upstreams: HashMap<Arc<str>, Arc<UpstreamEntry>>,
     directory: Arc<Directory>,
     last: Arc<Snapshot>,
+    told: Option<Told>,
 }
+
+/// Who is told of a delta before anything is built of it.
+pub type Told = Arc<dyn Fn(&Delta) + Send + Sync>;
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -72,7 +76,14 @@ impl Builder {
             upstreams: HashMap::new(),
             directory: Arc::default(),
             last: Arc::new(Snapshot::empty()),
+            told: None,
         }
+    }
+
+    /// Tells `told` of each delta before anything is built of it: what it declares must be known by then.
+    pub fn tell(mut self, told: Told) -> Self {
+        self.told = Some(told);
+        self
     }
 
     /// What became of the modules.
@@ -85,6 +96,9 @@ impl Builder {
         let delta = self.store.changes_since(&self.registry.load(), self.state.version).await?;
         if delta.version == self.state.version && !delta.full {
             return Ok(self.last.clone());
+        }
+        if let Some(told) = &self.told {
+            told(&delta);
         }
         let touched = self.state.apply(delta);
         self.deployments.update(&self.state.modules, &self.catalog, &*self.store, &self.limits).await;

@@ -20,3 +20,4 @@ mod postgres;
 mod proxy;
 mod startup;
 mod under_load;
+mod vaults;

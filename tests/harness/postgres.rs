@@ -195,7 +195,9 @@ fn initial(folder: &Path) -> Vec<String> {
 
 fn certify(folder: &Path, user: Option<&User>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    for (name, text, mode) in [("server.crt", made.cert.pem(), 0o644), ("server.key", made.signing_key.serialize_pem(), 0o600)] {
+    for (name, text, mode) in
+        [("server.crt", made.cert.pem(), 0o644), ("server.key", made.signing_key.serialize_pem(), 0o600)]
+    {
         let file = folder.join(name);
         fs::write(&file, text).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();

@@ -61,7 +61,11 @@ fn each_mistake_is_explained_with_its_place() {
         ("PROXY_LISTEN", "127.0.0.1:1,127.0.0.1:1", "127.0.0.1:1 is listened on already"),
         ("STATUS_LISTEN", "127.0.0.1:8001", "127.0.0.1:8001 is listened on already"),
         ("ADMIN_LISTEN", "0.0.0.0:8001", "0.0.0.0:8001 can be reached from other machines"),
-        ("DATABASE_URL", "postgres://kong:secret@db/kong?sslmod=require", "`sslmod` is not a parameter of a database URL"),
+        (
+            "DATABASE_URL",
+            "postgres://kong:secret@db/kong?sslmod=require",
+            "`sslmod` is not a parameter of a database URL",
+        ),
         ("DATABASE_URL", "postgres://kong:secret@db/kong?sslmode=maybe", "is not a database URL"),
         ("DATABASE_POOL_SIZE", "1", "`1` is not within 2 and 1000"),
         ("DATABASE_URL", "off", "`off` is not built yet"),

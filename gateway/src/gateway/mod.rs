@@ -32,6 +32,7 @@ use crate::{
     store::{self, Store, StoreError},
     telemetry::Metrics,
     tls,
+    vault::Vaults,
 };
 use desk::Desk;
 use workers::Workers;
@@ -157,7 +158,8 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result
     let core = model::core_registry();
     builtins::install(&*store, &core, &catalog).await?;
     let registry = Arc::new(ArcSwap::from_pointee(core));
-    let builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config));
+    let vaults = Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval);
+    let builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config)).with_vaults(vaults);
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
     let (follower, known) = (desk.clone(), registry.clone());

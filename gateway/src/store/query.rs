@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use sqlx::{
-    Arguments, AssertSqlSafe, Database, Encode, FromRow, Type, postgres::PgRow, sqlite::SqliteRow,
-};
+use sqlx::{Arguments, AssertSqlSafe, Database, Encode, FromRow, Type, postgres::PgRow, sqlite::SqliteRow};
 
 use super::Result;
 

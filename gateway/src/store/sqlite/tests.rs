@@ -6,7 +6,10 @@ use sqlx::Row;
 use super::*;
 use crate::{
     model::Collection,
-    store::{Key, Store, Version, conformance::{Harness, conformance}},
+    store::{
+        Key, Store, Version,
+        conformance::{Harness, conformance},
+    },
 };
 
 struct File(tempfile::TempDir);

@@ -17,7 +17,7 @@ use crate::{
     model::Registry,
     plugin::{Catalog, Limits},
     shutdown::QuietThread,
-    store::{Store, StoreError},
+    store::{Delta, Store, StoreError},
     vault::Vaults,
 };
 
@@ -44,6 +44,7 @@ pub struct Builder {
     secrets: Secrets,
     known: Known,
     last: Arc<Snapshot>,
+    told: Option<Told>,
 }
 
 /// Everything that is taken over from one snapshot to the next.
@@ -53,6 +54,9 @@ pub(super) struct Known {
     pub(super) plugins: Plugins,
     compiled: Compiled,
 }
+
+/// Who is told of a delta before anything is built of it.
+pub type Told = Arc<dyn Fn(&Delta) + Send + Sync>;
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -73,7 +77,14 @@ impl Builder {
             secrets: Secrets::new(Vaults::new(None, Duration::from_secs(60))),
             known: Known::default(),
             last: Arc::new(Snapshot::empty()),
+            told: None,
         }
+    }
+
+    /// Tells `told` of each delta before anything is built of it: what it declares must be known by then.
+    pub fn tell(mut self, told: Told) -> Self {
+        self.told = Some(told);
+        self
     }
 
     /// With these vaults in place of those that know no folder.
@@ -93,11 +104,13 @@ impl Builder {
     /// # Cancel safety
     /// A future that is dropped loses what was known; the next call then begins with everything there is.
     pub async fn refresh(&mut self) -> Result<Arc<Snapshot>, BuildError> {
-        let registry = self.registry.load_full();
-        let delta = self.store.changes_since(&registry, self.known.state.version).await?;
+        let delta = self.store.changes_since(&self.registry.load(), self.known.state.version).await?;
         let unchanged = delta.version == self.known.state.version && !delta.full;
         if unchanged && !self.secrets.rotate().await {
             return Ok(self.last.clone());
+        }
+        if let Some(told) = &self.told {
+            told(&delta);
         }
         let mut known = mem::take(&mut self.known);
         let (mut known, touched) = self
@@ -114,6 +127,7 @@ impl Builder {
         let Known { state, plugins, .. } = &mut known;
         let affected = plugins.change(state, &touched, &self.deployments, &mut self.secrets).await;
         self.secrets.end_build();
+        let registry = self.registry.load_full();
         let build = self.thread.run(move || {
             let snapshot = known.compile(&touched, &affected, &registry);
             (known, snapshot)

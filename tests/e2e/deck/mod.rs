@@ -7,7 +7,7 @@ mod source;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, TestGateway, TestTarget};
+use crate::harness::{Gateway, TestGateway, TestPostgres, TestTarget};
 use client::Deck;
 use source::{ROUTES, SERVICES, changed, source};
 
@@ -127,4 +127,19 @@ async fn a_reset_leaves_nothing() {
     gateway.get("/s1").await.expect(404);
     deck.sync(&file).await;
     assert_eq!(deck.diff(&file).await.exit_code(), 0, "and all of it can come back");
+}
+
+#[tokio::test]
+async fn all_of_it_holds_on_postgresql() {
+    let url = tokio::task::spawn_blocking(|| TestPostgres::shared().database()).await.unwrap();
+    let gateway = TestGateway::new().on_postgres(&url).start().await;
+    let deck = Deck::of(&gateway);
+    for file in [source(1), changed(1)] {
+        deck.sync(&file).await;
+        let rest = deck.diff(&file).await;
+        assert_eq!(rest.exit_code(), 0, "{rest:#?}");
+        assert_eq!(deck.dump().await, deck.dump_of(&file).await);
+    }
+    deck.reset().await;
+    assert!(deck.dump().await.is_empty());
 }

@@ -78,7 +78,10 @@ async fn a_second_sync_makes_just_the_changes() {
         }
     }
     let done = deck.sync(&file).await;
-    assert_eq!((done.created.len(), done.updated, done.deleted), (planned.created.len(), planned.updated, planned.deleted));
+    assert_eq!(
+        (done.created.len(), done.updated, done.deleted),
+        (planned.created.len(), planned.updated, planned.deleted)
+    );
     let rest = deck.diff(&file).await;
     assert_eq!(rest.exit_code(), 0, "{rest:#?}");
     assert_eq!(deck.dump().await, deck.dump_of(&file).await);

@@ -158,7 +158,12 @@ fn broken(entity: &Arc<PluginShown>, reason: Arc<str>, known: Option<&Known>) ->
         Some(known) => known.row.plugin.clone(),
         None => Arc::new(Plugin::quarantined(entity.plugin.id.clone(), entity.plugin.name.clone(), reason)),
     };
-    Known { entity: entity.clone(), config: entity.config.clone(), deployment: 0, row: row(&entity.plugin, i32::MAX, plugin) }
+    Known {
+        entity: entity.clone(),
+        config: entity.config.clone(),
+        deployment: 0,
+        row: row(&entity.plugin, i32::MAX, plugin),
+    }
 }
 
 fn row(plugin: &model::Plugin, priority: i32, ready: Arc<Plugin>) -> Row {

@@ -4,7 +4,6 @@
 
 mod disk;
 mod failure;
-
 mod image;
 mod keeper;
 mod store;
@@ -25,7 +24,6 @@ use tokio::{
 };
 
 pub use self::keeper::keep;
-
 use self::{
     disk::Disk,
     failure::{is_broken, is_outage, reason, silent},
@@ -33,8 +31,6 @@ use self::{
 };
 use super::{Database, Delta, Result, Store, StoreError, Version};
 
-/// How long the start tries to reach the database before it goes on with a snapshot.
-const FIRST_TRY: Duration = Duration::from_secs(8);
 /// How long the database may take to show that it is there.
 const PROBE: Duration = Duration::from_secs(3);
 /// Between two attempts to reach it: the first pause, and the longest.
@@ -87,7 +83,7 @@ struct Known {
 /// What to do about a failed call.
 enum Verdict {
     /// The database is there, whatever this was: once more.
-    Again(StoreError),
+    Again,
     /// It is away.
     Away,
     /// It answered, and the answer is this.
@@ -106,11 +102,10 @@ impl Resilient {
             away: watch::Sender::new(None),
             suspicion: Arc::default(),
         };
-        let error = match timeout(FIRST_TRY, store.connect()).await {
-            Ok(Ok(())) => return Ok(Arc::new(store)),
-            Ok(Err(error)) if !is_outage(&error) => return Err(error),
-            Ok(Err(error)) => error,
-            Err(_) => silent(),
+        let error = match store.connect().await {
+            Ok(()) => return Ok(Arc::new(store)),
+            Err(error) if !is_outage(&error) => return Err(error),
+            Err(error) => error,
         };
         let disk = store.disk.clone();
         match spawn_blocking(move || disk.load()).await.ok().flatten() {
@@ -139,17 +134,17 @@ impl Resilient {
             }
             sleep(jittered(pause)).await;
             pause = longer(pause);
-            match timeout(FIRST_TRY, self.connect()).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(other)) if !is_outage(&other) || is_broken(&other) => return Err(other),
-                Ok(Err(other)) => error = other,
-                Err(_) => error = silent(),
+            match self.connect().await {
+                Ok(()) => return Ok(()),
+                Err(other) if !is_outage(&other) || is_broken(&other) => return Err(other),
+                Err(other) => error = other,
             }
         }
         Err(error)
     }
 
-    /// Opens the database. Leaves it as it is when it was opened before.
+    /// Opens the database, which has deadlines of its own for each step. Migrations may take long, and are waited for:
+    /// the database is there.
     async fn connect(&self) -> Result<()> {
         let live = super::open(&self.database).await?;
         let cluster = live.once(CLUSTER, uuid::Uuid::new_v4().to_string()).await?;
@@ -198,7 +193,7 @@ impl Resilient {
                 Ok(answer) => return Ok(answer),
                 Err(error) if again => return Err(error),
                 Err(error) => match self.judge(error).await {
-                    Verdict::Again(_) => again = true,
+                    Verdict::Again => again = true,
                     Verdict::Away => break,
                     Verdict::Failed(error) => return Err(error),
                 },
@@ -215,7 +210,7 @@ impl Resilient {
         // Whatever was broken may have hidden a database that was put in the place of this one.
         self.write().stale = true;
         if self.is_there().await {
-            return Verdict::Again(error);
+            return Verdict::Again;
         }
         self.lost(&error);
         Verdict::Away
@@ -273,15 +268,14 @@ impl Resilient {
         if self.live.get().is_some() {
             return self.is_there().await;
         }
-        match timeout(FIRST_TRY, self.connect()).await {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
+        match self.connect().await {
+            Ok(()) => true,
+            Err(error) => {
                 if !is_outage(&error) {
                     tracing::error!(reason = reason(&error), "the configuration database refuses this gateway");
                 }
                 false
             }
-            Err(_) => false,
         }
     }
 

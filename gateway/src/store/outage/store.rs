@@ -39,7 +39,7 @@ impl Store for Resilient {
                 }
                 Err(error) if again => return Err(error),
                 Err(error) => match self.judge(error).await {
-                    Verdict::Again(_) => again = true,
+                    Verdict::Again => again = true,
                     Verdict::Away => break,
                     Verdict::Failed(error) => return Err(error),
                 },
@@ -66,7 +66,7 @@ impl Store for Resilient {
             Ok(begun) => begun,
             Err(busy @ StoreError::Busy(_)) => return Err(busy),
             Err(error) => match self.judge(error).await {
-                Verdict::Again(_) => live.begin().await?,
+                Verdict::Again => live.begin().await?,
                 Verdict::Away => return Err(self.read_only()),
                 Verdict::Failed(error) => return Err(error),
             },
@@ -87,7 +87,7 @@ impl Store for Resilient {
         let Some(live) = self.reachable() else { return Ok(0) };
         match live.sweep(registry).await {
             Err(error) => match self.judge(error).await {
-                Verdict::Again(_) | Verdict::Away => Ok(0),
+                Verdict::Again | Verdict::Away => Ok(0),
                 Verdict::Failed(error) => Err(error),
             },
             swept => swept,

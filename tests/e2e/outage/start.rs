@@ -46,15 +46,14 @@ async fn a_start_that_waits_goes_on_when_the_database_is_there() {
     let server = TestPostgres::start();
     let gateway = gateway(&server);
     server.kill9();
-    let starting = tokio::spawn(gateway.start());
     // Whether the gateway or the server is first must not matter.
-    tokio::task::spawn_blocking(move || {
+    let again = tokio::task::spawn_blocking(move || {
         server.start_again();
         server
-    })
-    .await
-    .unwrap();
-    reachable(&starting.await.unwrap(), true).await;
+    });
+    let (gateway, server) = tokio::join!(gateway.start(), again);
+    reachable(&gateway, true).await;
+    drop(server.unwrap());
 }
 
 #[tokio::test]

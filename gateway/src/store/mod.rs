@@ -151,6 +151,11 @@ pub trait Store: Send + Sync + 'static {
     async fn watch(&self, changed: Arc<Notify>);
     /// Closes every connection; those in use first finish. Afterwards every call fails.
     async fn close(&self);
+    /// How often the connection that [`Store::watch`] holds broke. Another database may have come in the place of this
+    /// one each time, unnoticed by the connections of calls.
+    fn breaks(&self) -> u64 {
+        0
+    }
     /// Since when the database is away, as far as this store finds out.
     fn unreachable_since(&self) -> Option<SystemTime> {
         None

@@ -76,6 +76,8 @@ struct Known {
     image: Image,
     /// The connection was lost since: the next reading is of everything.
     stale: bool,
+    /// [`Store::breaks`] when that was last looked at.
+    breaks: u64,
     /// Raised when the image changes.
     generation: u64,
 }
@@ -113,7 +115,7 @@ impl Resilient {
                 let written = httpdate::fmt_http_date(header.written());
                 let reason = reason(&error);
                 tracing::error!(reason, version = image.version, written, "{STARTED_WITHOUT}");
-                *store.write() = Known { image, stale: true, generation: 0 };
+                *store.write() = Known { image, stale: true, ..Known::default() };
                 store.away.send_replace(Some(SystemTime::now()));
             }
             None if is_broken(&error) => return Err(error),
@@ -279,6 +281,14 @@ impl Resilient {
         }
     }
 
+    /// Whether everything must be read again.
+    fn is_stale(&self, live: &dyn Store) -> bool {
+        let (mut known, breaks) = (self.write(), live.breaks());
+        known.stale |= breaks != known.breaks;
+        known.breaks = breaks;
+        known.stale
+    }
+
     /// What is known since a version.
     fn last(&self, since: Version) -> Result<Delta> {
         let known = self.read();
@@ -291,6 +301,10 @@ impl Resilient {
     /// Takes over what changed. Whoever asks from another version than the one that is known changes nothing.
     fn take(&self, delta: &Delta, since: Version) {
         let mut known = self.write();
+        if delta.full {
+            let Known { image, .. } = &*known;
+            compare((&image.cluster, image.version), (&image.cluster, delta.version));
+        }
         if (delta.full || since == known.image.version) && known.image.apply(delta) {
             known.generation += 1;
         }

@@ -30,7 +30,7 @@ impl Store for Resilient {
     async fn changes_since(&self, registry: &Registry, version: Version) -> Result<Delta> {
         let mut again = false;
         while let Some(live) = self.reachable() {
-            let stale = self.read().stale;
+            let stale = self.is_stale(&**live);
             match live.changes_since(registry, if stale { ALL } else { version }).await {
                 Ok(full) if stale => return Ok(self.catch_up(&**live, full, version).await),
                 Ok(delta) => {

@@ -105,7 +105,7 @@ impl Builder {
     /// A future that is dropped loses what was known; the next call then begins with everything there is.
     pub async fn refresh(&mut self) -> Result<Arc<Snapshot>, BuildError> {
         let delta = self.store.changes_since(&self.registry.load(), self.known.state.version).await?;
-        let unchanged = delta.version == self.known.state.version && !delta.full;
+        let unchanged = delta.version == self.known.state.version && !delta.full && delta.changes.is_empty();
         if unchanged && !self.secrets.rotate().await {
             return Ok(self.last.clone());
         }

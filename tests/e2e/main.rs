@@ -12,10 +12,15 @@
 mod harness;
 
 mod admin;
+mod deck;
 mod durability;
 mod hostile;
+mod hostile_admin;
 mod modules;
+mod outage;
 mod plugins;
+mod postgres;
 mod proxy;
 mod startup;
 mod under_load;
+mod vaults;

@@ -23,9 +23,27 @@ pub struct Settings {
     /// Addresses of the Status API, or `off` [default: 127.0.0.1:8007]
     #[arg(long, value_name = "ADDRESSES")]
     pub status_listen: Option<Text>,
-    /// Configuration database [default: sqlite:// and sandgate.db in the data directory]
+    /// Configuration database, sqlite://… or postgres://… [default: sqlite:// and sandgate.db in the data directory]
     #[arg(long, value_name = "URL")]
     pub database_url: Option<Text>,
+    /// Connections to PostgreSQL, beside one that listens: 2 to 1,000 [default: 10]
+    #[arg(long, value_name = "NUMBER")]
+    pub database_pool_size: Option<Text>,
+    /// How long opening a connection to PostgreSQL may take: 100ms to 1m [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    pub database_connect_timeout: Option<Text>,
+    /// How long a call waits for a connection of the pool: 100ms to 1m [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    pub database_acquire_timeout: Option<Text>,
+    /// How long one statement may take: 100ms to 1m [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub database_statement_timeout: Option<Text>,
+    /// How long a write waits for the writes before it: 100ms to 1m [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub database_lock_timeout: Option<Text>,
+    /// How often changes are looked for of which there was no word: 100ms to 1m [default: 1s]
+    #[arg(long, value_name = "DURATION")]
+    pub database_poll_interval: Option<Text>,
     /// Directory of the database, caches and the snapshot [default: ./sandgate-data]
     #[arg(long, value_name = "PATH")]
     pub data_dir: Option<Text>,
@@ -95,6 +113,18 @@ pub struct Settings {
     /// How long changes are gathered before they are served: 0 to 10s [default: 20ms]
     #[arg(long, value_name = "DURATION")]
     pub config_debounce: Option<Text>,
+    /// At most one snapshot is written to disk in this time: 100ms to 1h [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    pub snapshot_interval: Option<Text>,
+    /// How long a start waits that has neither database nor snapshot: 0 to 1h [default: 1m]
+    #[arg(long, value_name = "DURATION")]
+    pub database_start_wait: Option<Text>,
+    /// Folder below which {vault://file/…} finds secrets, or `off` [default: off]
+    #[arg(long, value_name = "PATH")]
+    pub vault_file_dir: Option<Text>,
+    /// How often secrets of vaults are looked up again: 1s to 24h [default: 1m]
+    #[arg(long, value_name = "DURATION")]
+    pub vault_rotation_interval: Option<Text>,
 }
 
 /// The value of a setting as typed. In the file also a number, a boolean (`on`, `off`) or a list (commas between).

@@ -1,11 +1,17 @@
 //! Who this node is and how it fares, for the Admin and Status APIs.
 
-use std::{fs, sync::Arc, sync::atomic::Ordering::Relaxed};
+use std::{
+    fs, io,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use serde_json::{Value, json};
 
 use super::{
-    Rooms,
+    Rooms, database,
     workers::{Addresses, shown, total},
 };
 use crate::{
@@ -29,6 +35,7 @@ pub(super) fn context(
     let (metrics, services) = (metrics.clone(), rooms.catalog.services().clone());
     let (published, deployments, node_id) = (rooms.published.clone(), rooms.deployments.clone(), rooms.node_id.clone());
     let (counted, counters, served) = (counters.clone(), counters, rooms.published.clone());
+    let store = rooms.store.clone();
     let text = move || {
         let snapshot = published.current.load();
         let gauge = |definition: &Definition, labels: &[(&str, &str)], value| {
@@ -37,6 +44,7 @@ pub(super) fn context(
             }
         };
         gauge(&metric::SNAPSHOT_VERSION, &[], snapshot.version as f64);
+        gauge(&metric::DATASTORE_REACHABLE, &[], f64::from(u8::from(store.unreachable_since().is_none())));
         gauge(&metric::QUARANTINED, &[], snapshot.quarantined.len() as f64);
         for deployment in deployments.all() {
             let open = deployment.health.report().open_for.is_some();
@@ -54,6 +62,8 @@ pub(super) fn context(
         status: Arc::new(move || status(&counters, &served.current.load())),
         metrics: Arc::new(text),
         notify: Arc::new(move |_version| notify.notify_one()),
+        tasks: rooms.controls.tasks(),
+        controls: rooms.controls.clone(),
     }
 }
 
@@ -65,7 +75,7 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
         .chain(addresses.tls.iter().map(|address| shown(address, true)))
         .collect();
     let listed = |listen: &[Listen]| listen.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let configuration = json!({
+    let mut configuration = json!({
         "database": "postgres",
         "role": "traditional",
         "router_flavor": "traditional_compatible",
@@ -75,6 +85,9 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
         "proxy_listeners": proxy,
         "admin_listeners": config.admin_listen.iter().map(|listen| shown(&listen.address.to_string(), listen.tls)).collect::<Vec<_>>(),
     });
+    if let Some(configuration) = configuration.as_object_mut() {
+        configuration.extend(database::shown(&config.database));
+    }
     Node {
         id: rooms.node_id.clone(),
         hostname: hostname(),
@@ -111,6 +124,27 @@ fn status(counters: &[Arc<Counters>], snapshot: &Snapshot) -> Status {
         total_requests: total(counters, |counters| counters.requests.load(Relaxed)),
         resident_bytes: resident_bytes(),
     }
+}
+
+/// The identity of this node: a UUID that its data directory keeps.
+pub(super) fn id(data_dir: &Path) -> io::Result<String> {
+    let file = data_dir.join("node_id");
+    let known = match fs::read_to_string(&file) {
+        Ok(text) => uuid::Uuid::parse_str(text.trim()).ok(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    if let Some(known) = known {
+        return Ok(known.to_string());
+    }
+    // Written aside and moved, so that a crash leaves no half of it.
+    let (id, aside) = (uuid::Uuid::new_v4().to_string(), data_dir.join("node_id.new"));
+    let mut options = fs::OpenOptions::new();
+    let mut written = options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    writeln!(written, "{id}")?;
+    written.sync_all()?;
+    fs::rename(&aside, &file)?;
+    Ok(id)
 }
 
 /// Name of the machine.

@@ -3,9 +3,13 @@
 
 mod builder;
 mod chains;
+mod compiled;
 mod entries;
 mod modules;
+mod people;
+mod plugins;
 mod publisher;
+mod secrets;
 mod state;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -18,9 +22,9 @@ use crate::{
     store::Version,
 };
 
-pub use builder::{BuildError, Builder};
+pub use builder::{BuildError, Builder, Told};
 pub use modules::Deployments;
-pub use publisher::{Published, publish};
+pub use publisher::{Pace, Published, publish};
 
 /// What every request is served from.
 pub struct Snapshot {
@@ -29,7 +33,7 @@ pub struct Snapshot {
     /// Routes.
     pub router: Router<Arc<RouteEntry>>,
     /// Plugins of requests that match no route.
-    pub global: Chain,
+    pub global: Arc<Chain>,
     /// Consumers and credentials.
     pub directory: Arc<Directory>,
     /// Entities that could not be built.
@@ -42,7 +46,7 @@ impl Snapshot {
         Self {
             version: 0,
             router: Router::build(Vec::new()).0,
-            global: Chain::default(),
+            global: Arc::default(),
             directory: Arc::default(),
             quarantined: Vec::new(),
         }
@@ -76,7 +80,7 @@ pub struct RouteEntry {
     /// Where it leads; `None` for a route without a service.
     pub service: Option<Arc<ServiceEntry>>,
     /// Its plugins.
-    pub chain: Chain,
+    pub chain: Arc<Chain>,
 }
 
 /// A service, ready to serve.
@@ -129,3 +133,6 @@ pub struct TargetEntry {
     /// Host header for requests to it.
     pub host_header: http::HeaderValue,
 }
+
+#[cfg(test)]
+mod tests;

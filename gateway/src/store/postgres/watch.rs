@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use sqlx::{Connection, Executor, postgres::PgListener};
 use tokio::{
     sync::Notify,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{CHANNEL, PostgresStore, limited};
@@ -37,12 +37,21 @@ async fn reach(store: &PostgresStore) -> Result<()> {
     Ok(())
 }
 
-/// Listens until the connection is lost.
-async fn listen(store: &PostgresStore, changed: &Notify) -> Result<Infallible> {
-    reach(store).await?;
+/// A connection that listens. Where there is no server any more, its pool would try on for as long as it may wait.
+async fn subscribe(store: &PostgresStore) -> Result<PgListener> {
     let mut listener = PgListener::connect_with(&store.listening).await?;
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
+    Ok(listener)
+}
+
+/// Listens until the connection is lost.
+async fn listen(store: &PostgresStore, changed: &Notify) -> Result<Infallible> {
+    let began = Instant::now();
+    reach(store).await?;
+    let limit = (began.elapsed() * 3).max(Duration::from_secs(1));
+    let listener = timeout(limit, subscribe(store)).await;
+    let mut listener = listener.map_err(|_| StoreError::silent("a connection that listens", limit))??;
     if store.health.found() {
         tracing::info!("the configuration database is there again");
     }

@@ -17,16 +17,24 @@ const RETRY: Duration = Duration::from_millis(200);
 /// A connection that heard nothing for so long is asked whether it is alive.
 const PULSE: Duration = Duration::from_secs(2);
 
+/// The least time to subscribe in; longer where connecting has taken longer.
+const SUBSCRIBED: Duration = Duration::from_secs(1);
+
 /// Never ends. What was missed while nobody listened is covered by the word that is given after each new connection.
 pub(super) async fn watch(store: &PostgresStore, changed: &Arc<Notify>) {
+    let mut limit = SUBSCRIBED;
     loop {
-        let Err(error) = listen(store, changed).await;
+        let Err(error) = listen(store, changed, limit).await;
         tracing::debug!(error = &error as &dyn std::error::Error, "not listening to the configuration database");
-        if let Err(StoreError::Unreachable(reason)) = reach(store).await {
+        let began = Instant::now();
+        let reached = reach(store).await;
+        limit = SUBSCRIBED.max(began.elapsed() * 3);
+        if let Err(StoreError::Unreachable(reason)) = reached {
             tracing::debug!(error = &*reason as &dyn std::error::Error, "the configuration database is lost");
             store.health.lost(reason);
-            sleep(RETRY).await;
         }
+        // Also where a server lets nobody listen, such as one that follows another.
+        sleep(RETRY).await;
     }
 }
 
@@ -45,11 +53,8 @@ async fn subscribe(store: &PostgresStore) -> Result<PgListener> {
     Ok(listener)
 }
 
-/// Listens until the connection is lost.
-async fn listen(store: &PostgresStore, changed: &Notify) -> Result<Infallible> {
-    let began = Instant::now();
-    reach(store).await?;
-    let limit = (began.elapsed() * 3).max(Duration::from_secs(1));
+/// Listens until the connection is lost; there must be one within `limit`.
+async fn listen(store: &PostgresStore, changed: &Notify, limit: Duration) -> Result<Infallible> {
     let listener = timeout(limit, subscribe(store)).await;
     let mut listener = listener.map_err(|_| StoreError::silent("a connection that listens", limit))??;
     if store.health.found() {

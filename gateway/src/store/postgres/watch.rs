@@ -22,19 +22,21 @@ const SUBSCRIBED: Duration = Duration::from_secs(1);
 
 /// Never ends. What was missed while nobody listened is covered by the word that is given after each new connection.
 pub(super) async fn watch(store: &PostgresStore, changed: &Arc<Notify>) {
-    let mut limit = SUBSCRIBED;
     loop {
-        let Err(error) = listen(store, changed, limit).await;
-        tracing::debug!(error = &error as &dyn std::error::Error, "not listening to the configuration database");
         let began = Instant::now();
-        let reached = reach(store).await;
-        limit = SUBSCRIBED.max(began.elapsed() * 3);
-        if let Err(StoreError::Unreachable(reason)) = reached {
+        if let Err(StoreError::Unreachable(reason)) = reach(store).await {
             tracing::debug!(error = &*reason as &dyn std::error::Error, "the configuration database is lost");
             store.health.lost(reason);
+            sleep(RETRY).await;
+            continue;
         }
-        // Also where a server lets nobody listen, such as one that follows another.
-        sleep(RETRY).await;
+        let Err(error) = listen(store, changed, SUBSCRIBED.max(began.elapsed() * 3)).await;
+        store.health.broke();
+        tracing::debug!(error = &error as &dyn std::error::Error, "not listening to the configuration database");
+        // A server may let nobody listen, such as one that follows another.
+        if began.elapsed() < RETRY {
+            sleep(RETRY).await;
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) async fn watch(store: &PostgresStore, changed: &Arc<Notify>) {
         let began = Instant::now();
         if let Err(StoreError::Unreachable(reason)) = reach(store).await {
             tracing::debug!(error = &*reason as &dyn std::error::Error, "the configuration database is lost");
+            store.health.broke();
             store.health.lost(reason);
             sleep(RETRY).await;
             continue;

@@ -127,6 +127,7 @@ fn store_answer(error: StoreError) -> Answer {
             tracing::warn!(error = &error as &dyn std::error::Error, "a request of the Admin API is not done");
             message(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
         }
+        StoreError::TooLong(_) => message(StatusCode::BAD_REQUEST, &error.to_string()),
         failed => {
             tracing::error!(error = &failed as &dyn std::error::Error, "the configuration database failed");
             message(StatusCode::INTERNAL_SERVER_ERROR, "An unexpected error occurred")

@@ -65,6 +65,9 @@ pub enum StoreError {
     /// The database gave up on a statement that took too long.
     #[error("the configuration database took too long")]
     Slow(#[source] sqlx::Error),
+    /// A unique value is longer than an index of the database can hold.
+    #[error("a value is too long for an index of the configuration database")]
+    TooLong(#[source] sqlx::Error),
     /// The database failed.
     #[error("the configuration database failed")]
     Database(#[source] sqlx::Error),
@@ -97,6 +100,7 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Database(said) => match said.code().as_deref().map(Meaning::of) {
                 Some(Meaning::Gone) => Self::unreachable(error),
                 Some(Meaning::Slow) => Self::Slow(error),
+                Some(Meaning::TooLong) => Self::TooLong(error),
                 _ => Self::Database(error),
             },
             _ => Self::Database(error),
@@ -108,6 +112,7 @@ impl From<sqlx::Error> for StoreError {
 enum Meaning {
     Gone,
     Slow,
+    TooLong,
     Other,
 }
 
@@ -119,6 +124,8 @@ impl Meaning {
             "57P01" | "57P02" | "57P03" | "57P04" | "53300" | "25P03" => Self::Gone,
             // A statement or lock timeout.
             "57014" | "55P03" => Self::Slow,
+            // Of the limits of the server, only that of an index row can be met.
+            "54000" => Self::TooLong,
             connection if connection.len() == 5 && connection.starts_with("08") => Self::Gone,
             _ => Self::Other,
         }

@@ -193,3 +193,15 @@ async fn a_text_may_hold_nul_and_what_looks_like_it() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_unique_value_that_no_index_can_hold_is_refused_by_name() {
+    let store = Shared::new().await.open().await;
+    // Random, as the index would compress anything else.
+    let name: String = (0..300).map(|_| uuid::Uuid::new_v4().to_string()).collect();
+    let mut write = store.begin().await.unwrap();
+    let error = write.insert(&services(), json!({"id": "a", "name": name}).as_object().unwrap()).await.unwrap_err();
+    assert!(matches!(error, StoreError::TooLong(_)), "{error:?}");
+    drop(write);
+    assert_eq!(insert(&store, "a").await, 1);
+}

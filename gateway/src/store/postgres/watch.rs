@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use sqlx::{Connection, Executor, postgres::PgListener};
 use tokio::{
     sync::Notify,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{CHANNEL, PostgresStore, limited};
@@ -17,15 +17,25 @@ const RETRY: Duration = Duration::from_millis(200);
 /// A connection that heard nothing for so long is asked whether it is alive.
 const PULSE: Duration = Duration::from_secs(2);
 
+/// The least time to subscribe in; longer where connecting has taken longer.
+const SUBSCRIBED: Duration = Duration::from_secs(1);
+
 /// Never ends. What was missed while nobody listened is covered by the word that is given after each new connection.
 pub(super) async fn watch(store: &PostgresStore, changed: &Arc<Notify>) {
     loop {
-        let Err(error) = listen(store, changed).await;
-        store.health.broke();
-        tracing::debug!(error = &error as &dyn std::error::Error, "not listening to the configuration database");
+        let began = Instant::now();
         if let Err(StoreError::Unreachable(reason)) = reach(store).await {
             tracing::debug!(error = &*reason as &dyn std::error::Error, "the configuration database is lost");
+            store.health.broke();
             store.health.lost(reason);
+            sleep(RETRY).await;
+            continue;
+        }
+        let Err(error) = listen(store, changed, SUBSCRIBED.max(began.elapsed() * 3)).await;
+        store.health.broke();
+        tracing::debug!(error = &error as &dyn std::error::Error, "not listening to the configuration database");
+        // A server may let nobody listen, such as one that follows another.
+        if began.elapsed() < RETRY {
             sleep(RETRY).await;
         }
     }
@@ -38,12 +48,18 @@ async fn reach(store: &PostgresStore) -> Result<()> {
     Ok(())
 }
 
-/// Listens until the connection is lost.
-async fn listen(store: &PostgresStore, changed: &Notify) -> Result<Infallible> {
-    reach(store).await?;
+/// A connection that listens. Where there is no server any more, its pool would try on for as long as it may wait.
+async fn subscribe(store: &PostgresStore) -> Result<PgListener> {
     let mut listener = PgListener::connect_with(&store.listening).await?;
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
+    Ok(listener)
+}
+
+/// Listens until the connection is lost; there must be one within `limit`.
+async fn listen(store: &PostgresStore, changed: &Notify, limit: Duration) -> Result<Infallible> {
+    let listener = timeout(limit, subscribe(store)).await;
+    let mut listener = listener.map_err(|_| StoreError::silent("a connection that listens", limit))??;
     if store.health.found() {
         tracing::info!("the configuration database is there again");
     }

@@ -24,6 +24,17 @@ pub(super) fn is_broken(error: &StoreError) -> bool {
     }
 }
 
+/// Whether the database is there and refuses this gateway: by password, certificate or name.
+pub(super) fn is_refusal(error: &StoreError) -> bool {
+    let StoreError::Unreachable(error) = error else { return false };
+    match &**error {
+        sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => true,
+        // Appendix A of PostgreSQL's manual: authorization, and a database that does not exist.
+        sqlx::Error::Database(said) => said.code().is_some_and(|code| code.starts_with("28") || code == "3D000"),
+        _ => false,
+    }
+}
+
 /// Code of SQLite for a file that is locked (5, 6), fails (10), is damaged (11, 26) or cannot be opened (14).
 fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
     let sqlx::Error::Database(said) = error else { return None };

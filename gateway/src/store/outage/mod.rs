@@ -26,13 +26,13 @@ use tokio::{
 pub use self::keeper::keep;
 use self::{
     disk::Disk,
-    failure::{is_broken, is_outage, reason, silent},
+    failure::{is_broken, is_outage, is_refusal, reason, silent},
     image::Image,
 };
 use super::{Database, Delta, Result, Store, StoreError, Version};
 
 /// How long the database may take to show that it is there.
-const PROBE: Duration = Duration::from_secs(3);
+const PROBE: Duration = Duration::from_secs(10);
 /// Between two attempts to reach it: the first pause, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// Between two lines in the log of a start that waits.
@@ -106,7 +106,7 @@ impl Resilient {
         };
         let error = match store.connect().await {
             Ok(()) => return Ok(Arc::new(store)),
-            Err(error) if !is_outage(&error) => return Err(error),
+            Err(error) if !is_outage(&error) || is_refusal(&error) => return Err(error),
             Err(error) => error,
         };
         let disk = store.disk.clone();
@@ -138,7 +138,7 @@ impl Resilient {
             pause = longer(pause);
             match self.connect().await {
                 Ok(()) => return Ok(()),
-                Err(other) if !is_outage(&other) || is_broken(&other) => return Err(other),
+                Err(other) if !is_outage(&other) || is_broken(&other) || is_refusal(&other) => return Err(other),
                 Err(other) => error = other,
             }
         }

@@ -9,6 +9,7 @@ mod failure;
 mod form;
 mod info;
 mod modules;
+mod names;
 mod plugins;
 mod query;
 mod read;

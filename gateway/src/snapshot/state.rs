@@ -32,6 +32,9 @@ pub(super) struct State {
     pub(super) plugins: Typed<PluginShown>,
     pub(super) upstreams: Typed<model::Upstream>,
     pub(super) targets: Typed<model::Target>,
+    pub(super) certificates: Typed<model::Certificate>,
+    pub(super) snis: Typed<model::Sni>,
+    pub(super) ca_certificates: Typed<model::CaCertificate>,
     pub(super) modules: Typed<model::Module>,
     /// Entities of plugin-declared collections: by collection, then id.
     pub(super) declared: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Object>>,
@@ -58,6 +61,7 @@ pub(super) struct PluginShown {
 pub(super) struct Touched {
     pub(super) people: bool,
     pub(super) upstreams: bool,
+    pub(super) certificates: bool,
 }
 
 impl State {
@@ -66,7 +70,7 @@ impl State {
         if delta.full {
             *self = Self::default();
         }
-        let mut touched = Touched { people: delta.full, upstreams: delta.full };
+        let mut touched = Touched { people: delta.full, upstreams: delta.full, certificates: delta.full };
         for change in delta.changes {
             self.change(&change.collection, change.id, change.entity, &mut touched);
         }
@@ -93,6 +97,20 @@ impl State {
                 touched.upstreams = true;
                 put(&mut self.targets, bad, ("targets", id), entity, plain);
             }
+            "certificates" => {
+                touched.certificates = true;
+                put(&mut self.certificates, bad, ("certificates", id), entity, plain);
+            }
+            "snis" => {
+                touched.certificates = true;
+                put(&mut self.snis, bad, ("snis", id), entity, plain);
+            }
+            "ca_certificates" => {
+                touched.certificates = true;
+                put(&mut self.ca_certificates, bad, ("ca_certificates", id), entity, plain);
+            }
+            // Nothing that is served depends on them by itself.
+            "vaults" | "keys" | "key_sets" => {}
             _ => {
                 touched.people = true;
                 let of_collection = self.declared.entry(collection.clone()).or_default();

@@ -24,8 +24,8 @@ pub use json_schema::SchemaError;
 pub use lua_pattern::Pattern;
 pub use rules::Rule;
 pub(crate) use rules::is_uuid;
-pub(crate) use text::Host;
 pub use text::TextKind;
+pub(crate) use text::{Host, is_reference};
 pub use violations::{Violations, lua_table};
 
 use super::Object;

@@ -1,6 +1,7 @@
 //! Builds, starts, drains and stops every room; the only place that knows them all.
 
 mod builtins;
+mod controls;
 mod desk;
 mod node;
 mod workers;
@@ -29,9 +30,11 @@ use crate::{
     shutdown::Tasks,
     snapshot::{self, Builder, Deployments, Published},
     store::{Page, SqliteStore, Store, StoreError},
-    telemetry::Metrics,
+    telemetry::{LogDial, Metrics},
     tls,
+    vault::Vaults,
 };
+use controls::Controls;
 use desk::Desk;
 use workers::Workers;
 
@@ -102,11 +105,12 @@ struct Rooms {
     desk: Arc<Desk>,
     deployments: Deployments,
     node_id: String,
+    controls: Arc<Controls>,
 }
 
 impl Gateway {
     /// Starts everything. Returns when requests are served.
-    pub fn start(config: &Config) -> Result<Self, GatewayError> {
+    pub fn start(config: &Config, log: LogDial) -> Result<Self, GatewayError> {
         let began = Instant::now();
         prepare_folder(&config.data_dir)?;
         let mut control = RuntimeBuilder::new_multi_thread();
@@ -116,7 +120,7 @@ impl Gateway {
         let sockets = workers::bind(config)?;
         let addresses = workers::addresses(&sockets);
         let metrics = Arc::new(Metrics::new());
-        let rooms = control.block_on(build(config, &tasks, &metrics))?;
+        let rooms = control.block_on(build(config, &tasks, &metrics, log))?;
         let workers = Workers::start(config, sockets, rooms.published.current.clone())?;
         let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
         let admin = control.block_on(serve(&config.admin_listen, admin::router(context.clone()), &tasks, "admin"))?;
@@ -141,7 +145,7 @@ impl Gateway {
 }
 
 /// Store, modules, first snapshot.
-async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Rooms, GatewayError> {
+async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogDial) -> Result<Rooms, GatewayError> {
     let Database::Sqlite(file) = &config.database;
     let sqlite = Arc::new(SqliteStore::open(file).await?);
     let store: Arc<dyn Store> = sqlite.clone();
@@ -155,13 +159,15 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result
     builtins::install(&*store, &core, &catalog).await?;
     let registry = Arc::new(ArcSwap::from_pointee(registry(&*store, core).await?));
     let mut builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config));
+    builder = builder.with_vaults(Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval));
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
     let published = Published::new(builder.refresh().await?);
     desk.read(&*store, &registry.load()).await?;
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), config.config_debounce, tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(sqlite, registry.clone(), published.clone(), tasks.clone()));
-    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id })
+    let controls = Arc::new(Controls::new(log, tasks.clone()));
+    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id, controls })
 }
 
 /// The gateway's own collections, then those that modules declare.

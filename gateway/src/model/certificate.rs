@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
-    Collection, Names, Object, OnDelete, pem,
-    schema::{Check, Custom, Field, Hook, Schema, TextKind, Violations, is_reference},
+    Collection, Names, Object, OnDelete, VaultReference, pem,
+    schema::{Check, Custom, Field, Hook, Schema, TextKind, Violations},
 };
 
 pub(super) fn collection() -> Collection {
@@ -90,7 +90,7 @@ fn different_types(entity: &Object, violations: &mut Violations) {
 /// The text of a field that has no mistake and is not kept elsewhere.
 fn good<'a>(entity: &'a Object, field: &str, violations: &Violations) -> Option<&'a str> {
     let text = entity.get(field)?.as_str()?;
-    (!violations.has(field) && !is_reference(text)).then_some(text)
+    (!violations.has(field) && !VaultReference::is_meant(text)).then_some(text)
 }
 
 /// `snis`: names that clients ask for in a TLS handshake.

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{
-    Collection, Object, OnDelete,
-    schema::{Check, Custom, Field, Rule, Schema, Violations, is_reference},
+    Collection, Object, OnDelete, VaultReference,
+    schema::{Check, Custom, Field, Rule, Schema, Violations},
 };
 
 pub(super) fn sets() -> Collection {
@@ -58,7 +58,7 @@ fn pem() -> Field {
 }
 
 fn check_jwk(entity: &Object, violations: &mut Violations) {
-    let text = entity.get("jwk").and_then(Value::as_str).filter(|text| !is_reference(text));
+    let text = entity.get("jwk").and_then(Value::as_str).filter(|text| !VaultReference::is_meant(text));
     let Some(text) = text.filter(|_| !["jwk", "kid"].iter().any(|field| violations.has(field))) else { return };
     let Ok(Value::Object(jwk)) = serde_json::from_str(text) else {
         return violations.entity("could not json decode jwk string");
@@ -84,7 +84,7 @@ fn jwk_problem(jwk: &Object) -> Option<String> {
 
 /// What is wrong with a pair of PEM texts, either of which may be absent or kept elsewhere.
 pub(super) fn pair_problem(pair: &Value) -> Option<String> {
-    let text = |field: &str| pair.get(field).and_then(Value::as_str).filter(|text| !is_reference(text));
+    let text = |field: &str| pair.get(field).and_then(Value::as_str).filter(|text| !VaultReference::is_meant(text));
     let public = text("public_key").map(super::pem::public_key);
     let private = text("private_key").map(super::pem::private_key);
     match (public, private) {

@@ -18,13 +18,18 @@ mod service;
 mod target;
 mod upstream;
 mod vault;
+mod vault_reference;
 
 pub use collection::{Collection, Listing, Names, OnDelete, Reference, Registry, declared_collections};
 pub use core::{core_registry, filter_chains};
-pub use entities::{CaCertificate, Certificate, Consumer, Id, Module, Plugin, Route, Service, Sni, Target, Upstream};
+pub use entities::{
+    CaCertificate, Certificate, Consumer, Id, Module, Plugin, Route, Service, Sni, Target, Upstream, Vault,
+};
 pub use module::{Capabilities, capabilities, covers, requested_capabilities};
 pub use plugin_info::{ConfigError, Inspected, ModuleState, PluginInfo, Refusal};
 pub use target::normal_target;
+pub use vault::KINDS as VAULT_KINDS;
+pub use vault_reference::{ReferenceError, VaultReference};
 
 /// An entity as the Admin API, the files and the store have it: every field of its schema, absent ones `null`.
 pub type Object = serde_json::Map<String, serde_json::Value>;

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Kinds of vaults. References may name them without an entity, so no entity may take their names.
-pub(super) const KINDS: [&str; 2] = ["env", "file"];
+pub const KINDS: [&str; 2] = ["env", "file"];
 
 pub(super) fn collection() -> Collection {
     Collection::core("vaults", "vaults", Some("prefix"), schema()).unique(&["prefix"])
@@ -47,5 +47,5 @@ fn environment() -> Field {
 }
 
 fn folder() -> Field {
-    Field::text("prefix", TextKind::Path).described("Folder whose files hold the secrets.")
+    Field::string("prefix").described("Folder below that of the node, whose files hold the secrets.")
 }

@@ -36,6 +36,7 @@ pub(super) struct State {
     pub(super) snis: Typed<model::Sni>,
     pub(super) ca_certificates: Typed<model::CaCertificate>,
     pub(super) modules: Typed<model::Module>,
+    pub(super) vaults: Typed<model::Vault>,
     /// Entities of plugin-declared collections: by collection, then id.
     pub(super) declared: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Object>>,
     /// Entities that cannot be read.
@@ -85,6 +86,7 @@ impl State {
             "routes" => put(&mut self.routes, bad, ("routes", id), entity, route_shown),
             "plugins" => put(&mut self.plugins, bad, ("plugins", id), entity, plugin_shown),
             "modules" => put(&mut self.modules, bad, ("modules", id), entity, plain),
+            "vaults" => put(&mut self.vaults, bad, ("vaults", id), entity, plain),
             "consumers" => {
                 touched.people = true;
                 put(&mut self.consumers, bad, ("consumers", id), entity, consumer_shown);
@@ -110,7 +112,7 @@ impl State {
                 put(&mut self.ca_certificates, bad, ("ca_certificates", id), entity, plain);
             }
             // Nothing that is served depends on them by itself.
-            "vaults" | "keys" | "key_sets" => {}
+            "keys" | "key_sets" => {}
             _ => {
                 touched.people = true;
                 let of_collection = self.declared.entry(collection.clone()).or_default();

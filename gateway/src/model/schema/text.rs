@@ -133,11 +133,6 @@ impl TextKind {
     }
 }
 
-/// Whether a text stands for a secret that is kept in a vault.
-pub(crate) fn is_reference(text: &str) -> bool {
-    text.starts_with("{vault://") && text.ends_with('}')
-}
-
 /// A host as entities have it.
 pub(crate) struct Host<'a> {
     /// Name, or address without brackets.

@@ -9,7 +9,7 @@ use super::{
     answer::Answer,
     call::Call,
     failure::Failure,
-    plugins, query,
+    names, plugins, query,
     read::{Reader, children_of, id_of, reference_of},
     resource::Nested,
     ttl,
@@ -41,7 +41,8 @@ pub(super) async fn collection(call: &mut Call, collection: Arc<Collection>) -> 
 pub(super) async fn entity(call: &mut Call, collection: Arc<Collection>, key: &str) -> Result<Answer> {
     match call.method {
         Method::PUT => {
-            let input = call.input().await?;
+            let mut input = call.input().await?;
+            names::add(&collection, key, &mut input.object);
             let mut write = Write::begin(call, &collection).await?;
             let entity = match write.reader().find(&collection, key).await? {
                 Some(stored) => write.replace(&stored, input, named_by(&collection, key)).await?,
@@ -53,7 +54,8 @@ pub(super) async fn entity(call: &mut Call, collection: Arc<Collection>, key: &s
             let input = call.input().await?;
             let mut write = Write::begin(call, &collection).await?;
             let Some(stored) = write.reader().find(&collection, key).await? else {
-                return Err(Failure::Missing(key_object(&collection, key)));
+                let named = names::missing(&collection, key);
+                return Err(named.unwrap_or_else(|| Failure::Missing(key_object(&collection, key))));
             };
             let entity = write.patch(&stored, input, Fixed::new()).await?;
             changed(call, write, entity).await
@@ -61,11 +63,15 @@ pub(super) async fn entity(call: &mut Call, collection: Arc<Collection>, key: &s
         Method::DELETE => {
             let mut write = Write::begin(call, &collection).await?;
             let stored = write.reader().find(&collection, key).await?;
-            delete(call, write, stored).await
+            if let Some(failure) = names::missing(&collection, key).filter(|_| stored.is_none()) {
+                return Err(failure);
+            }
+            delete(write, stored).await
         }
         _ => {
             let found = Reader::Store(&*call.context.store).find(&collection, key).await?;
-            found.map(|entity| Answer::ok(present(call, &collection, entity))).ok_or(Failure::NotFound)
+            let missing = || names::missing(&collection, key).unwrap_or(Failure::NotFound);
+            show(call, &collection, found.ok_or_else(missing)?).await
         }
     }
 }
@@ -90,7 +96,7 @@ pub(super) async fn child(call: &mut Call, nested: Nested, key: &str) -> Result<
         let parent = reader.parent(&nested).await?;
         let found = reader.find_child(&nested, id_of(&parent), key).await?;
         let child = found.filter(|child| belongs(child, &nested, &parent)).ok_or(Failure::NotFound)?;
-        return Ok(Answer::ok(present(call, &nested.child, child)));
+        return show(call, &nested.child, child).await;
     }
     let input = if call.method == Method::DELETE { None } else { Some(call.input().await?) };
     let mut write = Write::begin(call, &nested.child).await?;
@@ -98,7 +104,7 @@ pub(super) async fn child(call: &mut Call, nested: Nested, key: &str) -> Result<
     let found = write.reader().find_child(&nested, id_of(&parent), key).await?;
     let Some(input) = input else {
         let child = found.filter(|child| belongs(child, &nested, &parent)).ok_or(Failure::NotFound)?;
-        return delete(call, write, Some(child)).await;
+        return delete(write, Some(child)).await;
     };
     if call.method == Method::PATCH {
         let child = found.filter(|child| belongs(child, &nested, &parent)).ok_or(Failure::NotFound)?;
@@ -132,7 +138,7 @@ pub(super) async fn referenced(
         if call.method == Method::DELETE {
             return Err(Failure::Method);
         }
-        return Ok(Answer::ok(present(call, &parents, parent)));
+        return show(call, &parents, parent).await;
     }
     let input = call.input().await?;
     let mut write = Write::begin(call, &parents).await?;
@@ -160,7 +166,8 @@ pub(super) async fn referenced(
 async fn list(call: &Call, collection: &Collection, filter: &Filter, repeat: bool) -> Result<Answer> {
     let size = query::size(call)?;
     let after = query::offset(call)?.and_then(|place| Some(place.get(0)?.as_str()?.to_owned()));
-    let rows = call.context.store.page(collection, filter, &Page { after, size }).await?;
+    let mut rows = call.context.store.page(collection, filter, &Page { after, size }).await?;
+    names::show(&mut Reader::Store(&*call.context.store), collection, &mut rows.rows).await?;
     let data: Vec<Value> = rows.rows.into_iter().map(|entity| present(call, collection, entity)).collect();
     Ok(page(call, data, rows.next.map(|next| json!([next])), repeat))
 }
@@ -207,18 +214,24 @@ async fn created(call: &Call, write: Write<'_>, entity: Object) -> Result<Answer
     Ok(answer)
 }
 
-async fn changed(call: &Call, write: Write<'_>, entity: Object) -> Result<Answer> {
+async fn changed(call: &Call, mut write: Write<'_>, mut entity: Object) -> Result<Answer> {
     let collection = write.collection.clone();
+    names::show(&mut write.reader(), &collection, std::slice::from_mut(&mut entity)).await?;
     let version = write.commit().await?;
     Ok(Answer::ok(present(call, &collection, entity)).at(version))
 }
 
-async fn delete(call: &Call, mut write: Write<'_>, stored: Option<Object>) -> Result<Answer> {
+async fn delete(mut write: Write<'_>, stored: Option<Object>) -> Result<Answer> {
     let Some(stored) = stored else { return Ok(Answer::empty(StatusCode::NO_CONTENT)) };
-    let collection = write.collection.clone();
-    write.transaction.delete(&call.registry, &collection, id_of(&stored)).await?;
+    write.delete(&stored).await?;
     let version = write.commit().await?;
     Ok(Answer::empty(StatusCode::NO_CONTENT).at(version))
+}
+
+async fn show(call: &Call, collection: &Collection, mut entity: Object) -> Result<Answer> {
+    let reader = &mut Reader::Store(&*call.context.store);
+    names::show(reader, collection, std::slice::from_mut(&mut entity)).await?;
+    Ok(Answer::ok(present(call, collection, entity)))
 }
 
 /// An entity as answers show it.

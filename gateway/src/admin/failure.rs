@@ -47,6 +47,9 @@ pub(super) enum Failure {
     Size(&'static str),
     #[error("query arguments are not valid")]
     Options(Violations),
+    /// Others list it.
+    #[error("{0}")]
+    Listed(String),
     #[error("the module is refused")]
     Module(Vec<String>),
     #[error(transparent)]
@@ -93,6 +96,7 @@ impl Failure {
                 body.insert("options".into(), Value::Object(violations.fields));
                 Answer::json(StatusCode::BAD_REQUEST, Value::Object(body))
             }
+            Failure::Listed(text) => coded(19, text, Value::Null),
             Failure::Module(reasons) => {
                 let body = json!({ "message": "the module is refused", "reasons": reasons });
                 Answer::json(StatusCode::BAD_REQUEST, body)
@@ -162,6 +166,7 @@ fn body(code: u8, text: String, fields: Value) -> Object {
         10 => "invalid unique tag",
         11 => "invalid options",
         13 => "foreign keys unresolved",
+        19 => "referenced by others",
         _ => "database error",
     };
     let mut object = Object::new();

@@ -12,6 +12,7 @@ mod form;
 mod info;
 mod json;
 mod modules;
+mod names;
 mod openapi;
 mod plugins;
 mod query;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{failure::Failure, resource::Nested};
+use super::{failure::Failure, names, resource::Nested};
 use crate::{
     model::{Collection, Object, Reference, normal_target, schema::is_uuid},
     store::{Filter, Key, Page, Rows, Store, Transaction},
@@ -54,6 +54,9 @@ impl Reader<'_> {
         if is_uuid(key) {
             return self.get(collection, Key::Id(&key.to_lowercase())).await;
         }
+        if let Some(names) = &collection.names {
+            return names::find(self, collection, names, key).await;
+        }
         let field = collection.endpoint_key.as_deref().ok_or(Failure::PrimaryKey)?;
         self.get(collection, Key::Unique(field, key)).await
     }
@@ -81,7 +84,8 @@ impl Reader<'_> {
 
     /// The id of the parent, or that it is not found.
     pub(super) async fn parent(&mut self, nested: &Nested) -> Result<Object, Failure> {
-        self.find(&nested.parent, &nested.key).await?.ok_or(Failure::NotFound)
+        let found = self.find(&nested.parent, &nested.key).await?;
+        found.ok_or_else(|| names::missing(&nested.parent, &nested.key).unwrap_or(Failure::NotFound))
     }
 }
 

@@ -24,6 +24,12 @@ pub(super) enum Resource {
     PluginConfigSchema(String),
     ValidateEntity(String),
     ValidatePlugin,
+    /// `/schemas/vaults/{kind}`
+    VaultSchema(String),
+    /// `/schemas/filters/{name}`: there are none.
+    FilterSchema(String),
+    /// What Kong offers where proxy-wasm is on.
+    WasmOnly,
     LogLevel,
     SetLogLevel(String),
     Dns,
@@ -57,6 +63,7 @@ pub(super) struct Nested {
 
 const READ: &[&str] = &["GET", "HEAD", "OPTIONS"];
 const LIST: &[&str] = &["GET", "HEAD", "OPTIONS", "POST"];
+const ANY: &[&str] = &["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 const ONE: &[&str] = &["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "PUT"];
 
 impl Resource {
@@ -77,6 +84,8 @@ impl Resource {
             ["plugins", "schema", name] => Resource::PluginConfigSchema(name.to_owned()),
             ["schemas", "plugins", "validate"] => Resource::ValidatePlugin,
             ["schemas", "plugins", name] => Resource::PluginSchema(name.to_owned()),
+            ["schemas", "filters", name] => Resource::FilterSchema(name.to_owned()),
+            ["schemas", "vaults", kind] if kind != "validate" => Resource::VaultSchema(kind.to_owned()),
             ["schemas", name, "validate"] => Resource::ValidateEntity(name.to_owned()),
             ["schemas", name] => Resource::EntitySchema(name.to_owned()),
             ["debug", "node", "log-level"] => Resource::LogLevel,
@@ -90,6 +99,12 @@ impl Resource {
             ["modules"] => Resource::Modules,
             ["modules", key] => Resource::Module(key.to_owned()),
             ["modules", key, "code"] => Resource::ModuleCode(key.to_owned()),
+            ["filter-chains"]
+            | ["filter-chains", _]
+            | ["filter-chains", _, "route" | "service"]
+            | ["routes" | "services", _, "filter-chains"]
+            | ["routes" | "services", _, "filter-chains", _]
+            | ["routes", _, "filters", "all" | "enabled" | "disabled"] => Resource::WasmOnly,
             ["upstreams", upstream, "health"] => Resource::Health(upstream.to_owned()),
             ["upstreams", upstream, "targets", _, "healthy" | "unhealthy"]
             | ["upstreams", upstream, "targets", _, _, "healthy" | "unhealthy"] => {
@@ -115,7 +130,9 @@ impl Resource {
             [key, path] => match nested(key, path) {
                 Some(nested) => Some(Resource::Children(nested)),
                 None => {
-                    let reference = collection.references.iter().find(|reference| &*reference.field == path)?.clone();
+                    // The certificate of an SNI is only reached by its own path.
+                    let followed = |reference: &&Reference| &*reference.field == path && *first != "snis";
+                    let reference = collection.references.iter().find(followed)?.clone();
                     Some(Resource::Referenced(collection, key.to_owned(), reference))
                 }
             },
@@ -143,6 +160,7 @@ impl Resource {
             Resource::Entity(..) | Resource::Child(..) | Resource::Module(_) => ONE,
             Resource::Referenced(..) => &["GET", "HEAD", "OPTIONS", "PATCH", "PUT"],
             Resource::ValidateEntity(_) | Resource::ValidatePlugin => &["OPTIONS", "POST"],
+            Resource::WasmOnly => ANY,
             Resource::SetLogLevel(_) => &["OPTIONS", "PUT"],
             Resource::Cache => &["DELETE", "OPTIONS"],
             Resource::CacheKey => &["DELETE", "GET", "HEAD", "OPTIONS"],

@@ -1,5 +1,7 @@
 //! `/schemas`: what entities and plugins look like, and whether an entity would be accepted.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -9,13 +11,31 @@ use super::{
     plugins,
     write::{core_collection, dry_run},
 };
+use crate::model::{Collection, filter_chains, schema::Schema};
 
 type Result<T> = std::result::Result<T, Failure>;
 
 /// `GET /schemas/{entity}`
 pub(super) fn entity(call: &Call, name: &str) -> Result<Answer> {
-    let collection = call.registry.get(name).ok_or_else(|| unknown_entity(name))?;
-    Ok(Answer::ok(collection.schema.describe()))
+    Ok(Answer::ok(described(call, name)?.schema.describe()))
+}
+
+/// A collection of the registry, or one that is described and nothing else.
+fn described(call: &Call, name: &str) -> Result<Arc<Collection>> {
+    match call.registry.get(name) {
+        Some(collection) => Ok(collection.clone()),
+        None if name == "filter_chains" => Ok(Arc::new(filter_chains())),
+        None => Err(Failure::NotFoundNamed(format!("No entity named '{name}'"))),
+    }
+}
+
+/// `GET /schemas/vaults/{kind}`: what a vault of this kind has in `config`.
+pub(super) fn vault(call: &Call, kind: &str) -> Result<Answer> {
+    let vaults = core_collection(&call.registry, "vaults")?;
+    let choices = vaults.schema.variants.iter().flat_map(|variants| &variants.choices);
+    let found = choices.filter(|(name, _)| &**name == kind).find_map(|(_, schema)| schema.field("config"));
+    let config = found.ok_or_else(|| Failure::NotFoundNamed(format!("No vault named '{kind}'")))?;
+    Ok(Answer::ok(Schema::of(vec![config.clone()]).describe()))
 }
 
 /// `GET /schemas/plugins/{name}`
@@ -35,7 +55,7 @@ pub(super) fn plugin_config(call: &Call, name: &str) -> Result<Answer> {
 
 /// `POST /schemas/{entity}/validate`
 pub(super) async fn validate_entity(call: &mut Call, name: &str) -> Result<Answer> {
-    let collection = call.registry.get(name).ok_or_else(|| unknown_entity(name))?.clone();
+    let collection = described(call, name)?;
     if name == "plugins" {
         return validate_plugin(call).await;
     }
@@ -57,10 +77,6 @@ pub(super) async fn validate_plugin(call: &mut Call) -> Result<Answer> {
 
 fn valid() -> Answer {
     Answer::ok(json!({ "message": "schema validation successful" }))
-}
-
-fn unknown_entity(name: &str) -> Failure {
-    Failure::NotFoundNamed(format!("No entity named '{name}'"))
 }
 
 fn unknown_plugin(name: &str) -> Failure {

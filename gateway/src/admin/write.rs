@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 use super::{
     call::{Call, Input},
     failure::Failure,
-    plugins,
+    names, plugins,
     read::{Reader, id_of},
     ttl,
 };
 use crate::{
     model::{
-        Collection, Object, Registry,
+        Collection, Names, Object, Registry,
         schema::{Kind, Schema, Violations, is_uuid, simplify_numbers},
     },
-    store::{Key, StoreError, Transaction, Version},
+    store::{Filter, Key, StoreError, Transaction, Version},
 };
 
 /// A write to one collection.
@@ -24,6 +24,8 @@ pub(super) struct Write<'a> {
     pub(super) call: &'a Call,
     pub(super) collection: Arc<Collection>,
     pub(super) transaction: Box<dyn Transaction>,
+    /// Names that the entity at hand is to have; `None` leaves them as they are.
+    names: Option<Vec<String>>,
 }
 
 /// What the path says about the entity: wins over the body.
@@ -32,7 +34,7 @@ pub(super) type Fixed = Vec<(Arc<str>, Value)>;
 impl<'a> Write<'a> {
     pub(super) async fn begin(call: &'a Call, collection: &Arc<Collection>) -> Result<Self, Failure> {
         let transaction = call.context.store.begin().await?;
-        Ok(Self { call, collection: collection.clone(), transaction })
+        Ok(Self { call, collection: collection.clone(), transaction, names: None })
     }
 
     pub(super) fn reader(&mut self) -> Reader<'_> {
@@ -43,6 +45,7 @@ impl<'a> Write<'a> {
     pub(super) async fn create(&mut self, input: Input, fixed: Fixed) -> Result<Object, Failure> {
         let entity = self.entity(input, None, fixed).await?;
         self.transaction.insert(&self.collection, &entity).await?;
+        self.set_names(&entity).await?;
         Ok(entity)
     }
 
@@ -51,6 +54,7 @@ impl<'a> Write<'a> {
         fixed.push(("id".into(), id_of(stored).into()));
         let entity = self.entity(input, Some(stored), fixed).await?;
         self.transaction.update(&self.collection, &entity).await?;
+        self.set_names(&entity).await?;
         Ok(entity)
     }
 
@@ -67,7 +71,36 @@ impl<'a> Write<'a> {
         }
         let entity = self.entity(input, None, fixed).await?;
         self.transaction.update(&self.collection, &entity).await?;
+        self.set_names(&entity).await?;
         Ok(entity)
+    }
+
+    /// Deletes a stored entity and what cascades from it. Refused while it is listed elsewhere.
+    pub(super) async fn delete(&mut self, stored: &Object) -> Result<(), Failure> {
+        let (collection, call) = (self.collection.clone(), self.call);
+        for listing in &collection.listed_in {
+            let Some(other) = call.registry.get(&listing.collection) else { continue };
+            let all = self.reader().all(other, &Filter::default()).await?;
+            let lists = |entity: &&Object| {
+                let listed = entity.get(&*listing.field).and_then(Value::as_array);
+                listed.is_some_and(|ids| ids.iter().any(|id| id == id_of(stored)))
+            };
+            if let Some(by) = all.iter().find(lists) {
+                let (what, by) = (collection.name.trim_end_matches('s').replace('_', " "), id_of(by));
+                let (id, others) = (id_of(stored), &other.name);
+                return Err(Failure::Listed(format!("{what} {id} is still referenced by {others} (id = {by})")));
+            }
+        }
+        self.transaction.delete(&call.registry, &collection, id_of(stored)).await?;
+        Ok(())
+    }
+
+    async fn set_names(&mut self, entity: &Object) -> Result<(), Failure> {
+        let collection = self.collection.clone();
+        match (&collection.names, self.names.take()) {
+            (Some(names), Some(listed)) => names::set(self, names, id_of(entity), &listed).await,
+            _ => Ok(()),
+        }
     }
 
     /// Commits and tells those who serve.
@@ -86,12 +119,19 @@ impl<'a> Write<'a> {
         let life = ttl::take(&self.collection, &mut input.object)?;
         self.resolve(&mut input.object).await?;
         let now = SystemTime::now();
+        let collection = self.collection.clone();
+        let keeps_names = |names: &Names| stored.is_some() && !input.object.contains_key(&*names.field);
+        let keeps_names = collection.names.as_ref().is_none_or(keeps_names);
         let made = match stored {
             Some(stored) => schema.patch(&ttl::without(stored), input.object, now),
             None => schema.create(input.object, now),
         };
         let mut entity = made.map_err(Failure::Schema)?;
         lower_id(&mut entity);
+        if let Some(names) = &collection.names {
+            let listed = names::take(names, &mut entity)?;
+            self.names = (!keeps_names).then_some(listed);
+        }
         self.check_references(&schema, &entity).await?;
         if &*self.collection.name == "plugins" {
             plugins::check(self, &entity).await?;

@@ -21,6 +21,10 @@ pub struct Collection {
     pub unique: Vec<Vec<Arc<str>>>,
     /// Fields that refer to entities of other collections.
     pub references: Vec<Reference>,
+    /// The children by whose names its entities are known too.
+    pub names: Option<Names>,
+    /// Lists of ids elsewhere; an entity that is in one cannot be deleted.
+    pub listed_in: Vec<Listing>,
     /// Whether entities may carry a time to live (`ttl`, seconds, counted from `created_at`).
     pub ttl: bool,
     /// Name of the plugin that declared it; `None` for the gateway's own.
@@ -38,6 +42,8 @@ impl Collection {
             endpoint_key: endpoint_key.map(Into::into),
             unique: Vec::new(),
             references: Vec::new(),
+            names: None,
+            listed_in: Vec::new(),
             ttl: false,
             declared_by: None,
             schema,
@@ -146,6 +152,31 @@ pub struct Reference {
     pub on_delete: OnDelete,
     /// Path of the children below the parent: `routes` in `/services/{service}/routes`. `None`: not nested.
     pub nested_path: Option<Arc<str>>,
+}
+
+/// Children whose names stand for their parent. The parent has a field that lists them: it is shown, sets them when it is
+/// sent, and is no part of the stored entity.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// Field of the parent: `snis`.
+    pub field: Arc<str>,
+    /// The children.
+    pub children: Arc<Collection>,
+    /// Their field that is the name.
+    pub key: Arc<str>,
+    /// Their field that refers to the parent.
+    pub reference: Arc<str>,
+    /// Said of a name that is not there.
+    pub missing: &'static str,
+}
+
+/// A field, elsewhere, that lists ids of these entities without being a reference.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    /// Collection that has the field.
+    pub collection: Arc<str>,
+    /// The field.
+    pub field: Arc<str>,
 }
 
 /// What deleting a parent does to its children.

@@ -37,6 +37,12 @@ pub struct Service {
     pub read_timeout: Option<u64>,
     /// Whether the certificate is verified; `None`: as the node does.
     pub tls_verify: Option<bool>,
+    /// Certificates between that of the target and a trusted one, at most.
+    pub tls_verify_depth: Option<u8>,
+    /// Whom to trust in place of the system's roots.
+    pub ca_certificates: Option<Vec<Arc<str>>>,
+    /// Shown to the target.
+    pub client_certificate: Option<Id>,
     /// Whether its routes are served.
     pub enabled: bool,
 }
@@ -127,6 +133,8 @@ pub struct Upstream {
     pub host_header: Option<Arc<str>>,
     /// Size of the hash table.
     pub slots: u32,
+    /// Shown to its targets, unless the service has one of its own.
+    pub client_certificate: Option<Id>,
 }
 
 /// An address of an upstream.
@@ -182,4 +190,46 @@ pub struct Module {
     pub cpu_limit: Option<u64>,
     /// A fresh instance for every request.
     pub fresh: bool,
+}
+
+/// A certificate chain with its key, and perhaps a second pair of another kind of key. PEM texts.
+#[derive(Clone, Deserialize)]
+pub struct Certificate {
+    /// Primary key.
+    pub id: Arc<str>,
+    /// The chain, the certificate itself first.
+    pub cert: Arc<str>,
+    /// Its private key.
+    pub key: Arc<str>,
+    /// Another chain.
+    pub cert_alt: Option<Arc<str>>,
+    /// Its private key.
+    pub key_alt: Option<Arc<str>>,
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The keys are secrets.
+        f.debug_struct("Certificate").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A name that clients ask for in a TLS handshake.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Sni {
+    /// Primary key.
+    pub id: Arc<str>,
+    /// A name, `*.name`, `name.*` or `*`.
+    pub name: Arc<str>,
+    /// What they are shown.
+    pub certificate: Id,
+}
+
+/// A certificate to be trusted. PEM text.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CaCertificate {
+    /// Primary key.
+    pub id: Arc<str>,
+    /// The certificate.
+    pub cert: Arc<str>,
 }

@@ -1,10 +1,15 @@
 //! What operators manage: the description of every entity, its checks and its typed form. No I/O, no async.
 
+mod ca_certificate;
+mod certificate;
 mod collection;
 mod consumer;
 mod core;
 mod entities;
+mod filter_chain;
+mod key;
 mod module;
+mod pem;
 mod plugin;
 mod plugin_info;
 mod route;
@@ -12,14 +17,18 @@ pub mod schema;
 mod service;
 mod target;
 mod upstream;
+mod vault;
 mod vault_reference;
 
-pub use collection::{Collection, OnDelete, Reference, Registry, declared_collections};
-pub use core::core_registry;
-pub use entities::{Consumer, Id, Module, Plugin, Route, Service, Target, Upstream, Vault};
+pub use collection::{Collection, Listing, Names, OnDelete, Reference, Registry, declared_collections};
+pub use core::{core_registry, filter_chains};
+pub use entities::{
+    CaCertificate, Certificate, Consumer, Id, Module, Plugin, Route, Service, Sni, Target, Upstream, Vault,
+};
 pub use module::{Capabilities, capabilities, covers, requested_capabilities};
 pub use plugin_info::{ConfigError, Inspected, ModuleState, PluginInfo, Refusal};
 pub use target::normal_target;
+pub use vault::KINDS as VAULT_KINDS;
 pub use vault_reference::{ReferenceError, VaultReference};
 
 /// An entity as the Admin API, the files and the store have it: every field of its schema, absent ones `null`.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    Collection, Object,
+    Collection, Object, OnDelete,
     schema::{Check, Field, Hook, Rule, Schema, TextKind},
 };
 
@@ -13,7 +13,12 @@ pub(super) const PROTOCOLS: [&str; 8] = ["grpc", "grpcs", "http", "https", "tcp"
 const LONGEST_TIMEOUT: f64 = 2_147_483_646.0;
 
 pub(super) fn collection() -> Collection {
-    Collection::core("services", "services", Some("name"), schema()).unique(&["name"])
+    Collection::core("services", "services", Some("name"), schema()).unique(&["name"]).reference(
+        "client_certificate",
+        "certificates",
+        OnDelete::Refuse,
+        Some("services"),
+    )
 }
 
 fn schema() -> Schema {

@@ -3,14 +3,19 @@
 use serde_json::{Value, json};
 
 use super::{
-    Collection, Object,
+    Collection, Object, OnDelete,
     schema::{Check, Field, Hook, Pattern, Rule, Schema, TextKind},
 };
 
 const HASH_INPUTS: [&str; 8] = ["none", "consumer", "ip", "header", "cookie", "path", "query_arg", "uri_capture"];
 
 pub(super) fn collection() -> Collection {
-    Collection::core("upstreams", "upstreams", Some("name"), schema()).unique(&["name"])
+    Collection::core("upstreams", "upstreams", Some("name"), schema()).unique(&["name"]).reference(
+        "client_certificate",
+        "certificates",
+        OnDelete::Refuse,
+        Some("upstreams"),
+    )
 }
 
 fn schema() -> Schema {

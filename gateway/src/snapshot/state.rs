@@ -35,6 +35,9 @@ pub(super) struct State {
     pub(super) plugins: Typed<PluginShown>,
     pub(super) upstreams: Typed<model::Upstream>,
     pub(super) targets: Typed<model::Target>,
+    pub(super) certificates: Typed<model::Certificate>,
+    pub(super) snis: Typed<model::Sni>,
+    pub(super) ca_certificates: Typed<model::CaCertificate>,
     pub(super) modules: Typed<model::Module>,
     pub(super) vaults: Typed<model::Vault>,
     /// Entities of plugin-declared collections: by collection, then id.
@@ -70,6 +73,8 @@ pub(super) struct Touched {
     pub(super) upstreams: BTreeSet<Arc<str>>,
     pub(super) consumers: Vec<Turn<ConsumerEntry>>,
     pub(super) credentials: Vec<Turn<Credential>>,
+    /// Certificates, server names and authorities.
+    pub(super) certificates: bool,
 }
 
 /// An entity before a delta and after it.
@@ -90,7 +95,7 @@ impl State {
             self.change(&change.collection, change.id, change.entity, &mut touched);
         }
         self.version = delta.version;
-        if delta.full { Touched { everything: true, modules: true, ..Touched::default() } } else { touched }
+        if delta.full { Touched { everything: true, modules: true, certificates: true, ..Touched::default() } } else { touched }
     }
 
     fn change(&mut self, collection: &Arc<str>, id: Arc<str>, entity: Option<Object>, touched: &mut Touched) {
@@ -128,6 +133,20 @@ impl State {
                 let both = turn.before.into_iter().chain(turn.after);
                 touched.upstreams.extend(both.map(|target| target.upstream.id.clone()));
             }
+            "certificates" => {
+                touched.certificates = true;
+                put(&mut self.certificates, bad, ("certificates", id), entity, plain);
+            }
+            "snis" => {
+                touched.certificates = true;
+                put(&mut self.snis, bad, ("snis", id), entity, plain);
+            }
+            "ca_certificates" => {
+                touched.certificates = true;
+                put(&mut self.ca_certificates, bad, ("ca_certificates", id), entity, plain);
+            }
+            // Nothing that is served depends on them by itself.
+            "keys" | "key_sets" => {}
             _ => {
                 let of_collection = self.declared.entry(collection.clone()).or_default();
                 let after = entity.map(|entity| Arc::new(credential(collection, &id, entity)));

@@ -66,7 +66,9 @@ fn collection(name: &str, unique: &[&[&str]], references: Vec<Reference>) -> Col
         endpoint_key: None,
         unique: unique.iter().map(|group| group.iter().map(|field| Arc::from(*field)).collect()).collect(),
         references,
-        ttl: name == "keys",
+        names: None,
+        listed_in: Vec::new(),
+        ttl: name == "badges",
         declared_by: None,
         schema: crate::model::schema::Schema::default(),
     }
@@ -76,7 +78,7 @@ fn to(field: &str, to: &str, on_delete: OnDelete) -> Reference {
     Reference { field: field.into(), to: to.into(), on_delete, nested_path: None }
 }
 
-/// The gateway's own collections, and four as plugins declare them: `keys` that expire, `groups`, `notes` on keys, and
+/// The gateway's own collections, and four as plugins declare them: `badges` that expire, `groups`, `notes` on badges, and
 /// `odd` with a plain field that is called like a parent.
 fn registry() -> Registry {
     use OnDelete::{Cascade, Refuse};
@@ -90,9 +92,9 @@ fn registry() -> Registry {
         collection("upstreams", &[&["name"]], vec![]),
         collection("targets", &[&["upstream", "target"]], vec![to("upstream", "upstreams", Cascade)]),
         collection("modules", &[&["name"]], vec![]),
-        collection("keys", &[&["key"]], vec![to("consumer", "consumers", Cascade)]),
+        collection("badges", &[&["key"]], vec![to("consumer", "consumers", Cascade)]),
         collection("groups", &[&["consumer", "group"]], vec![to("consumer", "consumers", Cascade)]),
-        collection("notes", &[], vec![to("key", "keys", Cascade)]),
+        collection("notes", &[], vec![to("key", "badges", Cascade)]),
         collection("odd", &[&["service"]], vec![]),
     ] {
         registry.add(collection);
@@ -172,7 +174,7 @@ fn family() -> [(&'static str, Value); 9] {
         ("services", named("s", "orders")),
         ("routes", json!({"id": "r", "name": null, "service": {"id": "s"}})),
         ("consumers", json!({"id": "c", "username": "bob", "custom_id": null})),
-        ("keys", json!({"id": "k", "key": "secret", "consumer": {"id": "c"}})),
+        ("badges", json!({"id": "k", "key": "secret", "consumer": {"id": "c"}})),
         ("groups", json!({"id": "g", "group": "admin", "consumer": {"id": "c"}})),
         ("notes", json!({"id": "n", "key": {"id": "k"}})),
         ("plugins", plugin("ps", "service", "s")),
@@ -205,10 +207,10 @@ pub(super) async fn an_entity_is_found_by_every_key<H: Harness>() {
         ("services", Key::Unique("name", "orders"), true),
         ("services", Key::Unique("name", "Orders"), false),
         ("consumers", Key::Unique("username", "bob"), true),
-        ("keys", Key::Id("k"), true),
+        ("badges", Key::Id("k"), true),
         ("groups", Key::Id("k"), false),
-        ("keys", Key::Unique("key", "secret"), true),
-        ("keys", Key::Unique("key", "s\"ecret'"), false),
+        ("badges", Key::Unique("key", "secret"), true),
+        ("badges", Key::Unique("key", "s\"ecret'"), false),
         ("groups", Key::Unique("group", "admin"), true),
     ];
     for (collection, key, found) in cases {
@@ -245,7 +247,7 @@ pub(super) async fn a_page_holds_what_its_filter_lets_through<H: Harness>() {
         ("services", json!({"id": "s1", "name": "a", "retries": 5, "enabled": true, "tags": ["x", "y"]})),
         ("services", json!({"id": "s2", "name": "b", "retries": 55, "enabled": false, "tags": ["y", "z"]})),
         ("consumers", json!({"id": "d", "username": "ann", "tags": ["x"]})),
-        ("keys", json!({"id": "k2", "key": "other", "consumer": {"id": "d"}, "tags": ["x"]})),
+        ("badges", json!({"id": "k2", "key": "other", "consumer": {"id": "d"}, "tags": ["x"]})),
     ];
     bench.insert(&store, &many).await.unwrap();
     let parent = |field: &str, id: &str| Filter { parent: Some((field.into(), id.into())), ..Filter::default() };
@@ -255,20 +257,20 @@ pub(super) async fn a_page_holds_what_its_filter_lets_through<H: Harness>() {
     let cases: [(&str, Filter, &[&str]); 16] = [
         ("routes", parent("service", "s"), &["r"]),
         ("routes", parent("service", "s1"), &[]),
-        ("keys", parent("consumer", "c"), &["k"]),
+        ("badges", parent("consumer", "c"), &["k"]),
         ("notes", parent("key", "k"), &["n"]),
         ("notes", parent("key", "k2"), &[]),
         ("services", equals("name", "a"), &["s1"]),
         ("services", equals("retries", "5"), &["s1"]),
         ("services", equals("enabled", "false"), &["s2"]),
         ("services", equals("absent", "x"), &[]),
-        ("keys", equals("key", "other"), &["k2"]),
+        ("badges", equals("key", "other"), &["k2"]),
         ("services", Filter { tags: all(&["x", "y", "x"]), ..Filter::default() }, &["s1"]),
         ("services", Filter { tags: all(&["y"]), ..Filter::default() }, &["s1", "s2"]),
         ("services", Filter { tags: any(&["x", "z"]), ..Filter::default() }, &["s1", "s2"]),
         ("services", Filter { tags: any(&["q"]), ..Filter::default() }, &[]),
-        ("keys", Filter { tags: any(&["x"]), ..parent("consumer", "d") }, &["k2"]),
-        ("keys", Filter { tags: any(&["x"]), ..parent("consumer", "c") }, &[]),
+        ("badges", Filter { tags: any(&["x"]), ..parent("consumer", "d") }, &["k2"]),
+        ("badges", Filter { tags: any(&["x"]), ..parent("consumer", "c") }, &[]),
     ];
     for (collection, filter, ids) in cases {
         let rows = store.page(bench.get(collection), &filter, &Page { after: None, size: 9 }).await.unwrap();
@@ -285,7 +287,7 @@ pub(super) async fn equal_values_in_a_unique_group_are_refused<H: Harness>() {
     let service = json!({"id": "s"});
     let refused = [
         ("services", named("1", "orders"), json!({"name": "orders"})),
-        ("keys", json!({"id": "1", "key": "secret"}), json!({"key": "secret"})),
+        ("badges", json!({"id": "1", "key": "secret"}), json!({"key": "secret"})),
         (
             "groups",
             json!({"id": "1", "group": "admin", "consumer": {"id": "c"}}),
@@ -325,15 +327,15 @@ pub(super) async fn an_updated_entity_frees_its_values<H: Harness>() {
     let store = harness.open().await;
     bench.insert(&store, &family()).await.unwrap();
     bench.update(&store, "services", named("s", "bills")).await.unwrap();
-    bench.update(&store, "keys", json!({"id": "k", "key": "fresh", "consumer": {"id": "c"}})).await.unwrap();
-    bench.update(&store, "keys", json!({"id": "k", "key": "fresh", "tags": ["t"]})).await.unwrap();
-    let again = [("services", named("1", "orders")), ("keys", json!({"id": "1", "key": "secret"}))];
+    bench.update(&store, "badges", json!({"id": "k", "key": "fresh", "consumer": {"id": "c"}})).await.unwrap();
+    bench.update(&store, "badges", json!({"id": "k", "key": "fresh", "tags": ["t"]})).await.unwrap();
+    let again = [("services", named("1", "orders")), ("badges", json!({"id": "1", "key": "secret"}))];
     bench.insert(&store, &again).await.unwrap();
-    for (collection, entity) in [("services", named("s", "orders")), ("keys", json!({"id": "k", "key": "secret"}))] {
+    for (collection, entity) in [("services", named("s", "orders")), ("badges", json!({"id": "k", "key": "secret"}))] {
         let error = bench.update(&store, collection, entity).await.unwrap_err();
         assert!(matches!(error, StoreError::Unique { .. }), "{collection}: {error:?}");
     }
-    let old = store.get(bench.get("keys"), Key::Unique("key", "fresh")).await.unwrap().unwrap();
+    let old = store.get(bench.get("badges"), Key::Unique("key", "fresh")).await.unwrap().unwrap();
     assert_eq!(old["tags"], json!(["t"]), "a refused update leaves the entity as it was");
 }
 
@@ -344,8 +346,8 @@ pub(super) async fn a_reference_to_nothing_is_refused<H: Harness>() {
     let cases = [
         ("routes", "service", "services", json!({"id": "x"})),
         ("plugins", "consumer", "consumers", json!({"id": "s"})),
-        ("keys", "consumer", "consumers", json!({"id": "x"})),
-        ("notes", "key", "keys", json!({"id": "x"})),
+        ("badges", "consumer", "consumers", json!({"id": "x"})),
+        ("notes", "key", "badges", json!({"id": "x"})),
         ("routes", "service", "services", json!({})),
     ];
     for (collection, name, parent, id) in cases {
@@ -365,7 +367,7 @@ pub(super) async fn a_taken_id_is_refused<H: Harness>() {
     let (bench, harness) = (Bench::new(), H::new().await);
     let store = harness.open().await;
     bench.insert(&store, &family()).await.unwrap();
-    for (taken, with) in [("services", "s"), ("keys", "k")] {
+    for (taken, with) in [("services", "s"), ("badges", "k")] {
         match bench.insert(&store, &[(taken, json!({"id": with}))]).await.unwrap_err() {
             StoreError::PrimaryKey { collection, id } => assert_eq!((&*collection, &*id), (taken, with)),
             other => panic!("{taken}: {other:?}"),
@@ -377,7 +379,7 @@ pub(super) async fn a_taken_id_is_refused<H: Harness>() {
 pub(super) async fn updating_what_does_not_exist_fails<H: Harness>() {
     let (bench, harness) = (Bench::new(), H::new().await);
     let store = harness.open().await;
-    for collection in ["services", "keys"] {
+    for collection in ["services", "badges"] {
         assert!(bench.update(&store, collection, json!({"id": "x"})).await.is_err(), "{collection}");
         assert!(!bench.has(&store, collection, "x").await);
     }
@@ -405,11 +407,12 @@ pub(super) async fn a_delete_takes_along_what_cascades<H: Harness>() {
     let both = json!({"id": "prc", "name": "p", "route": {"id": "r"}, "consumer": {"id": "c"}});
     let before = bench.insert(&store, &[("plugins", both)]).await.unwrap();
     assert!(bench.delete(&store, "consumers", "c").await.unwrap());
-    let gone = texts(["-consumers/c", "-groups/g", "-keys/k", "-notes/n", "-plugins/pc", "-plugins/prc"]);
+    let gone = texts(["-consumers/c", "-groups/g", "-badges/k", "-notes/n", "-plugins/pc", "-plugins/prc"]);
     assert_eq!(bench.changes(&store, before).await, (before + 1, false, gone));
-    assert!(store.get(bench.get("keys"), Key::Unique("key", "secret")).await.unwrap().is_none());
+    assert!(store.get(bench.get("badges"), Key::Unique("key", "secret")).await.unwrap().is_none());
     assert!(bench.has(&store, "plugins", "pr").await);
-    let again = [("consumers", json!({"id": "c2", "username": "bob"})), ("keys", json!({"id": "k2", "key": "secret"}))];
+    let again =
+        [("consumers", json!({"id": "c2", "username": "bob"})), ("badges", json!({"id": "k2", "key": "secret"}))];
     bench.insert(&store, &again).await.expect("the values are free again");
 }
 
@@ -425,26 +428,26 @@ pub(super) async fn an_expired_entity_is_gone<H: Harness>() {
     let store = harness.open().await;
     let living = json!({"id": "living", "key": "good", "created_at": FUTURE, "ttl": 60});
     let forever = json!({"id": "forever", "key": "best", "created_at": 1_000, "ttl": null});
-    let family = [("consumers", json!({"id": "c"})), ("keys", expired("x")), ("keys", living), ("keys", forever)];
+    let family = [("consumers", json!({"id": "c"})), ("badges", expired("x")), ("badges", living), ("badges", forever)];
     bench.insert(&store, &family).await.unwrap();
-    let keys = bench.get("keys");
-    assert!(!bench.has(&store, "keys", "x").await);
-    assert!(store.get(keys, Key::Unique("key", "spent")).await.unwrap().is_none());
-    assert!(bench.has(&store, "keys", "living").await && bench.has(&store, "keys", "forever").await);
-    let rows = store.page(keys, &Filter::default(), &Page { after: None, size: 9 }).await.unwrap();
+    let badges = bench.get("badges");
+    assert!(!bench.has(&store, "badges", "x").await);
+    assert!(store.get(badges, Key::Unique("key", "spent")).await.unwrap().is_none());
+    assert!(bench.has(&store, "badges", "living").await && bench.has(&store, "badges", "forever").await);
+    let rows = store.page(badges, &Filter::default(), &Page { after: None, size: 9 }).await.unwrap();
     assert_eq!(rows.rows.len(), 2);
-    let all = texts(["-keys/x", "consumers/c", "keys/forever", "keys/living"]);
+    let all = texts(["-badges/x", "consumers/c", "badges/forever", "badges/living"]);
     assert_eq!(bench.changes(&store, 0).await, (1, false, all));
-    assert!(!bench.delete(&store, "keys", "x").await.unwrap());
-    bench.insert(&store, &[("keys", json!({"id": "y", "key": "spent"}))]).await.expect("its key is free");
+    assert!(!bench.delete(&store, "badges", "x").await.unwrap());
+    bench.insert(&store, &[("badges", json!({"id": "y", "key": "spent"}))]).await.expect("its key is free");
 }
 
 pub(super) async fn a_sweep_removes_what_expired<H: Harness>() {
     let (bench, harness) = (Bench::new(), H::new().await);
     let store = harness.open().await;
-    bench.insert(&store, &[("consumers", json!({"id": "c"})), ("keys", expired("x"))]).await.unwrap();
+    bench.insert(&store, &[("consumers", json!({"id": "c"})), ("badges", expired("x"))]).await.unwrap();
     assert_eq!(store.sweep(&bench.registry).await.unwrap(), 1);
-    assert_eq!(bench.changes(&store, 1).await, (2, false, texts(["-keys/x"])), "the removal is a change");
+    assert_eq!(bench.changes(&store, 1).await, (2, false, texts(["-badges/x"])), "the removal is a change");
     assert_eq!(store.sweep(&bench.registry).await.unwrap(), 0);
     assert_eq!(store.version().await.unwrap(), 2, "a sweep of nothing is none");
 }

@@ -40,12 +40,19 @@ const fn reference(field: &'static str, name: &'static str, to: &'static str) ->
 const CONSUMER: Column = reference("consumer", "consumer_id", "consumers");
 const SERVICE: Column = reference("service", "service_id", "services");
 const ROUTE: Column = reference("route", "route_id", "routes");
+const CLIENT_CERTIFICATE: Column = reference("client_certificate", "client_certificate_id", "certificates");
 
 /// Tables with one collection each, parents before children.
 pub(super) const CORE: &[Table] = &[
-    core("services", &[plain("name")]),
+    core("certificates", &[]),
+    core("snis", &[plain("name"), reference("certificate", "certificate_id", "certificates")]),
+    core("ca_certificates", &[plain("cert_digest")]),
+    core("vaults", &[plain("prefix")]),
+    core("key_sets", &[plain("name")]),
+    core("keys", &[plain("name"), plain("kid"), reference("set", "set_id", "key_sets")]),
+    core("services", &[plain("name"), CLIENT_CERTIFICATE]),
     core("consumers", &[plain("username"), plain("custom_id")]),
-    core("upstreams", &[plain("name")]),
+    core("upstreams", &[plain("name"), CLIENT_CERTIFICATE]),
     core("modules", &[plain("name"), plain("digest")]),
     core("routes", &[plain("name"), SERVICE]),
     core("plugins", &[plain("name"), plain("instance_name"), ROUTE, SERVICE, CONSUMER]),

@@ -15,10 +15,7 @@ use std::{
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::model::{Object, ReferenceError, VaultReference};
-
-/// Kinds of vaults there are: names of `vaults` entities, and vaults with default settings themselves.
-pub const KINDS: [&str; 2] = ["env", "file"];
+use crate::model::{Object, ReferenceError, VAULT_KINDS, VaultReference};
 
 /// Why a reference does not resolve. Says nothing of what the vault holds.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +156,7 @@ impl Vaults {
         };
         let (kind, mut settings) = match configured.get(&*reference.vault) {
             Some((kind, settings)) => (kind.to_string(), settings.clone()),
-            None if KINDS.contains(&&*reference.vault) => (reference.vault.clone(), Object::new()),
+            None if VAULT_KINDS.contains(&&*reference.vault) => (reference.vault.clone(), Object::new()),
             None => return (Err(VaultError::Unknown(reference.vault)), Life::default()),
         };
         for (name, value) in &reference.options {

@@ -6,7 +6,7 @@ use super::{
     operation::Operation,
     shapes::{self, changed, list, message, sent, shown},
 };
-use crate::admin::resource::Nested;
+use crate::{admin::resource::Nested, model::Collection};
 
 pub(super) fn tags() -> Operation {
     Operation::read("Which entity has which tag", shapes::page(shapes::tag())).with(&["size", "offset"])
@@ -33,7 +33,13 @@ pub(super) fn collection(name: &str, also: &[u16], method: &str) -> Operation {
     operation.of(name).refused(also)
 }
 
-pub(super) fn entity(name: &str, method: &str) -> Operation {
+/// A name in the path that nothing has is told, even to one who deletes.
+pub(super) fn one(collection: &Collection, method: &str) -> Operation {
+    let operation = entity(&collection.name, method);
+    if collection.names.is_some() { operation.refused(&[404]) } else { operation }
+}
+
+fn entity(name: &str, method: &str) -> Operation {
     let operation = match method {
         "PUT" => {
             Operation::read(format!("Create or replace one of {name}"), shown(name)).takes(sent(name)).refused(&[409])

@@ -67,6 +67,10 @@ pub(super) fn set_log_level() -> Operation {
         .refused(&[405])
 }
 
+pub(super) fn wasm_only() -> Operation {
+    Operation::new("Filters of proxy-wasm, which are off")
+}
+
 pub(super) fn control_plane_only() -> Operation {
     Operation::new("Data planes of a control plane, which this node is not")
 }

@@ -1,6 +1,8 @@
 //! The Admin API in process, over a database of its own and modules that are JSON.
 
+mod certificates;
 mod entities;
+mod keys;
 mod modules;
 mod openapi;
 mod plugins;

@@ -21,7 +21,11 @@ impl Schema {
         self.expand.run(&mut changes);
         self.translate(&mut changes)?;
         let mut entity = stored.clone();
-        self.merge(&mut entity, changes);
+        let chooser = self
+            .variants
+            .as_ref()
+            .map_or(stored, |variants| if changes.contains_key(&*variants.key) { &changes } else { stored });
+        self.effective(&with_defaults(self, chooser))?.merge(&mut entity, changes);
         self.finish(entity, now)
     }
 

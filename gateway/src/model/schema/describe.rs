@@ -141,7 +141,7 @@ impl Rule {
             }
             Rule::ExclusiveSubsets(sets) => ("mutually_exclusive_subsets", json!(sets)),
             Rule::Required => ("required", true.into()),
-            Rule::Text(_) => return,
+            Rule::Text(_) | Rule::KeyPair => return,
         };
         shown.insert(key.into(), value);
     }

@@ -49,6 +49,8 @@ pub enum Rule {
     Elements(Vec<Rule>),
     /// A text of this form.
     Text(TextKind),
+    /// A record of two PEM texts, `private_key` and `public_key`, that belong together.
+    KeyPair,
     /// Elements are all of one of these sets.
     ExclusiveSubsets(Vec<Vec<&'static str>>),
     /// Not null: only where a check adds rules to a field.
@@ -76,7 +78,7 @@ impl Rule {
             Rule::MatchAny(..) => 14,
             Rule::Contains(_) => 15,
             Rule::Elements(_) => 16,
-            Rule::Text(_) => 17,
+            Rule::Text(_) | Rule::KeyPair => 17,
             Rule::ExclusiveSubsets(_) => 18,
         }
     }
@@ -116,6 +118,7 @@ impl Rule {
             Rule::Elements(rules) => {
                 elements(value).iter().find_map(|element| rules.iter().find_map(|rule| rule.broken(element)))
             }
+            Rule::KeyPair => crate::model::key::pair_problem(value),
             Rule::ExclusiveSubsets(sets) => exclusive(sets, elements(value)),
             Rule::Required => None,
             _ => value.as_str().and_then(|text| self.broken_text(text)),

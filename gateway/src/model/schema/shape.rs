@@ -171,6 +171,10 @@ impl TextKind {
             TextKind::IpOrCidr => ("examples", json!(["10.0.0.0/8"])),
             TextKind::Tag => ("examples", json!(["team-a"])),
             TextKind::Target => ("examples", json!(["10.0.0.1:8080"])),
+            TextKind::Certificate => ("contentMediaType", json!("application/pem-certificate-chain")),
+            TextKind::PrivateKey => ("contentMediaType", json!("application/x-pem-file")),
+            TextKind::VaultPrefix => ("examples", json!(["my-vault"])),
+            TextKind::VaultKind => ("enum", json!(crate::model::VAULT_KINDS)),
         };
         shape.insert(keyword.into(), value);
     }

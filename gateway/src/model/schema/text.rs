@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use regex::Regex;
 
 use super::rules::is_uuid;
+use crate::model::{pem, vault};
 
 /// A form of text, with Kong's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,14 @@ pub enum TextKind {
     UpstreamName,
     /// Address of a target: host or address, port if wanted.
     Target,
+    /// A certificate, or a chain of them, as PEM.
+    Certificate,
+    /// A private key as PEM.
+    PrivateKey,
+    /// What references name a vault by.
+    VaultPrefix,
+    /// A kind of vault.
+    VaultKind,
 }
 
 impl TextKind {
@@ -92,6 +101,14 @@ impl TextKind {
             TextKind::Target => {
                 unless(Host::parse(text).is_some(), "Invalid target; not a valid hostname or ip address".to_owned())
             }
+            TextKind::Certificate => {
+                pem::certificate(text).err().map(|reason| format!("invalid certificate: {reason}"))
+            }
+            TextKind::PrivateKey => pem::private_key(text).err().map(|reason| format!("invalid key: {reason}")),
+            TextKind::VaultPrefix => {
+                unless(!vault::KINDS.contains(&text), format!("must not be one of: {}", vault::KINDS.join(", ")))
+            }
+            TextKind::VaultKind => unless(vault::KINDS.contains(&text), format!("vault '{text}' is not installed")),
         }
     }
 

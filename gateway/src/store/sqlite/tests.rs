@@ -41,6 +41,8 @@ fn services() -> Collection {
         endpoint_key: None,
         unique: vec![vec!["name".into()]],
         references: vec![],
+        names: None,
+        listed_in: Vec::new(),
         ttl: false,
         declared_by: None,
         schema: crate::model::schema::Schema::default(),

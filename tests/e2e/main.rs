@@ -12,6 +12,7 @@
 mod harness;
 
 mod admin;
+mod declarative;
 mod durability;
 mod hostile;
 mod modules;

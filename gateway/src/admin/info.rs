@@ -87,8 +87,7 @@ pub(super) async fn status(call: &Call) -> Result<Answer> {
     let reachable = call.context.store.version().await.is_ok();
     let now = (call.context.status)();
     let bytes = u32::try_from(now.resident_bytes / 1024).map_or(f64::from(u32::MAX), f64::from) * 1024.0;
-    Ok(Answer::ok(json!({
-        "database": { "reachable": reachable },
+    let mut shown = json!({
         "server": {
             "connections_accepted": now.connections_accepted,
             "connections_active": now.connections_active,
@@ -99,7 +98,12 @@ pub(super) async fn status(call: &Call) -> Result<Answer> {
             "total_requests": now.total_requests,
         },
         "memory": { "resident": format!("{:.2} {unit}", bytes / factor) },
-    })))
+    });
+    match &call.context.declarative {
+        Some(declarative) => shown["configuration_hash"] = (*declarative.hash()).into(),
+        None => shown["database"] = json!({ "reachable": reachable }),
+    }
+    Ok(Answer::ok(shown))
 }
 
 /// `GET /status/ready`
@@ -144,6 +148,7 @@ fn sorted(mut names: Vec<Arc<str>>) -> Vec<Arc<str>> {
 
 const FIXED: &[&str] = &[
     "/",
+    "/config",
     "/debug/node/log-level",
     "/endpoints",
     "/modules",

@@ -4,6 +4,7 @@
 mod answer;
 mod call;
 mod context;
+pub mod declarative;
 mod entities;
 mod failure;
 mod form;
@@ -23,6 +24,7 @@ mod write;
 use axum::{Router, extract::DefaultBodyLimit};
 
 pub use context::{Context, Modules, Node, Plugins, Quarantined, Status};
+pub use modules::{Local, local};
 
 /// The Admin API.
 pub fn router(context: Context) -> Router {

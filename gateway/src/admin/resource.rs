@@ -24,6 +24,8 @@ pub(super) enum Resource {
     ValidateEntity(String),
     ValidatePlugin,
     LogLevel,
+    /// `/config`: everything, without a database.
+    Config,
     ControlPlaneOnly,
     Collection(Arc<Collection>),
     Entity(Arc<Collection>, String),
@@ -73,6 +75,7 @@ impl Resource {
             ["schemas", name, "validate"] => Resource::ValidateEntity(name.to_owned()),
             ["schemas", name] => Resource::EntitySchema(name.to_owned()),
             ["debug", "node", "log-level"] => Resource::LogLevel,
+            ["config"] => Resource::Config,
             ["clustering", "data-planes" | "status"] => Resource::ControlPlaneOnly,
             ["modules"] => Resource::Modules,
             ["modules", key] => Resource::Module(key.to_owned()),
@@ -125,7 +128,7 @@ impl Resource {
     /// The methods it takes, sorted.
     pub(super) fn methods(&self) -> &'static [&'static str] {
         match self {
-            Resource::Collection(_) | Resource::Children(_) | Resource::Modules => LIST,
+            Resource::Collection(_) | Resource::Children(_) | Resource::Modules | Resource::Config => LIST,
             Resource::Entity(..) | Resource::Child(..) | Resource::Module(_) => ONE,
             Resource::Referenced(..) => &["GET", "HEAD", "OPTIONS", "PATCH", "PUT"],
             Resource::ValidateEntity(_) | Resource::ValidatePlugin => &["OPTIONS", "POST"],

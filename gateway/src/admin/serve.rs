@@ -9,7 +9,7 @@ use super::{
     answer::Answer,
     call::Call,
     context::Context,
-    entities,
+    declarative, entities,
     failure::{Failure, message},
     info, modules,
     resource::Resource,
@@ -78,7 +78,8 @@ async fn dispatch(side: Side, call: &mut Call) -> Result<Answer, Failure> {
     if !resource.takes(&call.method) {
         return Err(Failure::Method);
     }
-    serve(call, resource).await
+    let method = call.method.clone();
+    serve(call, resource).await.map_err(|failure| failure.to(&method))
 }
 
 async fn serve(call: &mut Call, resource: Resource) -> Result<Answer, Failure> {
@@ -90,6 +91,7 @@ async fn serve(call: &mut Call, resource: Resource) -> Result<Answer, Failure> {
         Resource::Endpoints => Ok(info::endpoints(call)),
         Resource::EnabledPlugins => Ok(info::enabled_plugins(call)),
         Resource::LogLevel => Ok(message(StatusCode::OK, "log level: notice")),
+        Resource::Config => declarative::config(call).await,
         Resource::ControlPlaneOnly => Err(Failure::Bad(
             "this endpoint is only available when Kong is configured to run as Control Plane for the cluster"
                 .to_owned(),

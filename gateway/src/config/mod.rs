@@ -39,6 +39,10 @@ pub struct Config {
     pub database: Database,
     /// Directory of the database, caches and the snapshot.
     pub data_dir: PathBuf,
+    /// What is served without a database.
+    pub declarative: Declarative,
+    /// Directory of the modules that an operator adds without a database.
+    pub modules_dir: PathBuf,
     /// Where compiled plugin code is kept.
     pub plugin_cache_dir: PathBuf,
     /// Threads that serve requests.
@@ -70,6 +74,19 @@ pub struct Config {
 pub enum Database {
     /// The file of an embedded SQLite database.
     Sqlite(PathBuf),
+    /// Nowhere: what is served is what a declarative file says.
+    Off,
+}
+
+/// What is served without a database, until another configuration is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Declarative {
+    /// Nothing.
+    Empty,
+    /// This file, which SIGHUP reads again.
+    File(PathBuf),
+    /// This text.
+    Text(String),
 }
 
 /// Where each request leaves a line.
@@ -214,6 +231,12 @@ pub enum Problem {
     /// Not a database at all. The text is not repeated, it may hold a password.
     #[error("is not a database URL: use sqlite://path")]
     DatabaseUrl,
+    /// A setting that only means something without a database.
+    #[error("only works without a database: set database_url to off")]
+    NeedsNoDatabase,
+    /// Two sources of one configuration.
+    #[error("declarative_config names a file already")]
+    TwoConfigurations,
     /// An empty path.
     #[error("the path is empty")]
     EmptyPath,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use async_trait::async_trait;
@@ -22,6 +22,8 @@ pub(super) struct Desk {
     catalog: Arc<Catalog>,
     deployments: Deployments,
     known: RwLock<HashMap<Arc<str>, Known>>,
+    /// Code that no deployment keeps.
+    held: Mutex<Vec<Arc<LoadedModule>>>,
 }
 
 #[derive(Clone)]
@@ -32,7 +34,7 @@ struct Known {
 
 impl Desk {
     pub(super) fn new(catalog: Arc<Catalog>, deployments: Deployments) -> Self {
-        Self { catalog, deployments, known: RwLock::default() }
+        Self { catalog, deployments, known: RwLock::default(), held: Mutex::default() }
     }
 
     /// Learns every module that the store has.
@@ -40,6 +42,19 @@ impl Desk {
         let modules = registry.get("modules").expect("the core registry has modules");
         let rows = store.page(modules, &Default::default(), &Page { after: None, size: 10_000 }).await?.rows;
         rows.iter().for_each(|row| self.learn(row));
+        Ok(())
+    }
+
+    /// Loads the code of every module that is known, where nothing deploys them. What does not load is unavailable.
+    pub(super) async fn load_all(&self, store: &dyn Store) -> Result<(), GatewayError> {
+        for name in self.names() {
+            let Some(known) = self.get(&name) else { continue };
+            let Some(code) = store.code(&known.digest).await? else { continue };
+            match self.catalog.load(&known.digest, code).await {
+                Ok(loaded) => lock(&self.held).push(loaded),
+                Err(_) => tracing::error!(plugin = &*name, "the module could not be loaded"),
+            }
+        }
         Ok(())
     }
 
@@ -72,6 +87,10 @@ impl Desk {
         let mistake = |(path, message): (String, String)| ConfigError { path, message };
         outcome.map_err(|errors| errors.into_iter().map(mistake).collect())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn unavailable(message: &str) -> Vec<ConfigError> {

@@ -1,7 +1,9 @@
 //! Builds, starts, drains and stops every room; the only place that knows them all.
 
 mod builtins;
+mod declarative;
 mod desk;
+mod files;
 mod node;
 mod workers;
 
@@ -21,18 +23,19 @@ use tokio::{
 };
 
 use crate::{
-    admin,
+    admin::{self, declarative::Declarative},
     config::{Config, Database, Listen},
     listener,
     model::{self, Registry},
     plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
     shutdown::Tasks,
     snapshot::{self, Builder, Deployments, Published},
-    store::{Page, SqliteStore, Store, StoreError},
+    store::{MemoryStore, Page, SqliteStore, Store, StoreError},
     telemetry::Metrics,
     tls,
 };
 use desk::Desk;
+pub use files::{Files, FilesError, shown, write_sample};
 use workers::Workers;
 
 /// Threads of the control runtime: Admin, store, background work of plugins.
@@ -63,6 +66,14 @@ pub enum GatewayError {
         /// Name of the plugin.
         name: String,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// The declarative configuration is wrong.
+    #[error("error parsing declarative config{what}:\n{reason}")]
+    Declarative {
+        /// Where it is.
+        what: String,
+        /// Every mistake, on lines of their own.
         reason: String,
     },
     /// The configuration could not be read.
@@ -96,6 +107,7 @@ impl std::fmt::Debug for Gateway {
 /// What the rooms share while they are being built.
 struct Rooms {
     store: Arc<dyn Store>,
+    declarative: Option<Arc<Declarative>>,
     registry: Arc<ArcSwap<Registry>>,
     catalog: Arc<Catalog>,
     published: Published,
@@ -117,6 +129,7 @@ impl Gateway {
         let addresses = workers::addresses(&sockets);
         let metrics = Arc::new(Metrics::new());
         let rooms = control.block_on(build(config, &tasks, &metrics))?;
+        declarative::reload_on_hangup(config, &rooms, &tasks)?;
         let workers = Workers::start(config, sockets, rooms.published.current.clone())?;
         let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
         let admin = control.block_on(serve(&config.admin_listen, admin::router(context.clone()), &tasks, "admin"))?;
@@ -142,26 +155,59 @@ impl Gateway {
 
 /// Store, modules, first snapshot.
 async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Rooms, GatewayError> {
-    let Database::Sqlite(file) = &config.database;
-    let sqlite = Arc::new(SqliteStore::open(file).await?);
-    let store: Arc<dyn Store> = sqlite.clone();
-    let node_id = store.once("node_id", uuid::Uuid::new_v4().to_string()).await?;
-    let facts = NodeFacts { id: node_id.as_str().into(), hostname: node::hostname().into() };
-    prepare_folder(&config.plugin_cache_dir)?;
-    let cache = fs::canonicalize(&config.plugin_cache_dir).map_err(system("the folder of compiled code"))?;
-    let services = Services::start(facts, tasks.clone(), metrics.clone());
-    let catalog = Catalog::new(&cache, bounds(config), services).map_err(GatewayError::Engine)?;
-    let core = model::core_registry();
-    builtins::install(&*store, &core, &catalog).await?;
-    let registry = Arc::new(ArcSwap::from_pointee(registry(&*store, core).await?));
+    let Foundation { store, memory, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let mut builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config));
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
-    let published = Published::new(builder.refresh().await?);
+    let mut first = builder.refresh().await?;
     desk.read(&*store, &registry.load()).await?;
+    let declarative = memory.map(|memory| Arc::new(Declarative::new(memory)));
+    if let Some(declarative) = &declarative {
+        // Only now, as the plugins have a say in it.
+        declarative::first_load(config, declarative, registry.load_full(), desk.clone()).await?;
+        first = builder.refresh().await?;
+    }
+    let published = Published::new(first);
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), config.config_debounce, tasks.shutdown()));
-    tasks.spawn("sweep of expired entities", sweep(sqlite, registry.clone(), published.clone(), tasks.clone()));
-    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id })
+    tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
+    Ok(Rooms { store, declarative, registry, catalog, published, desk, deployments, node_id })
+}
+
+/// What stands before anything is built: the store with its modules, and who runs them.
+struct Foundation {
+    store: Arc<dyn Store>,
+    /// The store, where there is no database.
+    memory: Option<Arc<MemoryStore>>,
+    registry: Arc<ArcSwap<Registry>>,
+    catalog: Arc<Catalog>,
+    node_id: String,
+}
+
+impl Foundation {
+    async fn lay(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Self, GatewayError> {
+        let (store, memory): (Arc<dyn Store>, _) = match &config.database {
+            Database::Sqlite(file) => (Arc::new(SqliteStore::open(file).await?), None),
+            Database::Off => {
+                let memory = Arc::new(MemoryStore::default());
+                (memory.clone(), Some(memory))
+            }
+        };
+        let node_id = store.once("node_id", uuid::Uuid::new_v4().to_string()).await?;
+        let facts = NodeFacts { id: node_id.as_str().into(), hostname: node::hostname().into() };
+        prepare_folder(&config.plugin_cache_dir)?;
+        let cache = fs::canonicalize(&config.plugin_cache_dir).map_err(system("the folder of compiled code"))?;
+        let services = Services::start(facts, tasks.clone(), metrics.clone());
+        let catalog = Catalog::new(&cache, bounds(config), services).map_err(GatewayError::Engine)?;
+        let core = model::core_registry();
+        let registry = match &memory {
+            Some(memory) => declarative::modules(memory, &catalog, core, &config.modules_dir).await?,
+            None => {
+                builtins::install(&*store, &core, &catalog).await?;
+                registry(&*store, core).await?
+            }
+        };
+        Ok(Self { store, memory, registry: Arc::new(ArcSwap::from_pointee(registry)), catalog, node_id })
+    }
 }
 
 /// The gateway's own collections, then those that modules declare.
@@ -179,12 +225,12 @@ async fn registry(store: &dyn Store, mut registry: Registry) -> Result<Registry,
 }
 
 /// Removes entities whose time to live is over.
-async fn sweep(store: Arc<SqliteStore>, registry: Arc<ArcSwap<Registry>>, published: Published, tasks: Tasks) {
+async fn sweep(store: Arc<dyn Store>, registry: Arc<ArcSwap<Registry>>, published: Published, tasks: Tasks) {
     let ending = tasks.shutdown();
     // Either arm may be dropped: a sweep has no half.
     while tokio::time::timeout(Duration::from_secs(1), ending.triggered()).await.is_err() {
         let registry = registry.load_full();
-        match store.expired_sweep(&registry).await {
+        match store.sweep(&registry).await {
             Ok(0) => {}
             Ok(_) => published.changed.notify_one(),
             Err(error) => tracing::error!(%error, "expired entities could not be removed"),

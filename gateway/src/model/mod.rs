@@ -3,6 +3,7 @@
 mod collection;
 mod consumer;
 mod core;
+pub mod declarative;
 mod entities;
 mod module;
 mod plugin;

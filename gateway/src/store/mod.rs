@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod conformance;
 mod entity;
+mod memory;
 mod sqlite;
 mod table;
 
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 use crate::model::{Collection, Object, Registry};
 
+pub use memory::{EMPTY_HASH, MemoryStore};
 pub use sqlite::SqliteStore;
 
 /// A configuration version: 0 for an empty database, then one more for each committed write, without gaps.
@@ -125,6 +127,12 @@ pub enum StoreError {
         /// Collection of the entities that refer to it.
         by: Arc<str>,
     },
+    /// The configuration comes from a declarative file, which is all that may change it.
+    #[error("{collection} cannot be changed without a database")]
+    NoDatabase {
+        /// Internal name of the collection.
+        collection: Arc<str>,
+    },
     /// The database failed or could not be reached.
     #[error("the configuration database failed")]
     Database(#[from] sqlx::Error),
@@ -154,6 +162,8 @@ pub trait Store: Send + Sync + 'static {
     async fn code(&self, digest: &str) -> Result<Option<Vec<u8>>>;
     /// Starts a write. Writes run one at a time.
     async fn begin(&self) -> Result<Box<dyn Transaction>>;
+    /// Removes entities whose time to live is over, with what cascades from them. Answers how many there were.
+    async fn sweep(&self, registry: &Registry) -> Result<usize>;
     /// A stable text of this database under `key`, `make` being kept the first time: node and cluster identity.
     async fn once(&self, key: &str, make: String) -> Result<String>;
 }

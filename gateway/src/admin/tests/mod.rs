@@ -67,6 +67,7 @@ impl Admin {
             }),
             status: Arc::new(Status::default),
             metrics: Arc::new(|| "sandgate_up 1\n".to_owned()),
+            declarative: None,
             notify: Arc::new(move |version| seen.store(version, Ordering::SeqCst)),
         };
         Self { context, notified, _folder: folder }

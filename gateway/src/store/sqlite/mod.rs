@@ -129,6 +129,10 @@ impl Store for SqliteStore {
         Ok(Box::new(self.write().await?))
     }
 
+    async fn sweep(&self, registry: &Registry) -> Result<usize> {
+        self.expired_sweep(registry).await
+    }
+
     async fn once(&self, key: &str, make: String) -> Result<String> {
         let query = sqlx::query("INSERT INTO node_values (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING");
         query.bind(key).bind(make).execute(&self.writer).await?;

@@ -20,3 +20,4 @@ mod plugins;
 mod proxy;
 mod startup;
 mod under_load;
+mod vaults;

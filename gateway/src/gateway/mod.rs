@@ -33,6 +33,7 @@ use crate::{
     store::{MemoryStore, Page, SqliteStore, Store, StoreError},
     telemetry::Metrics,
     tls,
+    vault::Vaults,
 };
 use desk::Desk;
 pub use files::{Files, FilesError, shown, write_sample};
@@ -157,6 +158,7 @@ impl Gateway {
 async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Rooms, GatewayError> {
     let Foundation { store, memory, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let mut builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config));
+    builder = builder.with_vaults(Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval));
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
     let mut first = builder.refresh().await?;

@@ -120,8 +120,7 @@ fn service(number: usize) -> impl Strategy<Value = Value> {
 fn file() -> impl Strategy<Value = Value> {
     // None, or longer than the test.
     let life = prop_oneof![Just(0_u32), 1000..2000_u32];
-    let consumer =
-        (hostile(), maybe("custom_id", hostile()), proptest::collection::btree_set(hostile(), 0..3), life);
+    let consumer = (hostile(), maybe("custom_id", hostile()), proptest::collection::btree_set(hostile(), 0..3), life);
     let services = (0..4_usize).prop_flat_map(|count| (0..count).map(service).collect::<Vec<_>>());
     let upstream = (
         maybe("slots", 10..65_536),

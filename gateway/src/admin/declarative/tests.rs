@@ -1,4 +1,4 @@
-use std::time::SystemTime;
+use std::{collections::BTreeSet, time::SystemTime};
 
 use async_trait::async_trait;
 use proptest::prelude::*;
@@ -68,6 +68,9 @@ fn hostile() -> impl Strategy<Value = String> {
     ]
 }
 
+/// A field that may stand in the file.
+type Said = Option<(String, Value)>;
+
 fn maybe<T: Into<Value> + std::fmt::Debug + Clone>(
     name: &'static str,
     value: impl Strategy<Value = T>,
@@ -129,12 +132,12 @@ fn file() -> impl Strategy<Value = Value> {
     );
     (services, proptest::collection::vec(consumer, 0..4), proptest::collection::vec(upstream, 0..3)).prop_map(
         |(services, consumers, upstreams)| {
-            let consumer = |(at, (name, custom, groups, life)): (usize, (String, Option<(String, Value)>, std::collections::BTreeSet<String>, u32))| {
+            let consumer = |(at, (name, custom, groups, life)): (usize, (String, Said, BTreeSet<String>, u32))| {
                 let groups: Vec<Value> = groups.iter().map(|group| json!({ "group": group })).collect();
                 let custom = custom.map(|(key, value)| (key, value.as_str().map_or(Value::Null, |text| format!("{at}{text}").into())));
                 entity(json!({"username": format!("{name}{at}"), "acls": groups, "keyauth_credentials": [{"key": format!("{name} {at}"), "ttl": life}]}), vec![custom])
             };
-            let upstream = |(at, (slots, ports, algorithm)): (usize, (Option<(String, Value)>, std::collections::BTreeSet<u32>, &str))| {
+            let upstream = |(at, (slots, ports, algorithm)): (usize, (Said, BTreeSet<u32>, &str))| {
                 let targets: Vec<Value> = ports.iter().map(|port| json!({"target": format!("10.0.0.{at}:{port}")})).collect();
                 entity(json!({"name": format!("u{at}"), "algorithm": algorithm, "targets": targets}), vec![slots])
             };

@@ -130,7 +130,6 @@ impl Gateway {
         let addresses = workers::addresses(&sockets);
         let metrics = Arc::new(Metrics::new());
         let rooms = control.block_on(build(config, &tasks, &metrics))?;
-        declarative::reload_on_hangup(config, &rooms, &tasks)?;
         let workers = Workers::start(config, sockets, rooms.published.current.clone())?;
         let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
         let admin = control.block_on(serve(&config.admin_listen, admin::router(context.clone()), &tasks, "admin"))?;
@@ -172,7 +171,9 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result
     let published = Published::new(first);
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), config.config_debounce, tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
-    Ok(Rooms { store, declarative, registry, catalog, published, desk, deployments, node_id })
+    let rooms = Rooms { store, declarative, registry, catalog, published, desk, deployments, node_id };
+    declarative::reload_on_hangup(config, &rooms, tasks)?;
+    Ok(rooms)
 }
 
 /// What stands before anything is built: the store with its modules, and who runs them.

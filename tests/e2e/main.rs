@@ -15,6 +15,7 @@ mod admin;
 mod declarative;
 mod durability;
 mod hostile;
+mod hostile_admin;
 mod modules;
 mod plugins;
 mod proxy;

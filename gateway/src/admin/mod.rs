@@ -2,14 +2,18 @@
 //! about traffic: what it commits reaches the proxy through the snapshot. Built by the assembly, which serves the routers.
 
 mod answer;
+mod body;
 mod call;
 mod context;
+mod debug;
 pub mod declarative;
 mod entities;
 mod failure;
 mod form;
 mod info;
+mod json;
 mod modules;
+mod openapi;
 mod plugins;
 mod query;
 mod read;
@@ -23,7 +27,7 @@ mod write;
 
 use axum::{Router, extract::DefaultBodyLimit};
 
-pub use context::{Context, Modules, Node, Plugins, Quarantined, Status};
+pub use context::{Context, Controls, Modules, Node, Plugins, Quarantined, Status};
 pub use modules::{Local, local};
 
 /// The Admin API.

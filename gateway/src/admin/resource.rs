@@ -13,6 +13,7 @@ pub(super) enum Resource {
     Status,
     Ready,
     Metrics,
+    OpenApi,
     Endpoints,
     Tags,
     Tag(String),
@@ -26,6 +27,11 @@ pub(super) enum Resource {
     LogLevel,
     /// `/config`: everything, without a database.
     Config,
+    SetLogLevel(String),
+    Dns,
+    Timers,
+    Cache,
+    CacheKey,
     ControlPlaneOnly,
     Collection(Arc<Collection>),
     Entity(Arc<Collection>, String),
@@ -65,6 +71,7 @@ impl Resource {
         Some(match *segments {
             [] => Resource::Root,
             ["status"] => Resource::Status,
+            ["openapi.json"] => Resource::OpenApi,
             ["endpoints"] => Resource::Endpoints,
             ["tags"] => Resource::Tags,
             ["tags", tag] => Resource::Tag(tag.to_owned()),
@@ -76,6 +83,12 @@ impl Resource {
             ["schemas", name] => Resource::EntitySchema(name.to_owned()),
             ["debug", "node", "log-level"] => Resource::LogLevel,
             ["config"] => Resource::Config,
+            ["debug", "node" | "cluster", "log-level", level] => Resource::SetLogLevel(level.to_owned()),
+            ["status", "dns"] => Resource::Dns,
+            ["timers"] => Resource::Timers,
+            ["cache"] => Resource::Cache,
+            ["cache", _] => Resource::CacheKey,
+            ["metrics"] => Resource::Metrics,
             ["clustering", "data-planes" | "status"] => Resource::ControlPlaneOnly,
             ["modules"] => Resource::Modules,
             ["modules", key] => Resource::Module(key.to_owned()),
@@ -120,6 +133,7 @@ impl Resource {
         match *segments {
             ["status"] => Some(Resource::Status),
             ["status", "ready"] => Some(Resource::Ready),
+            ["status", "dns"] => Some(Resource::Dns),
             ["metrics"] => Some(Resource::Metrics),
             _ => None,
         }
@@ -132,6 +146,9 @@ impl Resource {
             Resource::Entity(..) | Resource::Child(..) | Resource::Module(_) => ONE,
             Resource::Referenced(..) => &["GET", "HEAD", "OPTIONS", "PATCH", "PUT"],
             Resource::ValidateEntity(_) | Resource::ValidatePlugin => &["OPTIONS", "POST"],
+            Resource::SetLogLevel(_) => &["OPTIONS", "PUT"],
+            Resource::Cache => &["DELETE", "OPTIONS"],
+            Resource::CacheKey => &["DELETE", "GET", "HEAD", "OPTIONS"],
             Resource::TargetHealth(_) => &["OPTIONS", "POST", "PUT"],
             _ => READ,
         }

@@ -1,6 +1,7 @@
 //! Builds, starts, drains and stops every room; the only place that knows them all.
 
 mod builtins;
+mod controls;
 mod declarative;
 mod desk;
 mod files;
@@ -31,10 +32,11 @@ use crate::{
     shutdown::Tasks,
     snapshot::{self, Builder, Deployments, Published},
     store::{MemoryStore, Page, SqliteStore, Store, StoreError},
-    telemetry::Metrics,
+    telemetry::{LogDial, Metrics},
     tls,
     vault::Vaults,
 };
+use controls::Controls;
 use desk::Desk;
 pub use files::{Files, FilesError, shown, write_sample};
 use workers::Workers;
@@ -115,11 +117,12 @@ struct Rooms {
     desk: Arc<Desk>,
     deployments: Deployments,
     node_id: String,
+    controls: Arc<Controls>,
 }
 
 impl Gateway {
     /// Starts everything. Returns when requests are served.
-    pub fn start(config: &Config) -> Result<Self, GatewayError> {
+    pub fn start(config: &Config, log: LogDial) -> Result<Self, GatewayError> {
         let began = Instant::now();
         prepare_folder(&config.data_dir)?;
         let mut control = RuntimeBuilder::new_multi_thread();
@@ -129,7 +132,7 @@ impl Gateway {
         let sockets = workers::bind(config)?;
         let addresses = workers::addresses(&sockets);
         let metrics = Arc::new(Metrics::new());
-        let rooms = control.block_on(build(config, &tasks, &metrics))?;
+        let rooms = control.block_on(build(config, &tasks, &metrics, log))?;
         let workers = Workers::start(config, sockets, rooms.published.current.clone())?;
         let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
         let admin = control.block_on(serve(&config.admin_listen, admin::router(context.clone()), &tasks, "admin"))?;
@@ -154,7 +157,7 @@ impl Gateway {
 }
 
 /// Store, modules, first snapshot.
-async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Rooms, GatewayError> {
+async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogDial) -> Result<Rooms, GatewayError> {
     let Foundation { store, memory, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let mut builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config));
     builder = builder.with_vaults(Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval));
@@ -171,7 +174,8 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result
     let published = Published::new(first);
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), config.config_debounce, tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
-    let rooms = Rooms { store, declarative, registry, catalog, published, desk, deployments, node_id };
+    let controls = Arc::new(Controls::new(log, tasks.clone()));
+    let rooms = Rooms { store, declarative, registry, catalog, published, desk, deployments, node_id, controls };
     declarative::reload_on_hangup(config, &rooms, tasks)?;
     Ok(rooms)
 }

@@ -4,6 +4,8 @@ mod accept;
 mod local;
 mod upload;
 
+pub(super) use upload::SETTINGS;
+
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode, header};

@@ -87,7 +87,7 @@ fn config(method: &str) -> Operation {
         .takes_content(content)
         .answers(201, shape)
         .empty(304)
-        .refused(&[429])
+        .answers(429, message())
 }
 
 fn collection_operation(name: &str, also: &[u16], method: &str) -> Operation {

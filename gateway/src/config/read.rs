@@ -13,8 +13,8 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use super::{
-    AccessLog, ByteCount, Config, Database, Declarative, Keepalive, Listen, Mistake, PluginLimits, Problem, RealIp,
-    RequestLimits, file::Sources, listen::listens, quantity::duration,
+    AccessLog, ByteCount, Config, Database, DatabaseUse, Declarative, Keepalive, Listen, Mistake, PluginLimits,
+    PostgresUrl, Problem, RealIp, RequestLimits, file::Sources, listen::listens, quantity::duration,
 };
 
 /// Settings that name a configuration to serve without a database.
@@ -35,6 +35,7 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
         declarative: reader.declarative(),
         modules_dir: reader.inside(&data_dir, "modules_dir", "modules"),
         plugin_cache_dir: reader.inside(&data_dir, "plugin_cache_dir", "compiled"),
+        database_use: reader.database_use(),
         data_dir,
         workers: reader.take("workers", "auto", workers),
         log_level: reader.take("log_level", "notice", named),
@@ -113,6 +114,18 @@ impl Reader {
         }
     }
 
+    fn database_use(&mut self) -> DatabaseUse {
+        let limit = || time(SECOND / 10, 60 * SECOND);
+        DatabaseUse {
+            pool_size: self.take("database_pool_size", "10", number(2, 1000)),
+            connect_timeout: self.take("database_connect_timeout", "5s", limit()),
+            acquire_timeout: self.take("database_acquire_timeout", "10s", limit()),
+            statement_timeout: self.take("database_statement_timeout", "30s", limit()),
+            lock_timeout: self.take("database_lock_timeout", "30s", limit()),
+            poll_interval: self.take("database_poll_interval", "1s", limit()),
+        }
+    }
+
     fn real_ip(&mut self) -> RealIp {
         RealIp {
             trusted: self.take("trusted_ips", "", networks),
@@ -176,7 +189,7 @@ fn loopback(text: &str) -> Result<Vec<Listen>, Problem> {
 fn database(text: &str) -> Result<Database, Problem> {
     match text.split_once("://") {
         Some(("sqlite", file)) => path(file).map(Database::Sqlite),
-        Some((scheme @ ("postgres" | "postgresql"), _)) => Err(Problem::DatabaseNotBuilt(format!("{scheme}://"))),
+        Some(("postgres" | "postgresql", _)) => PostgresUrl::parse(text).map(Database::Postgres),
         None if text == "off" => Ok(Database::Off),
         _ => Err(Problem::DatabaseUrl),
     }

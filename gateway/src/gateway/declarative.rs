@@ -2,6 +2,7 @@
 
 use std::{ffi::OsStr, fs, io, path::Path, sync::Arc};
 
+use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{GatewayError, Rooms, builtins, desk::Desk};
@@ -15,30 +16,30 @@ use crate::{
     plugin::Catalog,
     shutdown::Tasks,
     snapshot::Deployments,
-    store::MemoryStore,
+    store::{MemoryStore, Store},
 };
 
-/// Puts the built-in modules and those of the folder into the store. Answers the collections there are then.
+/// Puts the built-in modules and those of the folder into the store.
 pub(super) async fn modules(
     store: &MemoryStore,
     catalog: &Arc<Catalog>,
-    core: Registry,
+    core: &Registry,
     folder: &Path,
-) -> Result<Registry, GatewayError> {
-    builtins::install_in_memory(store, &core, catalog).await?;
-    let desk = Desk::new(catalog.clone(), Deployments::default());
-    let mut registry = super::registry(store, core).await?;
+) -> Result<(), GatewayError> {
+    builtins::install_in_memory(store, core, catalog).await?;
+    let (desk, registry) = (Desk::new(catalog.clone(), Deployments::default()), ArcSwap::from_pointee(core.clone()));
+    let modules = core.get("modules").expect("the core registry has modules");
     for (name, bytes, settings) in files(folder)? {
         let failed = |reason: String| GatewayError::Module { name: name.clone(), reason };
         let settings = settings.map_err(|error| failed(error.to_string()))?;
-        let module = admin::local(&desk, &registry, bytes, settings).await;
+        // With the collections of the modules before it, whose names are taken.
+        desk.follow(&registry, &store.changes_since(core, 0).await?);
+        let module = admin::local(&desk, &registry.load(), bytes, settings).await;
         let module = module.map_err(|reasons| failed(reasons.join("; ")))?;
-        let modules = registry.get("modules").cloned().expect("the core registry has modules");
-        store.install(&modules, &module.row, &module.digest, module.component);
-        module.collections.into_iter().for_each(|collection| registry.add(collection));
+        store.install(modules, &module.row, &module.digest, module.component);
         tracing::info!(module = name, digest = module.digest, "a module was loaded from its file");
     }
-    Ok(registry)
+    Ok(())
 }
 
 type File = (String, Vec<u8>, serde_json::Result<Object>);

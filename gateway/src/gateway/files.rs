@@ -97,7 +97,8 @@ impl Files {
             let base = Foundation::lay(&config, &tasks, &Arc::new(Metrics::new())).await?;
             // Nothing is deployed here: plugins are asked by code that is loaded for it.
             let desk = Arc::new(Desk::new(base.catalog.clone(), Deployments::default()));
-            desk.read(&*base.store, &base.registry.load()).await?;
+            let everything = base.store.changes_since(&base.registry.load_full(), 0).await?;
+            desk.follow(&base.registry, &everything);
             desk.load_all(&*base.store).await?;
             Ok::<_, GatewayError>((base.store, base.registry, desk))
         })?;

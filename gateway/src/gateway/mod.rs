@@ -2,6 +2,7 @@
 
 mod builtins;
 mod controls;
+mod database;
 mod declarative;
 mod desk;
 mod files;
@@ -25,13 +26,13 @@ use tokio::{
 
 use crate::{
     admin::{self, declarative::Declarative},
-    config::{Config, Database, Listen},
+    config::{Config, Listen},
     listener,
     model::{self, Registry},
     plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
     shutdown::Tasks,
-    snapshot::{self, Builder, Deployments, Published},
-    store::{MemoryStore, Page, SqliteStore, Store, StoreError},
+    snapshot::{self, Builder, Deployments, Pace, Published},
+    store::{self, MemoryStore, Store, StoreError},
     telemetry::{LogDial, Metrics},
     tls,
     vault::Vaults,
@@ -97,6 +98,7 @@ pub enum GatewayError {
 pub struct Gateway {
     control: Runtime,
     tasks: Tasks,
+    store: Arc<dyn Store>,
     services: Arc<Services>,
     workers: Workers,
 }
@@ -138,7 +140,7 @@ impl Gateway {
         let admin = control.block_on(serve(&config.admin_listen, admin::router(context.clone()), &tasks, "admin"))?;
         let status = control.block_on(serve(&config.status_listen, admin::status_router(context), &tasks, "status"))?;
         announce(&addresses, admin, status, began);
-        Ok(Self { control, tasks, services: rooms.catalog.services().clone(), workers })
+        Ok(Self { control, tasks, store: rooms.store, services: rooms.catalog.services().clone(), workers })
     }
 
     /// Serves until SIGTERM, SIGINT or SIGQUIT, then drains.
@@ -150,6 +152,10 @@ impl Gateway {
         for task in cut {
             tracing::warn!(task = &*task, "background work was cut");
         }
+        let closing = async { tokio::time::timeout(BACKGROUND_GRACE, self.store.close()).await };
+        if self.control.block_on(closing).is_err() {
+            tracing::warn!("connections to the configuration database were cut");
+        }
         self.services.flush_sinks();
         tracing::info!("ended");
         Ok(())
@@ -159,12 +165,13 @@ impl Gateway {
 /// Store, modules, first snapshot.
 async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogDial) -> Result<Rooms, GatewayError> {
     let Foundation { store, memory, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
-    let mut builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config));
-    builder = builder.with_vaults(Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval));
+    let vaults = Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval);
+    let builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config)).with_vaults(vaults);
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
+    let (follower, known) = (desk.clone(), registry.clone());
+    let mut builder = builder.tell(Arc::new(move |delta| follower.follow(&known, delta)));
     let mut first = builder.refresh().await?;
-    desk.read(&*store, &registry.load()).await?;
     let declarative = memory.map(|memory| Arc::new(Declarative::new(memory)));
     if let Some(declarative) = &declarative {
         // Only now, as the plugins have a say in it.
@@ -172,7 +179,9 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
         first = builder.refresh().await?;
     }
     let published = Published::new(first);
-    tasks.spawn("publisher", snapshot::publish(builder, published.clone(), config.config_debounce, tasks.shutdown()));
+    let pace = Pace { debounce: config.config_debounce, poll: config.database_use.poll_interval };
+    tasks.spawn("publisher", snapshot::publish(builder, published.clone(), pace, tasks.shutdown()));
+    tasks.spawn("watch of the database", database::watch(store.clone(), published.changed.clone(), tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
     let controls = Arc::new(Controls::new(log, tasks.clone()));
     let rooms = Rooms { store, declarative, registry, catalog, published, desk, deployments, node_id, controls };
@@ -185,6 +194,7 @@ struct Foundation {
     store: Arc<dyn Store>,
     /// The store, where there is no database.
     memory: Option<Arc<MemoryStore>>,
+    /// The gateway's own collections; those of modules come with the first delta.
     registry: Arc<ArcSwap<Registry>>,
     catalog: Arc<Catalog>,
     node_id: String,
@@ -192,43 +202,26 @@ struct Foundation {
 
 impl Foundation {
     async fn lay(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Self, GatewayError> {
-        let (store, memory): (Arc<dyn Store>, _) = match &config.database {
-            Database::Sqlite(file) => (Arc::new(SqliteStore::open(file).await?), None),
-            Database::Off => {
+        let (store, memory): (Arc<dyn Store>, _) = match database::place(config) {
+            Some(place) => (store::open(&place).await?, None),
+            None => {
                 let memory = Arc::new(MemoryStore::default());
                 (memory.clone(), Some(memory))
             }
         };
-        let node_id = store.once("node_id", uuid::Uuid::new_v4().to_string()).await?;
+        let node_id = node::id(&config.data_dir).map_err(system("the identity of the node"))?;
         let facts = NodeFacts { id: node_id.as_str().into(), hostname: node::hostname().into() };
         prepare_folder(&config.plugin_cache_dir)?;
         let cache = fs::canonicalize(&config.plugin_cache_dir).map_err(system("the folder of compiled code"))?;
         let services = Services::start(facts, tasks.clone(), metrics.clone());
         let catalog = Catalog::new(&cache, bounds(config), services).map_err(GatewayError::Engine)?;
         let core = model::core_registry();
-        let registry = match &memory {
-            Some(memory) => declarative::modules(memory, &catalog, core, &config.modules_dir).await?,
-            None => {
-                builtins::install(&*store, &core, &catalog).await?;
-                registry(&*store, core).await?
-            }
-        };
-        Ok(Self { store, memory, registry: Arc::new(ArcSwap::from_pointee(registry)), catalog, node_id })
-    }
-}
-
-/// The gateway's own collections, then those that modules declare.
-async fn registry(store: &dyn Store, mut registry: Registry) -> Result<Registry, GatewayError> {
-    let modules = registry.get("modules").cloned().expect("the core registry has modules");
-    let rows = store.page(&modules, &Default::default(), &Page { after: None, size: 10_000 }).await?.rows;
-    for row in rows {
-        let manifest = row.get("manifest").unwrap_or(&serde_json::Value::Null);
-        match model::declared_collections(manifest) {
-            Ok(collections) => collections.into_iter().for_each(|collection| registry.add(collection)),
-            Err(error) => tracing::error!(%error, "the collections of a module cannot be used"),
+        match &memory {
+            Some(memory) => declarative::modules(memory, &catalog, &core, &config.modules_dir).await?,
+            None => builtins::install(&*store, &core, &catalog).await?,
         }
+        Ok(Self { store, memory, registry: Arc::new(ArcSwap::from_pointee(core)), catalog, node_id })
     }
-    Ok(registry)
 }
 
 /// Removes entities whose time to live is over.

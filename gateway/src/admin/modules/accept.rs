@@ -30,7 +30,7 @@ use crate::{
 pub(super) struct Candidate {
     pub(super) inspected: Inspected,
     info: PluginInfo,
-    pub(super) collections: Vec<Collection>,
+    collections: Vec<Collection>,
     settings: Object,
 }
 

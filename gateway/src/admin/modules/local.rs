@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::{accept::examine, upload::Upload};
 use crate::{
     admin::{context::Modules, failure::Failure},
-    model::{Collection, Object, Registry},
+    model::{Object, Registry},
 };
 
 /// A module that was found usable.
@@ -17,8 +17,6 @@ pub struct Local {
     pub digest: String,
     /// The component.
     pub component: Vec<u8>,
-    /// What it declares.
-    pub collections: Vec<Collection>,
 }
 
 /// Takes a module and what the operator decided about it: `grants`, `failure_policy`, `priority`, limits. Errors: every
@@ -36,7 +34,7 @@ pub async fn local(
     let row = candidate.row(&collection.schema);
     let row = collection.schema.create(row, SystemTime::now()).map_err(|violations| violations.list())?;
     let (digest, component) = (candidate.inspected.digest, candidate.inspected.component);
-    Ok(Local { row, digest, component, collections: candidate.collections })
+    Ok(Local { row, digest, component })
 }
 
 fn reasons(failure: Failure) -> Vec<String> {

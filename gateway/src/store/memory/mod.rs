@@ -13,6 +13,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 use self::{contents::Contents, read::Reading};
 use super::{Delta, Filter, Key, Page, Result, Rows, Store, Transaction, Version};
@@ -116,11 +117,22 @@ impl Store for MemoryStore {
         Ok(Box::new(Reading::of(self.contents.load_full())))
     }
 
+    async fn once(&self, key: &str, make: String) -> Result<String> {
+        Ok(lock(&self.once).entry(key.to_owned()).or_insert(make).clone())
+    }
+
     async fn sweep(&self, _registry: &Registry) -> Result<usize> {
         Ok(self.expired_sweep())
     }
 
-    async fn once(&self, key: &str, make: String) -> Result<String> {
-        Ok(lock(&self.once).entry(key.to_owned()).or_insert(make).clone())
+    async fn prepare(&self) -> Result<()> {
+        Ok(())
     }
+
+    /// Who loads gives word.
+    async fn watch(&self, _changed: Arc<Notify>) {
+        std::future::pending().await
+    }
+
+    async fn close(&self) {}
 }

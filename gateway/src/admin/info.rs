@@ -1,6 +1,6 @@
 //! Who this node is and how it fares: `/`, `/status`, `/endpoints`, and the Status API.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::UNIX_EPOCH};
 
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
@@ -79,6 +79,8 @@ pub(super) fn enabled_plugins(call: &Call) -> Answer {
 pub(super) async fn status(call: &Call) -> Result<Answer> {
     let size = Size::of(call)?;
     let reachable = call.context.store.version().await.is_ok();
+    let away = call.context.store.unreachable_since();
+    let since = away.and_then(|since| Some(since.duration_since(UNIX_EPOCH).ok()?.as_secs()));
     let now = (call.context.status)();
     let mut shown = json!({
         "server": {
@@ -94,7 +96,10 @@ pub(super) async fn status(call: &Call) -> Result<Answer> {
     });
     match &call.context.declarative {
         Some(declarative) => shown["configuration_hash"] = (*declarative.hash()).into(),
-        None => shown["database"] = json!({ "reachable": reachable }),
+        None => {
+            shown["database"] = json!({ "reachable": reachable && away.is_none() });
+            shown["sandgate"] = json!({ "database": { "unreachable_since": since } });
+        }
     }
     Ok(Answer::ok(shown))
 }

@@ -7,6 +7,7 @@ mod declarative;
 mod desk;
 mod files;
 mod node;
+mod outage;
 mod workers;
 
 use std::{
@@ -32,7 +33,7 @@ use crate::{
     plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
     shutdown::Tasks,
     snapshot::{self, Builder, Deployments, Pace, Published},
-    store::{self, MemoryStore, Store, StoreError},
+    store::{self, MemoryStore, Resilient, Store, StoreError},
     telemetry::{LogDial, Metrics},
     tls,
     vault::Vaults,
@@ -164,7 +165,7 @@ impl Gateway {
 
 /// Store, modules, first snapshot.
 async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogDial) -> Result<Rooms, GatewayError> {
-    let Foundation { store, memory, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
+    let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let vaults = Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval);
     let builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config)).with_vaults(vaults);
     let deployments = builder.deployments();
@@ -172,7 +173,7 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
     let (follower, known) = (desk.clone(), registry.clone());
     let mut builder = builder.tell(Arc::new(move |delta| follower.follow(&known, delta)));
     let mut first = builder.refresh().await?;
-    let declarative = memory.map(|memory| Arc::new(Declarative::new(memory)));
+    let declarative = source.memory().map(|memory| Arc::new(Declarative::new(memory)));
     if let Some(declarative) = &declarative {
         // Only now, as the plugins have a say in it.
         declarative::first_load(config, declarative, registry.load_full(), desk.clone()).await?;
@@ -181,6 +182,10 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
     let published = Published::new(first);
     let pace = Pace { debounce: config.config_debounce, poll: config.database_use.poll_interval };
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), pace, tasks.shutdown()));
+    if let Source::Database(resilient) = source {
+        let kept = store::keep(resilient, published.served.subscribe(), config.snapshot_interval, tasks.shutdown());
+        tasks.spawn("snapshots on disk", kept);
+    }
     tasks.spawn("watch of the database", database::watch(store.clone(), published.changed.clone(), tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
     let controls = Arc::new(Controls::new(log, tasks.clone()));
@@ -192,21 +197,38 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
 /// What stands before anything is built: the store with its modules, and who runs them.
 struct Foundation {
     store: Arc<dyn Store>,
-    /// The store, where there is no database.
-    memory: Option<Arc<MemoryStore>>,
+    source: Source,
     /// The gateway's own collections; those of modules come with the first delta.
     registry: Arc<ArcSwap<Registry>>,
     catalog: Arc<Catalog>,
     node_id: String,
 }
 
+/// Where the configuration comes from.
+enum Source {
+    Database(Arc<Resilient>),
+    Memory(Arc<MemoryStore>),
+}
+
+impl Source {
+    fn memory(&self) -> Option<Arc<MemoryStore>> {
+        match self {
+            Source::Memory(memory) => Some(memory.clone()),
+            Source::Database(_) => None,
+        }
+    }
+}
+
 impl Foundation {
     async fn lay(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Self, GatewayError> {
-        let (store, memory): (Arc<dyn Store>, _) = match database::place(config) {
-            Some(place) => (store::open(&place).await?, None),
+        let (store, source): (Arc<dyn Store>, _) = match database::place(config) {
+            Some(place) => {
+                let resilient = Resilient::open(place, outage::options(config)).await?;
+                (resilient.clone(), Source::Database(resilient))
+            }
             None => {
                 let memory = Arc::new(MemoryStore::default());
-                (memory.clone(), Some(memory))
+                (memory.clone(), Source::Memory(memory))
             }
         };
         let node_id = node::id(&config.data_dir).map_err(system("the identity of the node"))?;
@@ -216,11 +238,11 @@ impl Foundation {
         let services = Services::start(facts, tasks.clone(), metrics.clone());
         let catalog = Catalog::new(&cache, bounds(config), services).map_err(GatewayError::Engine)?;
         let core = model::core_registry();
-        match &memory {
-            Some(memory) => declarative::modules(memory, &catalog, &core, &config.modules_dir).await?,
-            None => builtins::install(&*store, &core, &catalog).await?,
+        match &source {
+            Source::Memory(memory) => declarative::modules(memory, &catalog, &core, &config.modules_dir).await?,
+            Source::Database(_) => outage::install_builtins(&store, &core, &catalog, tasks).await?,
         }
-        Ok(Self { store, memory, registry: Arc::new(ArcSwap::from_pointee(core)), catalog, node_id })
+        Ok(Self { store, source, registry: Arc::new(ArcSwap::from_pointee(core)), catalog, node_id })
     }
 }
 

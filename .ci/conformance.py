@@ -26,9 +26,9 @@ def free_ports(count):
     return ports
 
 
-def start(binary, ports, data):
+def start(binary, ports, data, **settings):
     proxy, tls, admin, status = ports
-    environment = os.environ | {
+    environment = os.environ | settings | {
         "SANDGATE_PROXY_LISTEN": f"127.0.0.1:{proxy}, 127.0.0.1:{tls} ssl http2",
         "SANDGATE_ADMIN_LISTEN": f"127.0.0.1:{admin}",
         "SANDGATE_STATUS_LISTEN": f"127.0.0.1:{status}",
@@ -49,13 +49,24 @@ def start(binary, ports, data):
     sys.exit("conformance: the gateway did not start")
 
 
-def replay(replayer, ports, result):
+def replay(replayer, ports, ports_off, result):
     proxy, tls, admin, status = ports
+    proxy_off, _, admin_off, status_off = ports_off
     command = [sys.executable, replayer, "--json", result, "--reset", "--echo-port", str(free_ports(1)[0])]
     for side, scheme, port in [("proxy", "http", proxy), ("proxy-tls", "https", tls), ("admin", "http", admin), ("status", "http", status)]:
         command += [f"--{side}", f"{scheme}://127.0.0.1:{port}"]
+    for side, port in [("proxy-off", proxy_off), ("admin-off", admin_off), ("status-off", status_off)]:
+        command += [f"--{side}", f"http://127.0.0.1:{port}"]
     subprocess.run(command, timeout=1200)
     return json.loads(pathlib.Path(result).read_text())
+
+
+def stop(gateway):
+    gateway.terminate()
+    try:
+        gateway.wait(30)
+    except subprocess.TimeoutExpired:
+        gateway.kill()
 
 
 def judge(report, minimums):
@@ -79,17 +90,16 @@ def judge(report, minimums):
 def main():
     replayer, binary = sys.argv[1:]
     minimums = json.loads(MINIMUMS.read_text())
-    ports = free_ports(4)
+    ports, ports_off = free_ports(4), free_ports(4)
     with tempfile.TemporaryDirectory(prefix="sandgate-conformance-") as scratch:
-        gateway = start(binary, ports, f"{scratch}/data")
+        gateways = [start(binary, ports, f"{scratch}/data")]
         try:
-            report = replay(replayer, ports, f"{scratch}/result.json")
+            # The second one has no database: recordings of such a gateway go there.
+            gateways.append(start(binary, ports_off, f"{scratch}/off", SANDGATE_DATABASE_URL="off"))
+            report = replay(replayer, ports, ports_off, f"{scratch}/result.json")
         finally:
-            gateway.terminate()
-            try:
-                gateway.wait(30)
-            except subprocess.TimeoutExpired:
-                gateway.kill()
+            for gateway in gateways:
+                stop(gateway)
     sys.exit(0 if judge(report, minimums) else "conformance: a file fell below its minimum")
 
 

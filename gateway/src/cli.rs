@@ -4,7 +4,11 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, Settings};
+use crate::{
+    admin::declarative::Reading,
+    config::{Config, ConfigError, Settings},
+    gateway::{self, Files, FilesError},
+};
 
 /// An API gateway in which every plugin is a sandboxed WebAssembly component.
 #[derive(Debug, Parser)]
@@ -20,8 +24,58 @@ enum Typed {
     Run(Node),
     /// Reads the settings and shows every mistake
     Check(Node),
+    /// Declarative files: checks, imports, exports and compares them
+    #[command(subcommand)]
+    Config(TypedFiles),
     /// Shows the version
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum TypedFiles {
+    /// Writes a sample file
+    Init {
+        /// Where to
+        #[arg(default_value = "kong.yaml")]
+        file: PathBuf,
+    },
+    /// Tells what is wrong with a file
+    Check {
+        /// .json, .yaml or .yml
+        file: PathBuf,
+        /// Takes what an import takes: also what decK writes
+        #[arg(long)]
+        import: bool,
+        #[command(flatten)]
+        node: Node,
+    },
+    /// Shows the configuration of the database
+    Dump {
+        #[command(flatten)]
+        node: Node,
+    },
+    /// Brings the database to what a file says, deleting nothing
+    Import {
+        /// .json, .yaml or .yml, also as decK writes them
+        file: PathBuf,
+        #[command(flatten)]
+        node: Node,
+    },
+    /// Writes the configuration of the database to a file
+    Export {
+        /// Where to; what is there is replaced
+        #[arg(default_value = "kong.yaml")]
+        file: PathBuf,
+        #[command(flatten)]
+        node: Node,
+    },
+    /// Shows what an import would change; exit code 1 if anything
+    Diff {
+        /// .json, .yaml or .yml, also as decK writes them
+        file: PathBuf,
+        #[command(flatten)]
+        node: Node,
+    },
 }
 
 /// Each flag is also a `SANDGATE_*` variable and a key of the file, with `_` for `-`.
@@ -41,8 +95,27 @@ pub enum Command {
     Run(Box<Config>),
     /// The settings were checked and are these.
     Check(Box<Config>),
+    /// Do something with a declarative file.
+    Files(FilesCommand),
     /// Show the version.
     Version,
+}
+
+/// What to do with a declarative file.
+#[derive(Debug)]
+pub enum FilesCommand {
+    /// Write a sample.
+    Init(PathBuf),
+    /// Check it, as a gateway or as an import takes it.
+    Check(PathBuf, Reading, Box<Config>),
+    /// Show the database as a file.
+    Dump(Box<Config>),
+    /// Import it.
+    Import(PathBuf, Box<Config>),
+    /// Write the database as a file.
+    Export(PathBuf, Box<Config>),
+    /// Show what an import would change.
+    Diff(PathBuf, Box<Config>),
 }
 
 /// Why there is no command.
@@ -61,7 +134,51 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, C
     match Arguments::try_parse_from(arguments)?.command {
         Typed::Run(node) => node.config().map(Box::new).map(Command::Run),
         Typed::Check(node) => node.config().map(Box::new).map(Command::Check),
+        Typed::Config(typed) => files(typed).map(Command::Files),
         Typed::Version => Ok(Command::Version),
+    }
+}
+
+fn files(typed: TypedFiles) -> Result<FilesCommand, CliError> {
+    let meant = |node: Node| node.config().map(Box::new);
+    Ok(match typed {
+        TypedFiles::Init { file } => FilesCommand::Init(file),
+        TypedFiles::Check { file, import, node } => {
+            FilesCommand::Check(file, if import { Reading::Deck } else { Reading::Gateway }, meant(node)?)
+        }
+        TypedFiles::Dump { node } => FilesCommand::Dump(meant(node)?),
+        TypedFiles::Import { file, node } => FilesCommand::Import(file, meant(node)?),
+        TypedFiles::Export { file, node } => FilesCommand::Export(file, meant(node)?),
+        TypedFiles::Diff { file, node } => FilesCommand::Diff(file, meant(node)?),
+    })
+}
+
+impl FilesCommand {
+    /// Does it. Answers with what to say, and whether the answer is the good one.
+    pub fn run(&self) -> Result<(String, bool), FilesError> {
+        Ok(match self {
+            FilesCommand::Init(file) => {
+                gateway::write_sample(file)?;
+                (format!("{} is written", file.display()), true)
+            }
+            FilesCommand::Check(file, reading, config) => {
+                let entities = Files::open(config, true)?.check(file, *reading)?;
+                (format!("{} is fine: {entities} entities", file.display()), true)
+            }
+            FilesCommand::Dump(config) => (Files::open(config, true)?.export()?.trim_end().to_owned(), true),
+            FilesCommand::Import(file, config) => {
+                let plan = Files::of_database(config)?.import(file)?;
+                (gateway::shown(&plan), true)
+            }
+            FilesCommand::Export(file, config) => {
+                Files::open(config, true)?.export_to(file)?;
+                (format!("{} is written", file.display()), true)
+            }
+            FilesCommand::Diff(file, config) => {
+                let plan = Files::of_database(config)?.diff(file)?;
+                (gateway::shown(&plan), plan.changes.is_empty())
+            }
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::{io::Write, process::ExitCode};
 
 use anyhow::Context;
 use sandgate::{
-    cli::{self, CliError, Command},
+    cli::{self, CliError, Command, FilesCommand},
     config::Config,
     gateway::Gateway,
     telemetry,
@@ -17,17 +17,30 @@ fn main() -> ExitCode {
     let outcome = match cli::parse(std::env::args_os()) {
         Ok(Command::Run(config)) => run(&config),
         Ok(Command::Check(_)) => say("the settings are fine"),
+        Ok(Command::Files(command)) => return files(&command),
         Ok(Command::Version) => say(concat!("sandgate ", env!("CARGO_PKG_VERSION"))),
         Err(CliError::Arguments(error)) => error.exit(),
         Err(CliError::Config(error)) => Err(error.into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "sandgate: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error, 1),
     }
+}
+
+/// 1 says that files differ, so that trouble has another number.
+fn files(command: &FilesCommand) -> ExitCode {
+    let outcome = command.run().context("using a declarative file");
+    match outcome.and_then(|(text, is_good)| say(&text).map(|()| is_good)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => failed(&error, 2),
+    }
+}
+
+fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "sandgate: {error:#}");
+    ExitCode::from(code)
 }
 
 fn run(config: &Config) -> anyhow::Result<()> {

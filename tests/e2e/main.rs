@@ -13,6 +13,7 @@ mod harness;
 
 mod admin;
 mod deck;
+mod declarative;
 mod durability;
 mod hostile;
 mod hostile_admin;

@@ -17,7 +17,7 @@ mod target;
 mod tls;
 
 pub use admin::Admin;
-pub use client::{Call, Wire, full};
+pub use client::{Answer, Call, Wire, full};
 pub use connection::Client;
 pub use gateway::{Gateway, TestGateway};
 pub use guest::{Wasm, core_guest, guest, marked};

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::declarative::Declarative;
 use crate::{
     model::{ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, Registry},
     shutdown::Tasks,
@@ -32,6 +33,8 @@ pub struct Context {
     pub status: Arc<dyn Fn() -> Status + Send + Sync>,
     /// Prometheus text, for the Status API.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The configuration when it comes from a file; `None` with a database.
+    pub declarative: Option<Arc<Declarative>>,
     /// Called after each committed write, before its answer.
     pub notify: Arc<dyn Fn(Version) + Send + Sync>,
     /// What can be turned while the node runs.

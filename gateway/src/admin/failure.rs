@@ -7,6 +7,7 @@ use super::answer::Answer;
 use crate::{
     model::{
         Object,
+        declarative::Invalid,
         schema::{Violations, lua_table},
     },
     store::StoreError,
@@ -52,11 +53,27 @@ pub(super) enum Failure {
     Listed(String),
     #[error("the module is refused")]
     Module(Vec<String>),
+    #[error("the configuration comes from a declarative file")]
+    Unsupported { operation: &'static str, collection: std::sync::Arc<str> },
+    #[error("the declarative configuration is wrong")]
+    Declarative { invalid: Box<Invalid>, flatten: bool },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Failure {
+    /// As it is said of a request with this method: without a database, writes are refused by what they would do.
+    pub(super) fn to(self, method: &http::Method) -> Self {
+        let Failure::Store(StoreError::NoDatabase { collection }) = self else { return self };
+        let operation = match method.as_str() {
+            "POST" => "create",
+            "PATCH" => "update",
+            "DELETE" => "remove",
+            _ => "create or update",
+        };
+        Failure::Unsupported { operation, collection }
+    }
+
     /// The answer, `fields` and all.
     pub(super) fn into_answer(self) -> Answer {
         match self {
@@ -101,9 +118,25 @@ impl Failure {
                 let body = json!({ "message": "the module is refused", "reasons": reasons });
                 Answer::json(StatusCode::BAD_REQUEST, body)
             }
+            Failure::Unsupported { operation, collection } => {
+                let text = format!("cannot {operation} '{collection}' entities when not using a database");
+                coded(12, text, Value::Null)
+            }
+            Failure::Declarative { invalid, flatten } => declarative_answer(&invalid, flatten),
             Failure::Store(error) => store_answer(error),
         }
     }
+}
+
+fn declarative_answer(invalid: &Invalid, flatten: bool) -> Answer {
+    let text = invalid.message();
+    if !flatten {
+        return coded(14, text, Value::Object(invalid.fields()));
+    }
+    let (entities, rest) = invalid.flattened();
+    let mut body = body(14, text, Value::Object(rest));
+    body.insert("flattened_errors".into(), entities.into());
+    Answer::json(StatusCode::BAD_REQUEST, Value::Object(body))
 }
 
 fn store_answer(error: StoreError) -> Answer {
@@ -148,6 +181,7 @@ fn coded(code: u8, text: String, fields: Value) -> Answer {
     let status = match code {
         5 => StatusCode::CONFLICT,
         6 => StatusCode::NOT_FOUND,
+        12 => StatusCode::METHOD_NOT_ALLOWED,
         _ => StatusCode::BAD_REQUEST,
     };
     Answer::json(status, Value::Object(body(code, text, fields)))
@@ -165,7 +199,9 @@ fn body(code: u8, text: String, fields: Value) -> Object {
         9 => "invalid size",
         10 => "invalid unique tag",
         11 => "invalid options",
+        12 => "operation unsupported",
         13 => "foreign keys unresolved",
+        14 => "invalid declarative configuration",
         19 => "referenced by others",
         _ => "database error",
     };

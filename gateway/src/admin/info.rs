@@ -82,9 +82,7 @@ pub(super) async fn status(call: &Call) -> Result<Answer> {
     let away = call.context.store.unreachable_since();
     let since = away.and_then(|since| Some(since.duration_since(UNIX_EPOCH).ok()?.as_secs()));
     let now = (call.context.status)();
-    Ok(Answer::ok(json!({
-        "database": { "reachable": reachable && away.is_none() },
-        "sandgate": { "database": { "unreachable_since": since } },
+    let mut shown = json!({
         "server": {
             "connections_accepted": now.connections_accepted,
             "connections_active": now.connections_active,
@@ -95,7 +93,15 @@ pub(super) async fn status(call: &Call) -> Result<Answer> {
             "total_requests": now.total_requests,
         },
         "memory": { "resident": size.show(now.resident_bytes) },
-    })))
+    });
+    match &call.context.declarative {
+        Some(declarative) => shown["configuration_hash"] = (*declarative.hash()).into(),
+        None => {
+            shown["database"] = json!({ "reachable": reachable && away.is_none() });
+            shown["sandgate"] = json!({ "database": { "unreachable_since": since } });
+        }
+    }
+    Ok(Answer::ok(shown))
 }
 
 /// How sizes are shown: the arguments `unit` and `scale` of `/status`.
@@ -183,6 +189,7 @@ const FIXED: &[&str] = &[
     "/cache/{key}",
     "/clustering/data-planes",
     "/clustering/status",
+    "/config",
     "/debug/cluster/log-level/{log_level}",
     "/debug/node/log-level",
     "/debug/node/log-level/{log_level}",

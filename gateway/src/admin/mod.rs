@@ -6,6 +6,7 @@ mod body;
 mod call;
 mod context;
 mod debug;
+pub mod declarative;
 mod entities;
 mod failure;
 mod form;
@@ -28,6 +29,7 @@ mod write;
 use axum::{Router, extract::DefaultBodyLimit};
 
 pub use context::{Context, Controls, Modules, Node, Plugins, Quarantined, Status};
+pub use modules::{Local, local};
 
 /// The Admin API.
 pub fn router(context: Context) -> Router {

@@ -31,6 +31,8 @@ pub(super) enum Resource {
     /// What Kong offers where proxy-wasm is on.
     WasmOnly,
     LogLevel,
+    /// `/config`: everything, without a database.
+    Config,
     SetLogLevel(String),
     Dns,
     Timers,
@@ -89,6 +91,7 @@ impl Resource {
             ["schemas", name, "validate"] => Resource::ValidateEntity(name.to_owned()),
             ["schemas", name] => Resource::EntitySchema(name.to_owned()),
             ["debug", "node", "log-level"] => Resource::LogLevel,
+            ["config"] => Resource::Config,
             ["debug", "node" | "cluster", "log-level", level] => Resource::SetLogLevel(level.to_owned()),
             ["status", "dns"] => Resource::Dns,
             ["timers"] => Resource::Timers,
@@ -156,7 +159,7 @@ impl Resource {
     /// The methods it takes, sorted.
     pub(super) fn methods(&self) -> &'static [&'static str] {
         match self {
-            Resource::Collection(_) | Resource::Children(_) | Resource::Modules => LIST,
+            Resource::Collection(_) | Resource::Children(_) | Resource::Modules | Resource::Config => LIST,
             Resource::Entity(..) | Resource::Child(..) | Resource::Module(_) => ONE,
             Resource::Referenced(..) => &["GET", "HEAD", "OPTIONS", "PATCH", "PUT"],
             Resource::ValidateEntity(_) | Resource::ValidatePlugin => &["OPTIONS", "POST"],

@@ -10,7 +10,7 @@ use super::{
     answer::Answer,
     call::Call,
     context::Context,
-    debug, entities,
+    debug, declarative, entities,
     failure::{Failure, message},
     info, modules, openapi,
     resource::Resource,
@@ -92,7 +92,8 @@ async fn dispatch(side: Side, call: &mut Call) -> Result<Answer, Failure> {
     if !follows && !resource.takes(&call.method) {
         return Err(Failure::Method);
     }
-    serve(call, resource).await
+    let method = call.method.clone();
+    serve(call, resource).await.map_err(|failure| failure.to(&method))
 }
 
 /// How targets fare, which the Status API says as well where no database holds them.
@@ -111,6 +112,7 @@ async fn serve(call: &mut Call, resource: Resource) -> Result<Answer, Failure> {
         Resource::OpenApi => Ok(openapi::document(call)),
         Resource::Endpoints => Ok(info::endpoints(call)),
         Resource::EnabledPlugins => Ok(info::enabled_plugins(call)),
+        Resource::Config => declarative::config(call).await,
         Resource::Dns => Ok(debug::dns()),
         Resource::Timers => Ok(debug::timers(call)),
         Resource::Cache | Resource::CacheKey => debug::cache(call),

@@ -13,6 +13,8 @@ pub enum Database {
     Sqlite(PathBuf),
     /// A PostgreSQL database, which other nodes may share.
     Postgres(PostgresUrl),
+    /// Nowhere: what is served is what a declarative file says.
+    Off,
 }
 
 /// How a node uses a database that it does not hold itself.

@@ -23,7 +23,7 @@ pub struct Settings {
     /// Addresses of the Status API, or `off` [default: 127.0.0.1:8007]
     #[arg(long, value_name = "ADDRESSES")]
     pub status_listen: Option<Text>,
-    /// Configuration database, sqlite://… or postgres://… [default: sqlite:// and sandgate.db in the data directory]
+    /// Configuration database: sqlite://…, postgres://… or `off` [default: sqlite:// and sandgate.db in the data directory; `off` with a declarative file]
     #[arg(long, value_name = "URL")]
     pub database_url: Option<Text>,
     /// Connections to PostgreSQL, beside one that listens: 2 to 1,000 [default: 10]
@@ -44,6 +44,15 @@ pub struct Settings {
     /// How often changes are looked for of which there was no word: 100ms to 1m [default: 1s]
     #[arg(long, value_name = "DURATION")]
     pub database_poll_interval: Option<Text>,
+    /// Declarative file to serve, .json or .yaml; without a database
+    #[arg(long, value_name = "PATH")]
+    pub declarative_config: Option<Text>,
+    /// Declarative configuration to serve, as text in place of a file; without a database
+    #[arg(long, value_name = "TEXT")]
+    pub declarative_config_string: Option<Text>,
+    /// Directory of modules that a gateway without a database loads [default: `modules` in the data directory]
+    #[arg(long, value_name = "PATH")]
+    pub modules_dir: Option<Text>,
     /// Directory of the database, caches and the snapshot [default: ./sandgate-data]
     #[arg(long, value_name = "PATH")]
     pub data_dir: Option<Text>,

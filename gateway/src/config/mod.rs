@@ -43,6 +43,10 @@ pub struct Config {
     pub database_use: DatabaseUse,
     /// Directory of the database, caches and the snapshot.
     pub data_dir: PathBuf,
+    /// What is served without a database.
+    pub declarative: Declarative,
+    /// Directory of the modules that an operator adds without a database.
+    pub modules_dir: PathBuf,
     /// Where compiled plugin code is kept.
     pub plugin_cache_dir: PathBuf,
     /// Threads that serve requests.
@@ -75,6 +79,17 @@ pub struct Config {
     pub vault_file_dir: Option<PathBuf>,
     /// How often secrets are looked up again.
     pub vault_rotation_interval: Duration,
+}
+
+/// What is served without a database, until another configuration is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Declarative {
+    /// Nothing.
+    Empty,
+    /// This file, which SIGHUP reads again.
+    File(PathBuf),
+    /// This text.
+    Text(String),
 }
 
 /// Where each request leaves a line.
@@ -213,12 +228,15 @@ pub enum Problem {
     /// The Admin API would be open to other machines.
     #[error("{0} can be reached from other machines, and the Admin API has no authentication: use a loopback address")]
     OpenAdmin(SocketAddr),
-    /// A database that later versions will have.
-    #[error("`{0}` is not built yet: use sqlite://path or postgres://…")]
-    DatabaseNotBuilt(String),
     /// Not a database at all. The text is not repeated, it may hold a password.
     #[error("is not a database URL: use sqlite://path or postgres://user@host/database")]
     DatabaseUrl,
+    /// A setting that only means something without a database.
+    #[error("only works without a database: set database_url to off")]
+    NeedsNoDatabase,
+    /// Two sources of one configuration.
+    #[error("declarative_config names a file already")]
+    TwoConfigurations,
     /// An unknown word behind the question mark of a database URL.
     #[error("`{0}` is not a parameter of a database URL")]
     DatabaseParameter(String),

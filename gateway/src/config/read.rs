@@ -13,10 +13,12 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use super::{
-    AccessLog, ByteCount, Config, Database, DatabaseUse, Keepalive, Listen, Mistake, PluginLimits, PostgresUrl,
-    Problem, RealIp, RequestLimits, file::Sources, listen::listens, quantity::duration,
+    AccessLog, ByteCount, Config, Database, DatabaseUse, Declarative, Keepalive, Listen, Mistake, PluginLimits,
+    PostgresUrl, Problem, RealIp, RequestLimits, file::Sources, listen::listens, quantity::duration,
 };
 
+/// Settings that name a configuration to serve without a database.
+const DECLARATIONS: [&str; 2] = ["declarative_config", "declarative_config_string"];
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const SECOND: Duration = Duration::from_secs(1);
@@ -30,8 +32,10 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
         admin_listen: reader.take("admin_listen", "127.0.0.1:8001", loopback),
         status_listen: reader.take("status_listen", "127.0.0.1:8007", listens),
         database: reader.database(&data_dir),
+        declarative: reader.declarative(),
+        modules_dir: reader.inside(&data_dir, "modules_dir", "modules"),
+        plugin_cache_dir: reader.inside(&data_dir, "plugin_cache_dir", "compiled"),
         database_use: reader.database_use(),
-        plugin_cache_dir: reader.plugin_cache(&data_dir),
         data_dir,
         workers: reader.take("workers", "auto", workers),
         log_level: reader.take("log_level", "notice", named),
@@ -50,6 +54,7 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
         vault_rotation_interval: reader.take("vault_rotation_interval", "1m", time(SECOND, 86_400 * SECOND)),
     };
     reader.refuse_equal_addresses(&config);
+    reader.refuse_unused_declarations(&config);
     if reader.sources.mistakes.is_empty() { Ok(config) } else { Err(reader.sources.mistakes) }
 }
 
@@ -69,16 +74,41 @@ impl Reader {
         parse(default).expect("every default is sound, as a test checks")
     }
 
-    fn plugin_cache(&mut self, data_dir: &Path) -> PathBuf {
-        match self.sources.settings.contains_key("plugin_cache_dir") {
-            true => self.take("plugin_cache_dir", "./compiled", path),
-            false => data_dir.join("compiled"),
+    /// A folder, by default of this name in the data directory.
+    fn inside(&mut self, data_dir: &Path, name: &str, default: &str) -> PathBuf {
+        match self.sources.settings.contains_key(name) {
+            true => self.take(name, default, path),
+            false => data_dir.join(default),
+        }
+    }
+
+    fn declarative(&mut self) -> Declarative {
+        let is_set = |reader: &Self, name: &str| reader.sources.settings.contains_key(name);
+        if is_set(self, "declarative_config") {
+            return Declarative::File(self.take("declarative_config", "kong.yaml", path));
+        }
+        if is_set(self, "declarative_config_string") {
+            return Declarative::Text(self.take("declarative_config_string", "", |text| Ok(text.to_owned())));
+        }
+        Declarative::Empty
+    }
+
+    /// A file that is named and not read would be a trap.
+    fn refuse_unused_declarations(&mut self, config: &Config) {
+        let typed = DECLARATIONS.map(|name| self.sources.settings.get(name).map(|typed| typed.at.clone()));
+        let mut refuse = |at: &String, problem| self.sources.mistakes.push(Mistake { at: at.clone(), problem });
+        if let [Some(_), Some(text)] = &typed {
+            refuse(text, Problem::TwoConfigurations);
+        }
+        if config.database != Database::Off {
+            typed.iter().flatten().for_each(|at| refuse(at, Problem::NeedsNoDatabase));
         }
     }
 
     fn database(&mut self, data_dir: &Path) -> Database {
         match self.sources.settings.contains_key("database_url") {
             true => self.take("database_url", "sqlite://sandgate.db", database),
+            false if DECLARATIONS.iter().any(|name| self.sources.settings.contains_key(*name)) => Database::Off,
             // Not by way of text: the directory may have a name that is no UTF-8.
             false => Database::Sqlite(data_dir.join("sandgate.db")),
         }
@@ -160,7 +190,7 @@ fn database(text: &str) -> Result<Database, Problem> {
     match text.split_once("://") {
         Some(("sqlite", file)) => path(file).map(Database::Sqlite),
         Some(("postgres" | "postgresql", _)) => PostgresUrl::parse(text).map(Database::Postgres),
-        None if text == "off" => Err(Problem::DatabaseNotBuilt(text.to_owned())),
+        None if text == "off" => Ok(Database::Off),
         _ => Err(Problem::DatabaseUrl),
     }
 }

@@ -68,7 +68,7 @@ fn each_mistake_is_explained_with_its_place() {
         ),
         ("DATABASE_URL", "postgres://kong:secret@db/kong?sslmode=maybe", "is not a database URL"),
         ("DATABASE_POOL_SIZE", "1", "`1` is not within 2 and 1000"),
-        ("DATABASE_URL", "off", "`off` is not built yet"),
+        ("DECLARATIVE_CONFIG", "", "the path is empty"),
         ("DATABASE_URL", "mysql://kong:secret@db", "is not a database URL"),
         ("DATABASE_URL", "sqlite://", "the path is empty"),
         ("WORKERS", "0", "`0` is not within 1 and 1024"),
@@ -89,6 +89,17 @@ fn each_mistake_is_explained_with_its_place() {
         assert!(shown.contains(&format!("SANDGATE_{name}: ")) && shown.contains(expected), "{name}={typed}: {shown}");
         assert!(!shown.contains("secret"), "{shown}");
     }
+}
+
+#[test]
+fn a_declarative_file_means_no_database() {
+    let config = load(&[("DECLARATIVE_CONFIG", "kong.yaml")]).unwrap();
+    assert_eq!((config.database, config.declarative), (Database::Off, Declarative::File("kong.yaml".into())));
+    let beside = load(&[("DECLARATIVE_CONFIG", "kong.yaml"), ("DATABASE_URL", "sqlite://x")]).unwrap_err().to_string();
+    assert!(beside.contains("SANDGATE_DECLARATIVE_CONFIG: only works without a database"), "{beside}");
+    let both = load(&[("DECLARATIVE_CONFIG", "kong.yaml"), ("DECLARATIVE_CONFIG_STRING", "{}")]).unwrap_err();
+    assert!(both.to_string().contains("names a file already"), "{both}");
+    assert_eq!(load(&[("DATABASE_URL", "off")]).unwrap().declarative, Declarative::Empty);
 }
 
 #[test]

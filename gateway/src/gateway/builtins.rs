@@ -9,7 +9,7 @@ use super::GatewayError;
 use crate::{
     model::{Collection, Object, Registry},
     plugin::{Catalog, Inspected, digest_of},
-    store::{Key, Store},
+    store::{Key, MemoryStore, Store},
 };
 
 include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
@@ -64,6 +64,24 @@ async fn write(store: &dyn Store, modules: &Collection, candidates: &[Inspected]
     for inspected in installed {
         let (plugin, digest) = (&inspected.manifest.name, &*inspected.digest);
         tracing::info!(plugin, digest, version, "a built-in plugin was installed");
+    }
+    Ok(())
+}
+
+/// Installs all of them where nothing is kept from one start to the next.
+pub(super) async fn install_in_memory(
+    store: &MemoryStore,
+    core: &Registry,
+    catalog: &std::sync::Arc<Catalog>,
+) -> Result<(), GatewayError> {
+    let modules = core.get("modules").expect("the core registry has modules");
+    for (name, bytes) in BUILTINS {
+        let inspected = catalog.inspect(bytes.to_vec()).await.map_err(|reasons| GatewayError::Module {
+            name: (*name).into(),
+            reason: reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+        })?;
+        let row = row(&inspected, None);
+        store.install(modules, &row, &inspected.digest, std::sync::Arc::unwrap_or_clone(inspected.component));
     }
     Ok(())
 }

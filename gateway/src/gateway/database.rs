@@ -12,9 +12,9 @@ use crate::{
     store::{self, PostgresOptions, Store},
 };
 
-/// Which database the store opens.
-pub(super) fn place(config: &Config) -> store::Database {
-    match &config.database {
+/// Which database the store opens. `None`: there is none.
+pub(super) fn place(config: &Config) -> Option<store::Database> {
+    Some(match &config.database {
         config::Database::Sqlite(file) => store::Database::Sqlite(file.clone()),
         config::Database::Postgres(url) => store::Database::Postgres(Box::new(PostgresOptions {
             connect: url.options(),
@@ -24,7 +24,8 @@ pub(super) fn place(config: &Config) -> store::Database {
             statement_timeout: config.database_use.statement_timeout,
             lock_timeout: config.database_use.lock_timeout,
         })),
-    }
+        config::Database::Off => return None,
+    })
 }
 
 /// What `GET /` shows of it, with Kong's names. Never the password.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use arc_swap::ArcSwap;
@@ -22,6 +22,8 @@ pub(super) struct Desk {
     catalog: Arc<Catalog>,
     deployments: Deployments,
     known: RwLock<HashMap<Arc<str>, Known>>,
+    /// Code that no deployment keeps.
+    held: Mutex<Vec<Arc<LoadedModule>>>,
 }
 
 #[derive(Clone)]
@@ -33,7 +35,7 @@ struct Known {
 
 impl Desk {
     pub(super) fn new(catalog: Arc<Catalog>, deployments: Deployments) -> Self {
-        Self { catalog, deployments, known: RwLock::default() }
+        Self { catalog, deployments, known: RwLock::default(), held: Mutex::default() }
     }
 
     /// Learns what modules a delta brings and forgets those it takes, with the collections that they declare: another
@@ -51,6 +53,19 @@ impl Desk {
         if !forgotten.is_empty() || !kept.is_empty() {
             registry.rcu(|registry| with_declared(registry, &forgotten, &kept));
         }
+    }
+
+    /// Loads the code of every module that is known, where nothing deploys them. What does not load is unavailable.
+    pub(super) async fn load_all(&self, store: &dyn Store) -> Result<(), GatewayError> {
+        for name in self.names() {
+            let Some(known) = self.get(&name) else { continue };
+            let Some(code) = store.code(&known.digest).await? else { continue };
+            match self.catalog.load(&known.digest, code).await {
+                Ok(loaded) => lock(&self.held).push(loaded),
+                Err(_) => tracing::error!(plugin = &*name, "the module could not be loaded"),
+            }
+        }
+        Ok(())
     }
 
     fn learn(&self, row: &Object) {
@@ -86,6 +101,10 @@ impl Desk {
         let errors: Vec<ConfigError> = errors.into_iter().filter(counts).map(mistake).collect();
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn text(row: &Object, field: &str) -> Option<Arc<str>> {

@@ -3,7 +3,9 @@
 mod builtins;
 mod controls;
 mod database;
+mod declarative;
 mod desk;
+mod files;
 mod node;
 mod outage;
 mod workers;
@@ -24,20 +26,21 @@ use tokio::{
 };
 
 use crate::{
-    admin,
+    admin::{self, declarative::Declarative},
     config::{Config, Listen},
     listener,
     model::{self, Registry},
     plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
     shutdown::Tasks,
     snapshot::{self, Builder, Deployments, Pace, Published},
-    store::{self, Resilient, Store, StoreError},
+    store::{self, MemoryStore, Resilient, Store, StoreError},
     telemetry::{LogDial, Metrics},
     tls,
     vault::Vaults,
 };
 use controls::Controls;
 use desk::Desk;
+pub use files::{Files, FilesError, shown, write_sample};
 use workers::Workers;
 
 /// Threads of the control runtime: Admin, store, background work of plugins.
@@ -68,6 +71,14 @@ pub enum GatewayError {
         /// Name of the plugin.
         name: String,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// The declarative configuration is wrong.
+    #[error("error parsing declarative config{what}:\n{reason}")]
+    Declarative {
+        /// Where it is.
+        what: String,
+        /// Every mistake, on lines of their own.
         reason: String,
     },
     /// The configuration could not be read.
@@ -102,6 +113,7 @@ impl std::fmt::Debug for Gateway {
 /// What the rooms share while they are being built.
 struct Rooms {
     store: Arc<dyn Store>,
+    declarative: Option<Arc<Declarative>>,
     registry: Arc<ArcSwap<Registry>>,
     catalog: Arc<Catalog>,
     published: Published,
@@ -153,32 +165,85 @@ impl Gateway {
 
 /// Store, modules, first snapshot.
 async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogDial) -> Result<Rooms, GatewayError> {
-    let resilient = Resilient::open(database::place(config), outage::options(config)).await?;
-    let store: Arc<dyn Store> = resilient.clone();
-    let node_id = node::id(&config.data_dir).map_err(system("the identity of the node"))?;
-    let facts = NodeFacts { id: node_id.as_str().into(), hostname: node::hostname().into() };
-    prepare_folder(&config.plugin_cache_dir)?;
-    let cache = fs::canonicalize(&config.plugin_cache_dir).map_err(system("the folder of compiled code"))?;
-    let services = Services::start(facts, tasks.clone(), metrics.clone());
-    let catalog = Catalog::new(&cache, bounds(config), services).map_err(GatewayError::Engine)?;
-    let core = model::core_registry();
-    outage::install_builtins(&store, &core, &catalog, tasks).await?;
-    let registry = Arc::new(ArcSwap::from_pointee(core));
+    let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let vaults = Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval);
     let builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config)).with_vaults(vaults);
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
     let (follower, known) = (desk.clone(), registry.clone());
     let mut builder = builder.tell(Arc::new(move |delta| follower.follow(&known, delta)));
-    let published = Published::new(builder.refresh().await?);
+    let mut first = builder.refresh().await?;
+    let declarative = source.memory().map(|memory| Arc::new(Declarative::new(memory)));
+    if let Some(declarative) = &declarative {
+        // Only now, as the plugins have a say in it.
+        declarative::first_load(config, declarative, registry.load_full(), desk.clone()).await?;
+        first = builder.refresh().await?;
+    }
+    let published = Published::new(first);
     let pace = Pace { debounce: config.config_debounce, poll: config.database_use.poll_interval };
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), pace, tasks.shutdown()));
-    let kept = store::keep(resilient, published.served.subscribe(), config.snapshot_interval, tasks.shutdown());
-    tasks.spawn("snapshots on disk", kept);
+    if let Source::Database(resilient) = source {
+        let kept = store::keep(resilient, published.served.subscribe(), config.snapshot_interval, tasks.shutdown());
+        tasks.spawn("snapshots on disk", kept);
+    }
     tasks.spawn("watch of the database", database::watch(store.clone(), published.changed.clone(), tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
     let controls = Arc::new(Controls::new(log, tasks.clone()));
-    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id, controls })
+    let rooms = Rooms { store, declarative, registry, catalog, published, desk, deployments, node_id, controls };
+    declarative::reload_on_hangup(config, &rooms, tasks)?;
+    Ok(rooms)
+}
+
+/// What stands before anything is built: the store with its modules, and who runs them.
+struct Foundation {
+    store: Arc<dyn Store>,
+    source: Source,
+    /// The gateway's own collections; those of modules come with the first delta.
+    registry: Arc<ArcSwap<Registry>>,
+    catalog: Arc<Catalog>,
+    node_id: String,
+}
+
+/// Where the configuration comes from.
+enum Source {
+    Database(Arc<Resilient>),
+    Memory(Arc<MemoryStore>),
+}
+
+impl Source {
+    fn memory(&self) -> Option<Arc<MemoryStore>> {
+        match self {
+            Source::Memory(memory) => Some(memory.clone()),
+            Source::Database(_) => None,
+        }
+    }
+}
+
+impl Foundation {
+    async fn lay(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Self, GatewayError> {
+        let (store, source): (Arc<dyn Store>, _) = match database::place(config) {
+            Some(place) => {
+                let resilient = Resilient::open(place, outage::options(config)).await?;
+                (resilient.clone(), Source::Database(resilient))
+            }
+            None => {
+                let memory = Arc::new(MemoryStore::default());
+                (memory.clone(), Source::Memory(memory))
+            }
+        };
+        let node_id = node::id(&config.data_dir).map_err(system("the identity of the node"))?;
+        let facts = NodeFacts { id: node_id.as_str().into(), hostname: node::hostname().into() };
+        prepare_folder(&config.plugin_cache_dir)?;
+        let cache = fs::canonicalize(&config.plugin_cache_dir).map_err(system("the folder of compiled code"))?;
+        let services = Services::start(facts, tasks.clone(), metrics.clone());
+        let catalog = Catalog::new(&cache, bounds(config), services).map_err(GatewayError::Engine)?;
+        let core = model::core_registry();
+        match &source {
+            Source::Memory(memory) => declarative::modules(memory, &catalog, &core, &config.modules_dir).await?,
+            Source::Database(_) => outage::install_builtins(&store, &core, &catalog, tasks).await?,
+        }
+        Ok(Self { store, source, registry: Arc::new(ArcSwap::from_pointee(core)), catalog, node_id })
+    }
 }
 
 /// Removes entities whose time to live is over.

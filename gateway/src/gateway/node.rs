@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     admin::{Context, Node, Quarantined, Status},
-    config::{Config, Listen},
+    config::{Config, Database, Listen},
     listener::Counters,
     model::Object,
     snapshot::{self, Snapshot},
@@ -57,6 +57,7 @@ pub(super) fn context(
         registry: rooms.registry.clone(),
         plugins: rooms.desk.clone(),
         modules: rooms.desk.clone(),
+        declarative: rooms.declarative.clone(),
         upload_limit: config.upload_limit.as_usize(),
         node: Arc::new(node(config, rooms, addresses)),
         status: Arc::new(move || status(&counters, &served.current.load())),
@@ -76,7 +77,7 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
         .collect();
     let listed = |listen: &[Listen]| listen.iter().map(ToString::to_string).collect::<Vec<_>>();
     let mut configuration = json!({
-        "database": "postgres",
+        "database": if config.database == Database::Off { "off" } else { "postgres" },
         "role": "traditional",
         "router_flavor": "traditional_compatible",
         "admin_listen": listed(&config.admin_listen),

@@ -5,6 +5,7 @@ mod certificate;
 mod collection;
 mod consumer;
 mod core;
+pub mod declarative;
 mod entities;
 mod filter_chain;
 mod key;

@@ -29,6 +29,12 @@ pub enum StoreError {
         /// The id.
         id: Arc<str>,
     },
+    /// The configuration comes from a declarative file, which is all that may change it.
+    #[error("{collection} cannot be changed without a database")]
+    NoDatabase {
+        /// Internal name of the collection.
+        collection: Arc<str>,
+    },
     /// A reference points to nothing.
     #[error("{field} refers to no entity of {to}")]
     ForeignKey {

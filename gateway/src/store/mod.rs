@@ -6,6 +6,7 @@ mod backend;
 mod conformance;
 mod entity;
 mod failure;
+mod memory;
 mod outage;
 mod postgres;
 mod query;
@@ -22,6 +23,7 @@ use tokio::sync::Notify;
 use crate::model::{Collection, Object, Registry};
 
 pub use failure::StoreError;
+pub use memory::{EMPTY_HASH, MemoryStore};
 pub use outage::{OutageOptions, Resilient, keep};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::SqliteStore;

@@ -14,20 +14,45 @@ use crate::{
     admin::{
         answer::Answer,
         call::{Call, Input},
+        context::Modules,
         failure::Failure,
         plugins::{of_plugin, violations},
         read::id_of,
         write::{Fixed, Write, core_collection},
     },
-    model::{Collection, Inspected, Object, PluginInfo, Reference, Refusal, declared_collections, schema::is_uuid},
+    model::{
+        Collection, Inspected, Object, PluginInfo, Reference, Refusal, Registry, declared_collections,
+        schema::{Schema, is_uuid},
+    },
 };
 
 /// A module that was found usable.
-struct Candidate {
-    inspected: Inspected,
+pub(super) struct Candidate {
+    pub(super) inspected: Inspected,
     info: PluginInfo,
     collections: Vec<Collection>,
     settings: Object,
+}
+
+impl Candidate {
+    /// The row of the module, its id and times apart.
+    pub(super) fn row(&self, schema: &Schema) -> Object {
+        let mut object = self.settings.clone();
+        upload::typed(schema, &mut object);
+        for (field, value) in [
+            ("name", json!(self.info.name)),
+            ("version", json!(self.info.version)),
+            ("digest", json!(self.inspected.digest)),
+            ("source", json!("upload")),
+            ("size", json!(self.inspected.component.len())),
+            ("phases", json!(self.inspected.phases)),
+            ("imports", json!(self.inspected.imports)),
+            ("manifest", self.inspected.manifest.clone()),
+        ] {
+            object.insert(field.to_owned(), value);
+        }
+        object
+    }
 }
 
 /// `POST /modules`
@@ -70,20 +95,26 @@ pub(super) async fn put(call: &mut Call, key: &str) -> Result<Answer> {
 /// Begins the write; what another upload took in the meantime is refused here.
 async fn begin<'a>(call: &'a Call, collection: &Arc<Collection>, candidate: &Candidate) -> Result<Write<'a>> {
     let write = Write::begin(call, collection).await?;
-    let reasons = collisions(call, &candidate.info, &candidate.collections);
+    let reasons = collisions(&call.context.registry.load(), &candidate.info, &candidate.collections);
     if reasons.is_empty() { Ok(write) } else { Err(Failure::Module(reasons)) }
 }
 
 /// Reads the upload and collects every reason to refuse it.
 async fn inspect(call: &mut Call) -> Result<Candidate> {
-    let Upload { bytes, mut settings } = upload::read(call).await?;
+    let upload = upload::read(call).await?;
+    examine(&*call.context.modules, &call.context.registry.load_full(), upload).await
+}
+
+/// Collects every reason to refuse a module.
+pub(super) async fn examine(modules: &dyn Modules, registry: &Registry, upload: Upload) -> Result<Candidate> {
+    let Upload { bytes, mut settings } = upload;
     let refused = |refusals: Vec<Refusal>| Failure::Module(refusals.into_iter().map(|refusal| refusal.0).collect());
-    let inspected = call.context.modules.inspect(bytes).await.map_err(refused)?;
+    let inspected = modules.inspect(bytes).await.map_err(refused)?;
     let mut reasons = Vec::new();
     let info = PluginInfo::from_manifest(&inspected.manifest).map_err(|error| reasons.push(error.to_string())).ok();
     let collections = declared_collections(&inspected.manifest).map_err(|error| reasons.push(error.to_string()));
     if let (Some(info), Ok(collections)) = (&info, &collections) {
-        reasons.extend(collisions(call, info, collections));
+        reasons.extend(collisions(registry, info, collections));
     }
     match (info, collections) {
         (Some(info), Ok(collections)) if reasons.is_empty() => {
@@ -95,12 +126,11 @@ async fn inspect(call: &mut Call) -> Result<Candidate> {
 }
 
 /// Names and paths that belong to someone else.
-fn collisions(call: &Call, info: &PluginInfo, collections: &[Collection]) -> Vec<String> {
+fn collisions(registry: &Registry, info: &PluginInfo, collections: &[Collection]) -> Vec<String> {
     let mut reasons = Vec::new();
     if !is_plugin_name(&info.name) {
         reasons.push(format!("'{}' is no name of a plugin: lower case letters, digits and '-'", info.name));
     }
-    let registry = call.context.registry.load();
     let others = || registry.iter().filter(|known| known.declared_by.as_deref() != Some(&*info.name));
     for declared in collections {
         let same = |known: &&Arc<Collection>| known.name == declared.name || known.path == declared.path;
@@ -189,20 +219,7 @@ async fn fit_collections(write: &mut Write<'_>, candidate: &Candidate, stored: &
 async fn store(write: &mut Write<'_>, candidate: &Candidate, stored: Option<&Object>) -> Result<Object> {
     let inspected = &candidate.inspected;
     write.transaction.put_code(&inspected.digest, &inspected.component).await?;
-    let mut object = candidate.settings.clone();
-    upload::typed(&write.collection.schema, &mut object);
-    for (field, value) in [
-        ("name", json!(candidate.info.name)),
-        ("version", json!(candidate.info.version)),
-        ("digest", json!(inspected.digest)),
-        ("source", json!("upload")),
-        ("size", json!(inspected.component.len())),
-        ("phases", json!(inspected.phases)),
-        ("imports", json!(inspected.imports)),
-        ("manifest", inspected.manifest.clone()),
-    ] {
-        object.insert(field.to_owned(), value);
-    }
+    let object = candidate.row(&write.collection.schema);
     let input = Input { object, form: false };
     match stored {
         // What the operator decided stays unless the upload says otherwise.

@@ -1,6 +1,7 @@
 //! `/modules`: the code of plugins. Uploading, looking, replacing without losing a request, granting, deleting.
 
 mod accept;
+mod local;
 mod upload;
 
 pub(super) use upload::SETTINGS;
@@ -25,6 +26,8 @@ use crate::{
     model::{Collection, Object, capabilities, declared_collections, requested_capabilities, schema::is_uuid},
     store::{Filter, Page},
 };
+
+pub use local::{Local, local};
 
 type Result<T> = std::result::Result<T, Failure>;
 

@@ -74,3 +74,21 @@ pub(super) fn wasm_only() -> Operation {
 pub(super) fn control_plane_only() -> Operation {
     Operation::new("Data planes of a control plane, which this node is not")
 }
+
+/// Everything at once, which only a gateway without a database takes.
+pub(super) fn config(method: &str) -> Operation {
+    let text = json!({ "type": "object", "properties": { "config": { "type": "string" } } });
+    if method != "POST" {
+        return Operation::read("The configuration as a declarative file, without a database", text);
+    }
+    let shape = json!({ "type": "object" });
+    let content = json!({
+        "application/json": { "schema": shape }, "application/yaml": {}, "text/yaml": {},
+        "application/x-www-form-urlencoded": { "schema": text }, "multipart/form-data": { "schema": text },
+    });
+    Operation::new("Replace the configuration by a declarative one, without a database")
+        .takes_content(content)
+        .answers(201, shape)
+        .empty(304)
+        .answers(429, message())
+}

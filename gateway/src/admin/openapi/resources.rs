@@ -19,6 +19,7 @@ pub(super) fn describe(resource: &Resource, method: &str) -> Operation {
         Resource::CacheKey => node::cache_key(method),
         Resource::LogLevel => node::log_level(),
         Resource::SetLogLevel(_) => node::set_log_level(),
+        Resource::Config => node::config(method),
         Resource::ControlPlaneOnly => node::control_plane_only(),
         Resource::WasmOnly => node::wasm_only(),
         Resource::Tags | Resource::Tag(_) => entities::tags(),

@@ -73,6 +73,7 @@ impl Admin {
             }),
             status: Arc::new(Status::default),
             metrics: Arc::new(|| "sandgate_up 1\n".to_owned()),
+            declarative: None,
             notify: Arc::new(move |version| seen.store(version, Ordering::SeqCst)),
             controls: Arc::new(Dial(Mutex::new(LogLevel::Notice))),
             tasks: Tasks::new(tokio::runtime::Handle::current()),

@@ -16,6 +16,12 @@ impl Schema {
         self.finish(input, now)
     }
 
+    /// As [`Self::create`], for values that were an entity before: nothing in them is short for something else.
+    pub fn restore(&self, mut input: Object, now: SystemTime) -> Result<Object, Violations> {
+        self.translate(&mut input)?;
+        self.finish(input, now)
+    }
+
     /// A stored entity with the client's changes. Records merge; arrays, sets and maps are replaced; `null` resets.
     pub fn patch(&self, stored: &Object, mut changes: Object, now: SystemTime) -> Result<Object, Violations> {
         self.expand.run(&mut changes);

@@ -142,7 +142,16 @@ pub fn lua_table(value: &Value) -> String {
                 sorted(object).map(|(key, inner)| format!("{}={}", table_key(key), lua_table(inner))).collect();
             format!("{{{}}}", inner.join(","))
         }
-        Value::Array(elements) => format!("{{{}}}", elements.iter().map(lua_table).collect::<Vec<_>>().join(",")),
+        Value::Array(elements) => {
+            // After a hole, an element is written with its position.
+            let first_hole = elements.iter().position(Value::is_null).unwrap_or(elements.len());
+            let filled = elements.iter().enumerate().filter(|(_, element)| !element.is_null());
+            let inner = filled.map(|(at, element)| match at < first_hole {
+                true => lua_table(element),
+                false => format!("[{}]={}", at + 1, lua_table(element)),
+            });
+            format!("{{{}}}", inner.collect::<Vec<_>>().join(","))
+        }
         scalar => lua_scalar(scalar),
     }
 }

@@ -1,0 +1,118 @@
+//! `sandgate config check|dump|import|export|diff|init`.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use serde_json::json;
+
+use super::Desk;
+use crate::harness::TestGateway;
+
+const FILE: &str = "_format_version: \"3.0\"\nservices:\n- name: s\n  url: http://h:81/p\n  retries: null\n  routes:\n  - name: r\n    paths: [/a, '~/b/\\d+']\n    plugins: [{name: rate-limiting, config: {minute: 5, policy: local}}]\nconsumers:\n- username: 'on'\n  keyauth_credentials: [{key: '0123'}]\n  acls: [{group: gold}]\nupstreams:\n- name: u\n  targets: [{target: '10.0.0.1:80'}]\nplugins:\n- {name: key-auth, service: s}\n";
+
+#[test]
+fn a_good_file_is_found_good_and_makes_no_database() {
+    let desk = Desk::new();
+    desk.write("kong.yaml", FILE);
+    let database = desk.path("none.db");
+    assert_eq!(desk.config(&database, &["check", "kong.yaml"]).well(), "kong.yaml is fine: 9 entities\n");
+    assert!(!database.exists());
+}
+
+#[test]
+fn a_bad_file_is_explained() {
+    let desk = Desk::new();
+    desk.write("kong.yaml", "_format_version: '3.0'\nservices:\n- host: h\n- name: x\n");
+    let said = desk.config(&desk.path("none.db"), &["check", "kong.yaml"]);
+    assert_eq!(said.code, 2);
+    let expected = "kong.yaml is no configuration that can be used:\nin 'services':\n  - in entry 2 of 'services':\n    in 'host': required field missing\n";
+    assert!(said.error.ends_with(expected), "{}", said.error);
+}
+
+#[test]
+fn an_export_of_an_import_of_an_export_is_the_same_to_the_byte() {
+    let desk = Desk::new();
+    desk.write("kong.yaml", FILE);
+    let (one, two) = (desk.path("one.db"), desk.path("two.db"));
+    assert!(desk.config(&one, &["import", "kong.yaml"]).well().ends_with("9 added, 0 changed, 0 unchanged\n"));
+    desk.config(&one, &["export", "first.yaml"]).well();
+    desk.config(&two, &["import", "first.yaml"]).well();
+    desk.config(&two, &["export", "second.yaml"]).well();
+    let read = |name: &str| fs::read_to_string(desk.path(name)).unwrap();
+    assert_eq!(read("first.yaml"), read("second.yaml"));
+    assert!(read("first.yaml").contains("retries: null\n"));
+    assert_eq!(fs::metadata(desk.path("first.yaml")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(desk.config(&two, &["dump"]).well(), read("first.yaml"));
+    let again = desk.config(&one, &["import", "first.yaml"]).well();
+    assert_eq!(again, "0 added, 0 changed, 9 unchanged\n");
+}
+
+#[test]
+fn a_diff_says_what_an_import_would_change_and_changes_nothing() {
+    let (desk, database) = (Desk::new(), Desk::new());
+    let database = database.path("kong.db");
+    fs::create_dir_all(database.parent().unwrap()).unwrap();
+    desk.write("kong.yaml", FILE);
+    desk.config(&database, &["import", "kong.yaml"]).well();
+    assert_eq!(desk.config(&database, &["diff", "kong.yaml"]).well(), "0 added, 0 changed, 9 unchanged\n");
+    let changed =
+        FILE.replace("[/a, ", "[/new, ").replace("'10.0.0.1:80'", "'10.0.0.2:80'").replace("minute: 5", "minute: 6");
+    desk.write("kong.yaml", &changed);
+    for _ in 0..2 {
+        let said = desk.config(&database, &["diff", "kong.yaml"]);
+        assert_eq!(said.code, 1, "{}", said.error);
+        assert!(
+            said.out.contains("~ routes r\n    paths: [\"/a\",\"~/b/\\\\d+\"] -> [\"/new\",\"~/b/\\\\d+\"]\n"),
+            "{}",
+            said.out
+        );
+        assert!(
+            said.out.contains("+ targets 10.0.0.2:80\n") && said.out.contains("config: (changed; may be secret)\n"),
+            "{}",
+            said.out
+        );
+        assert!(said.out.ends_with("1 added, 2 changed, 6 unchanged\n"), "{}", said.out);
+    }
+}
+
+#[test]
+fn decks_files_are_imported() {
+    let desk = Desk::new();
+    let file = "_format_version: \"3.0\"\n_info: {select_tags: [team], defaults: {}}\n_plugin_configs: {few: {minute: 2, policy: local}}\nservices:\n- name: s\n  host: ${{ env \"DECK_HOST\" }}\n  plugins: [{name: rate-limiting, _config: few}]\nroutes:\n- name: r\n  paths: [/a]\n  service: {name: s}\n";
+    desk.write("kong.yaml", file);
+    let database = desk.path("kong.db");
+    assert!(desk.config(&database, &["check", "kong.yaml"]).error.contains("in '_info': unknown field"));
+    desk.config(&database, &["check", "--import", "kong.yaml"]).well();
+    desk.config(&database, &["import", "kong.yaml"]).well();
+    let dump = desk.config(&database, &["dump"]).well();
+    assert!(dump.contains("host: from.deck\n") && dump.contains("minute: 2\n"), "{dump}");
+    desk.write("kong.yaml", &file.replace("DECK_HOST", "DECK_NONE"));
+    assert!(desk.config(&database, &["import", "kong.yaml"]).error.contains("the variable DECK_NONE is not set"));
+}
+
+#[test]
+fn a_sample_is_written_once_and_is_good() {
+    let desk = Desk::new();
+    let none = desk.path("none.db");
+    desk.config(&none, &["init"]).well();
+    desk.config(&none, &["check", "kong.yaml"]).well();
+    assert!(desk.config(&none, &["init"]).error.contains("kong.yaml exists already"));
+}
+
+#[tokio::test]
+async fn an_import_reaches_a_gateway_that_runs_and_takes_over_what_it_knows() {
+    let desk = Desk::new();
+    let gateway = TestGateway::new().start().await;
+    let service = gateway.admin.create("/services", json!({"name": "s", "host": "old"})).await;
+    gateway.admin.create("/services", json!({"name": "other", "host": "h"})).await;
+    desk.write("kong.yaml", FILE);
+    let said = desk.config(&gateway.file("sandgate.db"), &["import", "kong.yaml"]).well();
+    assert!(said.contains("~ services s\n") && said.contains("host: \"old\" -> \"h\"\n"), "{said}");
+    let read = gateway.admin.get("/services/s").await.expect(200).json();
+    assert_eq!(
+        (&read["id"], &read["created_at"], &read["host"]),
+        (&service["id"], &service["created_at"], &json!("h"))
+    );
+    gateway.admin.get("/services/other").await.expect(200);
+    assert_eq!(gateway.admin.get("/routes/r/service").await.expect(200).json()["id"], service["id"]);
+    gateway.eventually("/a", |answer| answer.status == 401).await;
+}

@@ -22,3 +22,4 @@ pub use guest::{Wasm, core_guest, guest, marked};
 pub use load::Load;
 pub use raw::{exchange, read_until};
 pub use target::TestTarget;
+pub use tls::ClientKey;

@@ -12,20 +12,25 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::{
+    access::{Demand, Door, Identity, demands, refuse_foreign},
     context::Context,
     failure::Failure,
     form::{self, MOST_FIELDS},
+    resource::Resource,
 };
-use crate::model::{Object, Registry, schema::simplify_numbers};
-
-/// The longest body, modules apart.
-const BODY_LIMIT: usize = 10 * 1024 * 1024;
+use crate::model::{Object, Registry, Touched, Verb, schema::simplify_numbers};
 
 /// A request.
 pub(super) struct Call {
     pub(super) context: Context,
     pub(super) registry: Arc<Registry>,
     pub(super) method: Method,
+    /// Where it came in.
+    pub(super) door: Door,
+    /// Who asks; nobody until that was found out.
+    pub(super) identity: Identity,
+    /// Their name, for the log and the audit.
+    pub(super) actor: Arc<str>,
     /// As it came, without a trailing slash.
     pub(super) path: String,
     /// Decoded.
@@ -58,7 +63,10 @@ impl Call {
         let path = path.strip_suffix('/').unwrap_or(path).to_owned();
         let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let registry = context.registry.load_full();
-        Self { context, registry, method: parts.method.clone(), path, query, parts, body: Mutex::new(body) }
+        let door = parts.extensions.get::<Door>().cloned().unwrap_or_default();
+        let identity = Identity::Known { name: "nobody".into(), roles: Vec::new(), ambient: true };
+        let (method, actor, body) = (parts.method.clone(), identity.name(), Mutex::new(body));
+        Self { context, registry, method, door, identity, actor, path, query, parts, body }
     }
 
     /// The decoded segments of the path; `None` when one is empty.
@@ -79,6 +87,41 @@ impl Call {
     /// The first query argument of a name.
     pub(super) fn argument(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Finds out who asks.
+    pub(super) fn identify(&mut self) -> Result<(), Failure> {
+        let access = &self.context.access;
+        let identity = access.identify(&self.door, &self.parts.headers).map_err(Failure::Denied)?;
+        refuse_foreign(access, &identity, &self.method, &self.parts.headers).map_err(Failure::Foreign)?;
+        (self.actor, self.identity) = (identity.name(), identity);
+        Ok(())
+    }
+
+    /// Refuses what the roles of whoever asks do not allow.
+    pub(super) fn authorize(&self, resource: &Resource, segments: &[&str]) -> Result<(), Failure> {
+        for Demand { verb, touched } in demands(&self.method, resource, segments) {
+            self.demand(verb, &touched)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a verb on the module of the path.
+    pub(super) fn permit(&self, verb: Verb) -> Result<(), Failure> {
+        let segments = self.segments().unwrap_or_default();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        self.demand(verb, &Touched { names: ["modules"; 2], segments: &segments })
+    }
+
+    fn demand(&self, verb: Verb, touched: &Touched<'_>) -> Result<(), Failure> {
+        if self.identity.allows(verb, touched) {
+            return Ok(());
+        }
+        let (who, verb, [_, resource]) = (self.actor.clone(), verb.as_str(), touched.names);
+        if self.context.access.forbidden(self.door.peer.ip()) {
+            tracing::warn!(client = %self.door.peer.ip(), %who, verb, resource, "a request to the Admin API was forbidden");
+        }
+        Err(Failure::Forbidden { who, verb, resource: if resource.is_empty() { "/" } else { resource }.to_owned() })
     }
 
     /// Refuses what no resource takes.
@@ -103,13 +146,14 @@ impl Call {
     /// The body as it came, at most `limit` bytes.
     pub(super) async fn bytes(&mut self, limit: usize) -> Result<Bytes, Failure> {
         let body = std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner));
-        axum::body::to_bytes(body, limit).await.map_err(|_| Failure::TooLarge)
+        let read = tokio::time::timeout(self.context.limits.body_timeout, axum::body::to_bytes(body, limit)).await;
+        read.map_err(|_| Failure::SlowBody)?.map_err(|_| Failure::TooLarge)
     }
 
     /// The body as an object.
     pub(super) async fn input(&mut self) -> Result<Input, Failure> {
         let media_type = self.media_type()?;
-        let bytes = self.bytes(BODY_LIMIT).await?;
+        let bytes = self.bytes(self.context.limits.body).await?;
         match media_type.as_deref() {
             None if bytes.is_empty() => Ok(Input::default()),
             Some("application/json") => parse_json(&bytes),

@@ -1,6 +1,7 @@
 //! The Admin API: Kong's resources and semantics over the store, and `/modules`, which Kong never had. It decides nothing
 //! about traffic: what it commits reaches the proxy through the snapshot. Built by the assembly, which serves the routers.
 
+mod access;
 mod answer;
 mod call;
 mod context;
@@ -8,6 +9,7 @@ mod entities;
 mod failure;
 mod form;
 mod info;
+mod limits;
 mod modules;
 mod plugins;
 mod query;
@@ -22,6 +24,8 @@ mod write;
 
 use axum::{Router, extract::DefaultBodyLimit};
 
+pub use access::{Access, AccessSettings, Bootstrap, Door, NewToken, NewTokenError, Newest, new_token};
+pub use limits::Limits;
 pub use context::{Context, Modules, Node, Plugins, Quarantined, Status};
 
 /// The Admin API.

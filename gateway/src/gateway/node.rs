@@ -5,11 +5,11 @@ use std::{fs, sync::Arc, sync::atomic::Ordering::Relaxed};
 use serde_json::{Value, json};
 
 use super::{
-    Rooms,
+    Rooms, apis,
     workers::{Addresses, shown, total},
 };
 use crate::{
-    admin::{Context, Node, Quarantined, Status},
+    admin::{Access, Context, Node, Quarantined, Status},
     config::{Config, Listen},
     listener::Counters,
     model::Object,
@@ -24,6 +24,7 @@ pub(super) fn context(
     addresses: &Addresses,
     counters: Vec<Arc<Counters>>,
     metrics: &Arc<Metrics>,
+    access: Arc<Access>,
 ) -> Context {
     let notify = rooms.published.changed.clone();
     let (metrics, services) = (metrics.clone(), rooms.catalog.services().clone());
@@ -49,7 +50,8 @@ pub(super) fn context(
         registry: rooms.registry.clone(),
         plugins: rooms.desk.clone(),
         modules: rooms.desk.clone(),
-        upload_limit: config.upload_limit.as_usize(),
+        access,
+        limits: apis::limits(config),
         node: Arc::new(node(config, rooms, addresses)),
         status: Arc::new(move || status(&counters, &served.current.load())),
         metrics: Arc::new(text),

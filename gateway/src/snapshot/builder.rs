@@ -110,6 +110,7 @@ impl Builder {
             router,
             global: rows.global(),
             directory: self.directory.clone(),
+            access: self.state.access.clone(),
             quarantined,
         });
         Ok(self.last.clone())

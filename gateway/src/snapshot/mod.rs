@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub global: Chain,
     /// Consumers and credentials.
     pub directory: Arc<Directory>,
+    /// Who may use the Admin API.
+    pub access: Arc<model::AccessRows>,
     /// Entities that could not be built.
     pub quarantined: Vec<Quarantined>,
 }
@@ -44,6 +46,7 @@ impl Snapshot {
             router: Router::build(Vec::new()).0,
             global: Chain::default(),
             directory: Arc::default(),
+            access: Arc::default(),
             quarantined: Vec::new(),
         }
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::Value;
 
 use crate::{
-    model::{self, Object},
+    model::{self, AccessRows, Object},
     plugin::WORKSPACE,
     store::{Delta, Version},
 };
@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) modules: Typed<model::Module>,
     /// Entities of plugin-declared collections: by collection, then id.
     pub(super) declared: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Object>>,
+    /// Who may use the Admin API.
+    pub(super) access: Arc<AccessRows>,
     /// Entities that cannot be read.
     pub(super) unreadable: BTreeMap<(&'static str, Arc<str>), String>,
 }
@@ -93,6 +95,7 @@ impl State {
                 touched.upstreams = true;
                 put(&mut self.targets, bad, ("targets", id), entity, plain);
             }
+            access if AccessRows::holds(access) => Arc::make_mut(&mut self.access).put(access, id, entity),
             _ => {
                 touched.people = true;
                 let of_collection = self.declared.entry(collection.clone()).or_default();

@@ -96,7 +96,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, C
 }
 
 fn life(text: &str) -> Result<Duration, CliError> {
-    config::duration(text).map_err(|problem| clap::Error::raw(ErrorKind::ValueValidation, format!("--ttl: {problem}\n")).into())
+    config::duration(text)
+        .map_err(|problem| clap::Error::raw(ErrorKind::ValueValidation, format!("--ttl: {problem}\n")).into())
 }
 
 impl Node {

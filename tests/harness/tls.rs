@@ -21,11 +21,7 @@ pub async fn connect(stream: TcpStream, protocol: &str) -> Result<TlsStream<TcpS
 pub type ClientKey = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// As `connect`, showing a certificate when asked for one.
-pub async fn connect_as(
-    stream: TcpStream,
-    protocol: &str,
-    client: Option<ClientKey>,
-) -> Result<TlsStream<TcpStream>> {
+pub async fn connect_as(stream: TcpStream, protocol: &str, client: Option<ClientKey>) -> Result<TlsStream<TcpStream>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Arc::new(Credulous(provider.clone()));
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;

@@ -122,7 +122,9 @@ impl Failure {
 fn denied_answer(denied: Denied) -> Answer {
     let (text, challenge) = match denied {
         Denied::TooMany(wait) => return later(StatusCode::TOO_MANY_REQUESTS, "too many failed attempts", wait),
-        Denied::Missing => ("authentication is required: send 'Authorization: Bearer <token>'", "Bearer realm=\"admin\""),
+        Denied::Missing => {
+            ("authentication is required: send 'Authorization: Bearer <token>'", "Bearer realm=\"admin\"")
+        }
         Denied::Certificate => ("the certificate has no role", "Bearer realm=\"admin\""),
         Denied::Unknown => ("the token is not valid", "Bearer realm=\"admin\", error=\"invalid_token\""),
         Denied::Expired => ("the token or certificate has expired", "Bearer realm=\"admin\", error=\"invalid_token\""),

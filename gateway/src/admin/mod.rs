@@ -25,8 +25,8 @@ mod write;
 use axum::{Router, extract::DefaultBodyLimit};
 
 pub use access::{Access, AccessSettings, Bootstrap, Door, NewToken, NewTokenError, Newest, new_token};
-pub use limits::Limits;
 pub use context::{Context, Modules, Node, Plugins, Quarantined, Status};
+pub use limits::Limits;
 
 /// The Admin API.
 pub fn router(context: Context) -> Router {

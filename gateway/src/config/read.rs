@@ -201,7 +201,10 @@ where
     Ok(text.parse()?)
 }
 
-pub(super) fn number<T: FromStr + PartialOrd + Display + Copy>(least: T, most: T) -> impl Fn(&str) -> Result<T, Problem> {
+pub(super) fn number<T: FromStr + PartialOrd + Display + Copy>(
+    least: T,
+    most: T,
+) -> impl Fn(&str) -> Result<T, Problem> {
     move |text| {
         let number = text.parse().map_err(|_| Problem::Number(text.to_owned()))?;
         within(text, number, (&least, &most), T::to_string)

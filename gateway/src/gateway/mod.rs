@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    admin,
+    admin::{self, Access},
     config::{self, Config, Database},
     listener,
     model::{self, Registry},
@@ -115,6 +115,7 @@ struct Rooms {
     desk: Arc<Desk>,
     deployments: Deployments,
     node_id: String,
+    access: Arc<Access>,
 }
 
 impl Gateway {
@@ -130,10 +131,9 @@ impl Gateway {
         let addresses = workers::addresses(&sockets);
         let metrics = Arc::new(Metrics::new());
         let rooms = control.block_on(build(config, &tasks, &metrics))?;
-        let access = apis::access(config, &rooms, &metrics)?;
-        apis::refuse_open(config, &access)?;
+        apis::refuse_open(config, &rooms.access)?;
         let workers = Workers::start(config, sockets, rooms.published.current.clone())?;
-        let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics, access);
+        let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
         let api = |name, router| apis::Api {
             name,
             router,
@@ -141,7 +141,8 @@ impl Gateway {
             metrics: metrics.clone(),
             tasks: tasks.clone(),
         };
-        let (admin, status) = (api("admin", admin::router(context.clone())), api("status", admin::status_router(context)));
+        let (admin, status) =
+            (api("admin", admin::router(context.clone())), api("status", admin::status_router(context)));
         let admin = control.block_on(apis::serve(config, &config.admin_listen, admin))?;
         let status = control.block_on(apis::serve(config, &config.status_listen, status))?;
         announce(&addresses, admin, status, began);
@@ -200,7 +201,8 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result
     desk.read(&*store, &registry.load()).await?;
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), config.config_debounce, tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(sqlite, registry.clone(), published.clone(), tasks.clone()));
-    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id })
+    let access = apis::access(config, &published, metrics)?;
+    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id, access })
 }
 
 /// The gateway's own collections, then those that modules declare.

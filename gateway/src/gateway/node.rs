@@ -9,7 +9,7 @@ use super::{
     workers::{Addresses, shown, total},
 };
 use crate::{
-    admin::{Access, Context, Node, Quarantined, Status},
+    admin::{Context, Node, Quarantined, Status},
     config::{Config, Listen},
     listener::Counters,
     model::Object,
@@ -24,7 +24,6 @@ pub(super) fn context(
     addresses: &Addresses,
     counters: Vec<Arc<Counters>>,
     metrics: &Arc<Metrics>,
-    access: Arc<Access>,
 ) -> Context {
     let notify = rooms.published.changed.clone();
     let (metrics, services) = (metrics.clone(), rooms.catalog.services().clone());
@@ -50,7 +49,7 @@ pub(super) fn context(
         registry: rooms.registry.clone(),
         plugins: rooms.desk.clone(),
         modules: rooms.desk.clone(),
-        access,
+        access: rooms.access.clone(),
         limits: apis::limits(config),
         node: Arc::new(node(config, rooms, addresses)),
         status: Arc::new(move || status(&counters, &served.current.load())),

@@ -46,13 +46,9 @@ pub static ADMIN_ROLES: LazyLock<Arc<Collection>> = LazyLock::new(|| {
 /// All verbs, or all resources.
 const EVERY: &str = "*";
 
-fn named(
-    name: &str,
-    path: &str,
-    own: impl IntoIterator<Item = Field>,
-    checks: Vec<Check>,
-) -> Collection {
-    let mut fields = vec![Field::id(), Field::text("name", TextKind::Name).required().unique(), Field::string("comment")];
+fn named(name: &str, path: &str, own: impl IntoIterator<Item = Field>, checks: Vec<Check>) -> Collection {
+    let mut fields =
+        vec![Field::id(), Field::text("name", TextKind::Name).required().unique(), Field::string("comment")];
     fields.extend(own);
     fields.extend(Field::timestamps());
     Collection::core(name, path, Some("name"), Schema { fields, checks, ..Schema::default() }).unique(&["name"])
@@ -267,7 +263,8 @@ mod tests {
         let routes = |segments| Touched { names: ["routes", "routes"], segments };
         let keys = |segments| Touched { names: ["keyauth_credentials", "key-auths"], segments };
         let (nested, top) = (["services", "a", "routes"], ["routes"]);
-        let rows: [(&[&str], &[&str], Verb, Touched<'_>, bool); 15] = [
+        type Row<'a> = (&'a [&'a str], &'a [&'a str], Verb, Touched<'a>, bool);
+        let rows: [Row<'_>; 15] = [
             (&["read"], &["*"], Verb::Read, routes(&top), true),
             (&["read"], &["*"], Verb::Update, routes(&top), false),
             (&["*"], &["routes"], Verb::Delete, routes(&nested), true),
@@ -285,7 +282,11 @@ mod tests {
             (&[], &["*"], Verb::Read, routes(&top), false),
         ];
         for (verbs, resources, verb, touched, allowed) in rows {
-            assert_eq!(role(verbs, resources).allows(verb, &touched), allowed, "{verbs:?} {resources:?} {verb:?} {touched:?}");
+            assert_eq!(
+                role(verbs, resources).allows(verb, &touched),
+                allowed,
+                "{verbs:?} {resources:?} {verb:?} {touched:?}"
+            );
         }
     }
 

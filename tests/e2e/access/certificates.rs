@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use http::Request;
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
 use rustls_pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 
@@ -94,7 +96,8 @@ async fn a_certificate_is_known_by_its_fingerprint_until_that_is_taken_away() {
     let gateway = guarded(&authority.write(folder.path())).await;
     let (known, other) = (authority.client("ops"), authority.client("ops"));
     let fingerprint = sandgate::tls::ClientIdentity::read(&known.0[0]).unwrap().fingerprint;
-    register(&gateway, json!({ "name": "one", "fingerprint": fingerprint.to_uppercase(), "roles": ["read-only"] })).await;
+    register(&gateway, json!({ "name": "one", "fingerprint": fingerprint.to_uppercase(), "roles": ["read-only"] }))
+        .await;
     assert_eq!(ask(&gateway, &known, "GET /services").await.unwrap().0, 200);
     assert_eq!(ask(&gateway, &other, "GET /services").await.unwrap().0, 401);
     let call = gateway.admin.with_token(BOOTSTRAP).call("DELETE /admin-certificates/one").over(Wire::Tls);

@@ -17,7 +17,9 @@ async fn an_admin_api_without_tokens_is_open_on_this_machine() {
 async fn with_the_first_token_everything_needs_one() {
     let gateway = TestGateway::new().start().await;
     let root = close(&gateway).await;
-    for line in ["GET /", "GET /services", "GET /nope", "POST /services", "PUT /modules/a", "GET /admin-tokens", "HEAD /"] {
+    for line in
+        ["GET /", "GET /services", "GET /nope", "POST /services", "PUT /modules/a", "GET /admin-tokens", "HEAD /"]
+    {
         let answer = gateway.admin.call(line).send().await.expect(401);
         assert!(answer.header("www-authenticate").starts_with("Bearer"), "{line}");
     }

@@ -51,7 +51,7 @@ fn verbs(method: &Method, first: &str) -> &'static [Verb] {
         "modules" if *method == Method::PATCH => &[Verb::Grant],
         "modules" => &[Verb::Upload],
         "admin-tokens" | "admin-certificates" | "admin-roles" => &[Verb::Administer],
-        
+
         // Validation stores nothing.
         "schemas" => &[Verb::Read],
         // Each of these can do everything that the other verbs can.

@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn a_token_is_shown_in_one_of_two_headers() {
-        let rows: [(&[(&str, &str)], Result<Option<&str>, ()>); 8] = [
+        type Given = &'static [(&'static str, &'static str)];
+        let rows: [(Given, Result<Option<&str>, ()>); 8] = [
             (&[], Ok(None)),
             (&[("authorization", "Bearer abc")], Ok(Some("abc"))),
             (&[("authorization", "bearer  abc ")], Ok(Some("abc"))),

@@ -162,7 +162,8 @@ async fn input(call: &mut Call, collection: &Collection) -> Result<Input> {
         violations.set(field, "unknown field".into());
     }
     if let Some(ttl) = input.object.remove("ttl").filter(|_| *collection.name != *ADMIN_ROLES.name) {
-        let seconds = ttl.as_u64().or_else(|| ttl.as_str()?.parse().ok()).filter(|ttl| (1..=u64::from(u32::MAX)).contains(ttl));
+        let seconds =
+            ttl.as_u64().or_else(|| ttl.as_str()?.parse().ok()).filter(|ttl| (1..=u64::from(u32::MAX)).contains(ttl));
         match seconds {
             Some(seconds) => _ = input.object.insert("expires_at".into(), json!(now() + seconds)),
             None => violations.set("ttl", "expected a number of seconds, 1 or more".into()),
@@ -181,7 +182,8 @@ async fn roles_of(write: &mut Write<'_>, entity: &Object) -> Result<Vec<Role>> {
             None => write.reader().get(&ADMIN_ROLES, Key::Unique("name", name)).await?,
         };
         let role = found.and_then(|role| serde_json::from_value(Value::Object(role)).ok());
-        roles.push(role.ok_or_else(|| Failure::Schema(Violations::one("roles", format!("there is no role '{name}'"))))?);
+        roles
+            .push(role.ok_or_else(|| Failure::Schema(Violations::one("roles", format!("there is no role '{name}'"))))?);
     }
     Ok(roles)
 }

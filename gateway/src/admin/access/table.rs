@@ -51,10 +51,7 @@ impl Table {
     }
 
     /// What is known of a certificate, by name.
-    pub(super) fn certificates<'a>(
-        &'a self,
-        shown: &'a ClientIdentity,
-    ) -> impl Iterator<Item = &'a AdminCertificate> {
+    pub(super) fn certificates<'a>(&'a self, shown: &'a ClientIdentity) -> impl Iterator<Item = &'a AdminCertificate> {
         self.certificates.iter().filter(move |known| fits(known, shown))
     }
 }

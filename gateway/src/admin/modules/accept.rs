@@ -19,7 +19,9 @@ use crate::{
         read::id_of,
         write::{Fixed, Write, core_collection},
     },
-    model::{Collection, Inspected, Object, PluginInfo, Reference, Refusal, Verb, declared_collections, schema::is_uuid},
+    model::{
+        Collection, Inspected, Object, PluginInfo, Reference, Refusal, Verb, declared_collections, schema::is_uuid,
+    },
 };
 
 /// A module that was found usable.

@@ -22,8 +22,7 @@ use serde_json::{Value, json};
 use super::{Access, AccessSettings, Context, Door, Limits, Modules, Node, Plugins, Status, router, status_router};
 use crate::{
     model::{
-        AccessRows,
-        Collection, ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, core_registry,
+        AccessRows, Collection, ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, core_registry,
         declared_collections,
     },
     store::SqliteStore,

@@ -8,11 +8,12 @@ use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 use rustls::ServerConfig;
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use super::{GatewayError, Rooms, system};
+use super::{GatewayError, system};
 use crate::{
     admin::{Access, AccessSettings, Bootstrap, Limits},
     config::{Admin, Config, Listen},
     shutdown::Tasks,
+    snapshot::Published,
     telemetry::{Metrics, metric},
     tls::{self, DefaultCertificate},
 };
@@ -31,7 +32,11 @@ pub(super) struct Api {
 }
 
 /// What the settings say about access.
-pub(super) fn access(config: &Config, rooms: &Rooms, metrics: &Arc<Metrics>) -> Result<Arc<Access>, GatewayError> {
+pub(super) fn access(
+    config: &Config,
+    published: &Published,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Access>, GatewayError> {
     let admin = &config.admin;
     let token = admin.token.as_ref().map(|token| token.resolve().map_err(GatewayError::AdminToken)).transpose()?;
     let bootstrap = token.map(|token| Bootstrap::new(&token)).transpose().map_err(system("the admin token"))?;
@@ -41,7 +46,7 @@ pub(super) fn access(config: &Config, rooms: &Rooms, metrics: &Arc<Metrics>) -> 
         client_role: admin.client_role.as_deref().map(Into::into),
         origins: admin.origins.clone(),
     };
-    let current = rooms.published.current.clone();
+    let current = published.current.clone();
     let newest = Arc::new(move || {
         let snapshot = current.load();
         (snapshot.version, snapshot.access.clone())

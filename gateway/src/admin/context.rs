@@ -1,6 +1,6 @@
 //! What the Admin API works on: the doors that the assembly opens for it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::{Access, Limits};
 use crate::{
     model::{ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, Registry},
+    shutdown::Tasks,
     store::{Store, Version},
+    telemetry::LogLevel,
 };
 
 /// Everything the Admin API needs.
@@ -35,6 +37,10 @@ pub struct Context {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Called after each committed write, before its answer.
     pub notify: Arc<dyn Fn(Version) + Send + Sync>,
+    /// What can be turned while the node runs.
+    pub controls: Arc<dyn Controls>,
+    /// Where requests that may write are finished, whether their clients wait or not.
+    pub tasks: Tasks,
 }
 
 impl fmt::Debug for Context {
@@ -68,6 +74,16 @@ pub trait Modules: Send + Sync + 'static {
     async fn remove(&self, name: &str);
     /// How the module fares on this node.
     fn state(&self, name: &str) -> ModuleState;
+}
+
+/// What can be looked at and turned while the node runs.
+pub trait Controls: Send + Sync + 'static {
+    /// How much the node logs now.
+    fn log_level(&self) -> LogLevel;
+    /// Logs so much from now on; after `lasts` as the settings say. `None`: until the node ends.
+    fn set_log_level(&self, level: LogLevel, lasts: Option<Duration>);
+    /// Names of the background tasks that run now.
+    fn tasks(&self) -> Vec<Arc<str>>;
 }
 
 /// Who this node is.

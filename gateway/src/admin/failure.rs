@@ -27,8 +27,6 @@ pub(super) enum Failure {
     MediaType,
     #[error("the body is too large")]
     TooLarge,
-    #[error("the body takes too long")]
-    SlowBody,
     #[error("too many requests are being answered")]
     Busy,
     #[error("nobody who may do this: {0:?}")]
@@ -39,6 +37,12 @@ pub(super) enum Failure {
     Foreign(String),
     #[error("the system has no randomness")]
     NoRandomness,
+    #[error("the body comes too slowly")]
+    Slow,
+    #[error("a text in the body is not UTF-8 or holds a NUL character")]
+    Text,
+    #[error("the tag {0} is none")]
+    Tag(&'static str),
     #[error("{0}")]
     Bad(String),
     #[error("the path needs a UUID")]
@@ -70,7 +74,6 @@ impl Failure {
             Failure::Method => message(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
             Failure::MediaType => Answer::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Failure::TooLarge => message(StatusCode::PAYLOAD_TOO_LARGE, "Payload too large"),
-            Failure::SlowBody => message(StatusCode::REQUEST_TIMEOUT, "Request timeout"),
             Failure::Busy => later(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once", Duration::ZERO),
             Failure::Denied(denied) => denied_answer(denied),
             Failure::Forbidden { who, verb, resource } => {
@@ -81,6 +84,9 @@ impl Failure {
                 message(StatusCode::FORBIDDEN, &text)
             }
             Failure::NoRandomness => message(StatusCode::INTERNAL_SERVER_ERROR, "An unexpected error occurred"),
+            Failure::Slow => message(StatusCode::REQUEST_TIMEOUT, "Request timeout"),
+            Failure::Text => message(StatusCode::BAD_REQUEST, &self.to_string()),
+            Failure::Tag(problem) => coded(10, format!("invalid unique tag: {problem}"), Value::Null),
             Failure::Bad(text) => message(StatusCode::BAD_REQUEST, &text),
             Failure::PrimaryKey => {
                 let fields = json!({ "id": "expected a valid UUID" });
@@ -192,6 +198,7 @@ fn body(code: u8, text: String, fields: Value) -> Object {
         6 => "not found",
         7 => "invalid offset",
         9 => "invalid size",
+        10 => "invalid unique tag",
         11 => "invalid options",
         13 => "foreign keys unresolved",
         _ => "database error",

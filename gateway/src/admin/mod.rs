@@ -3,14 +3,18 @@
 
 mod access;
 mod answer;
+mod body;
 mod call;
 mod context;
+mod debug;
 mod entities;
 mod failure;
 mod form;
 mod info;
+mod json;
 mod limits;
 mod modules;
+mod openapi;
 mod plugins;
 mod query;
 mod read;
@@ -25,7 +29,7 @@ mod write;
 use axum::{Router, extract::DefaultBodyLimit};
 
 pub use access::{Access, AccessSettings, Bootstrap, Door, NewToken, NewTokenError, Newest, new_token};
-pub use context::{Context, Modules, Node, Plugins, Quarantined, Status};
+pub use context::{Context, Controls, Modules, Node, Plugins, Quarantined, Status};
 pub use limits::Limits;
 
 /// The Admin API.

@@ -2,6 +2,7 @@
 
 mod apis;
 mod builtins;
+mod controls;
 mod desk;
 mod node;
 mod workers;
@@ -29,9 +30,11 @@ use crate::{
     shutdown::Tasks,
     snapshot::{self, Builder, Deployments, Published},
     store::{Page, SqliteStore, Store, StoreError},
-    telemetry::Metrics,
+    telemetry::{LogDial, Metrics},
     tls,
+    vault::Vaults,
 };
+use controls::Controls;
 use desk::Desk;
 use workers::Workers;
 
@@ -116,11 +119,12 @@ struct Rooms {
     deployments: Deployments,
     node_id: String,
     access: Arc<Access>,
+    controls: Arc<Controls>,
 }
 
 impl Gateway {
     /// Starts everything. Returns when requests are served.
-    pub fn start(config: &Config) -> Result<Self, GatewayError> {
+    pub fn start(config: &Config, log: LogDial) -> Result<Self, GatewayError> {
         let began = Instant::now();
         prepare_folder(&config.data_dir)?;
         let mut control = RuntimeBuilder::new_multi_thread();
@@ -130,7 +134,7 @@ impl Gateway {
         let sockets = workers::bind(config)?;
         let addresses = workers::addresses(&sockets);
         let metrics = Arc::new(Metrics::new());
-        let rooms = control.block_on(build(config, &tasks, &metrics))?;
+        let rooms = control.block_on(build(config, &tasks, &metrics, log))?;
         apis::refuse_open(config, &rooms.access)?;
         let workers = Workers::start(config, sockets, rooms.published.current.clone())?;
         let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
@@ -181,7 +185,7 @@ pub fn new_token(config: &Config, token: admin::NewToken) -> Result<String, Gate
 }
 
 /// Store, modules, first snapshot.
-async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Rooms, GatewayError> {
+async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogDial) -> Result<Rooms, GatewayError> {
     let Database::Sqlite(file) = &config.database;
     let sqlite = Arc::new(SqliteStore::open(file).await?);
     let store: Arc<dyn Store> = sqlite.clone();
@@ -195,6 +199,7 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result
     builtins::install(&*store, &core, &catalog).await?;
     let registry = Arc::new(ArcSwap::from_pointee(registry(&*store, core).await?));
     let mut builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config));
+    builder = builder.with_vaults(Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval));
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
     let published = Published::new(builder.refresh().await?);
@@ -202,7 +207,8 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), config.config_debounce, tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(sqlite, registry.clone(), published.clone(), tasks.clone()));
     let access = apis::access(config, &published, metrics)?;
-    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id, access })
+    let controls = Arc::new(Controls::new(log, tasks.clone()));
+    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id, access, controls })
 }
 
 /// The gateway's own collections, then those that modules declare.

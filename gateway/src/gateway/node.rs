@@ -55,6 +55,8 @@ pub(super) fn context(
         status: Arc::new(move || status(&counters, &served.current.load())),
         metrics: Arc::new(text),
         notify: Arc::new(move |_version| notify.notify_one()),
+        tasks: rooms.controls.tasks(),
+        controls: rooms.controls.clone(),
     }
 }
 

@@ -25,7 +25,7 @@ pub use secret::Bootstrap;
 pub(super) use demand::{Demand, demands};
 pub(super) use gate::Denied;
 pub(super) use origin::{cross_origin, refuse_foreign};
-pub(super) use resources::{collection, entity, present, who};
+pub(super) use resources::{collection, entity, hidden, present, who};
 
 /// Kong's header for tokens of operators; `Authorization: Bearer` is the other way.
 const KONG_TOKEN: &str = "kong-admin-token";

@@ -34,6 +34,11 @@ type Result<T, E = Failure> = std::result::Result<T, E>;
 /// Fields that are ours to fill.
 const SECRET: [&str; 3] = ["prefix", "salt", "hash"];
 
+/// Fields that the hash of a secret takes; answers show the first.
+pub(in crate::admin) fn hidden(shown: bool) -> &'static [&'static str] {
+    if shown { &SECRET[1..] } else { &SECRET }
+}
+
 /// `/admin-tokens` and its like.
 pub(in crate::admin) async fn collection(call: &mut Call, collection: Arc<Collection>) -> Result<Answer> {
     if call.method == Method::POST { create(call, collection).await } else { list(call, &collection).await }
@@ -219,7 +224,7 @@ async fn stays_named(write: &mut Write<'_>, stored: &Object, name: &Value) -> Re
 /// What answers show: no hash, and whether a role can be changed.
 pub(in crate::admin) fn present(collection: &Collection, entity: &mut Object) {
     match &*collection.name {
-        "admin_tokens" => ["salt", "hash"].iter().for_each(|field| drop(entity.remove(*field))),
+        "admin_tokens" => hidden(true).iter().for_each(|field| drop(entity.remove(*field))),
         "admin_roles" => _ = entity.insert("builtin".into(), false.into()),
         _ => {}
     }

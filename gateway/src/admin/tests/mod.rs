@@ -2,6 +2,7 @@
 
 mod entities;
 mod modules;
+mod openapi;
 mod plugins;
 mod transport;
 
@@ -11,6 +12,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -19,13 +21,17 @@ use axum::body::Body;
 use http::{Request, Response};
 use serde_json::{Value, json};
 
-use super::{Access, AccessSettings, Context, Door, Limits, Modules, Node, Plugins, Status, router, status_router};
+use super::{
+    Access, AccessSettings, Context, Controls, Door, Limits, Modules, Node, Plugins, Status, router, status_router,
+};
 use crate::{
     model::{
         AccessRows, Collection, ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, core_registry,
         declared_collections,
     },
+    shutdown::Tasks,
     store::SqliteStore,
+    telemetry::LogLevel,
 };
 
 /// Nothing is stored about access.
@@ -77,6 +83,8 @@ impl Admin {
             status: Arc::new(Status::default),
             metrics: Arc::new(|| "sandgate_up 1\n".to_owned()),
             notify: Arc::new(move |version| seen.store(version, Ordering::SeqCst)),
+            controls: Arc::new(Dial(Mutex::new(LogLevel::Notice))),
+            tasks: Tasks::new(tokio::runtime::Handle::current()),
         };
         Self { context, notified, _folder: folder }
     }
@@ -101,6 +109,23 @@ impl Admin {
 
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         self.call("GET", path, Value::Null).await
+    }
+}
+
+/// Keeps what it is set to.
+struct Dial(Mutex<LogLevel>);
+
+impl Controls for Dial {
+    fn log_level(&self) -> LogLevel {
+        *self.0.lock().unwrap()
+    }
+
+    fn set_log_level(&self, level: LogLevel, _: Option<Duration>) {
+        *self.0.lock().unwrap() = level;
+    }
+
+    fn tasks(&self) -> Vec<Arc<str>> {
+        vec!["publisher".into()]
     }
 }
 

@@ -100,6 +100,13 @@ pub struct Node {
     pub configuration: Object,
 }
 
+impl Node {
+    /// Whether the configuration is kept in a database, and not read from a file.
+    pub(super) fn has_database(&self) -> bool {
+        self.configuration.get("database").is_none_or(|database| database != "off")
+    }
+}
+
 /// An entity that is not served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {

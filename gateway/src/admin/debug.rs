@@ -26,7 +26,7 @@ pub(super) fn log_level(call: &Call) -> Answer {
 /// `PUT /debug/node/log-level/{level}`
 pub(super) async fn set_log_level(call: &mut Call, name: &str) -> Result<Answer, Failure> {
     let input = call.input().await?.object;
-    if call.context.node.configuration.get("database").is_some_and(|database| database == "off") {
+    if !call.context.node.has_database() {
         let text = "cannot change log level when not using a database";
         return Ok(message(StatusCode::METHOD_NOT_ALLOWED, text));
     }

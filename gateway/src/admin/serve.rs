@@ -80,7 +80,7 @@ async fn dispatch(side: Side, call: &mut Call) -> Result<Answer, Failure> {
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let found = match side {
         Side::Admin => Resource::find(&call.registry, &segments),
-        Side::Status => Resource::find_status(&segments),
+        Side::Status => Resource::find_status(&segments).or_else(|| targets_to_read(call, &segments)),
     };
     let resource = found.ok_or(Failure::NotFound)?;
     if call.method == Method::OPTIONS {
@@ -100,6 +100,13 @@ async fn dispatch(side: Side, call: &mut Call) -> Result<Answer, Failure> {
 /// The Status API on this machine is open, and so is the question whether the node is ready, which load balancers ask.
 fn needs_identity(side: Side, call: &Call) -> bool {
     side == Side::Admin || (call.door.public && call.path != "/status/ready")
+}
+
+/// How targets fare, which the Status API says as well where no database holds them.
+fn targets_to_read(call: &Call, segments: &[&str]) -> Option<Resource> {
+    let named = matches!(segments, ["upstreams", _, "health"] | ["upstreams", _, "targets", ..]);
+    let reads = matches!(call.method, Method::GET | Method::HEAD);
+    (named && reads && !call.context.node.has_database()).then(|| Resource::find(&call.registry, segments)).flatten()
 }
 
 async fn serve(call: &mut Call, resource: Resource) -> Result<Answer, Failure> {

@@ -41,7 +41,7 @@ fn json_bodies() -> Vec<(&'static str, Vec<u8>)> {
         ("UTF-16", "{\"name\":\"h\",\"host\":\"a\"}".encode_utf16().flat_map(u16::to_le_bytes).collect()),
         ("two values", br#"{"name":"h","host":"a"}{}"#.to_vec()),
         ("an unknown field", br#"{"name":"h","host":"a","__proto__":{"host":"b"}}"#.to_vec()),
-        ("an id that is a path", br#"{"name":"h","host":"a","id":"../../etc/passwd"}"#.to_vec()),
+        ("an id that is a path", br#"{"name":"h","host":"a","client_certificate":{"id":"../../etc/passwd"}}"#.to_vec()),
         ("a very long host", format!(r#"{{"name":"h","host":"{} "}}"#, "h".repeat(1_000_000)).into_bytes()),
     ]
 }

@@ -90,8 +90,7 @@ impl Admin {
     }
 
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Response<Body> {
-        let here = Door { public: false, ..Door::default() };
-        request.extensions_mut().get_or_insert(here);
+        request.extensions_mut().get_or_insert(here());
         let service = hyper_util::service::TowerToHyperService::new(router(self.context.clone()));
         hyper::service::Service::call(&service, request).await.unwrap()
     }
@@ -127,6 +126,11 @@ impl Controls for Dial {
     fn tasks(&self) -> Vec<Arc<str>> {
         vec!["publisher".into()]
     }
+}
+
+/// A listener that only this machine reaches.
+pub(crate) fn here() -> Door {
+    Door { public: false, ..Door::default() }
 }
 
 /// Status and JSON body; null when it is empty.

@@ -18,6 +18,7 @@ mod hostile;
 mod hostile_admin;
 mod modules;
 mod plugins;
+mod postgres;
 mod proxy;
 mod startup;
 mod under_load;

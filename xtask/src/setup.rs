@@ -47,6 +47,7 @@ const NEEDS: [Need; 13] = [
     Need { since: Purpose::Test, present: venv, package: "python3-venv" },
     Need { since: Purpose::Test, present: || program("openssl"), package: "openssl" },
     Need { since: Purpose::Test, present: || program("h2load"), package: "nghttp2-client" },
+    Need { since: Purpose::Test, present: || package("postgresql"), package: "postgresql" },
     Need { since: Purpose::Bench, present: || program("nginx"), package: "nginx" },
     Need { since: Purpose::Bench, present: || package("libnginx-mod-http-lua"), package: "libnginx-mod-http-lua" },
     Need { since: Purpose::Bench, present: || package("lua-cjson"), package: "lua-cjson" },

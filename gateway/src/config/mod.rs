@@ -2,6 +2,7 @@
 //! TOML file; every mistake is found before anything starts. What operators manage at run time is `model`.
 
 mod admin;
+mod database;
 mod file;
 mod listen;
 mod quantity;
@@ -24,6 +25,7 @@ use ipnet::IpNet;
 use crate::telemetry::{LogFormat, LogLevel, UnknownName};
 
 pub use admin::{Admin, BootstrapToken};
+pub use database::{Database, DatabaseUse, PostgresUrl};
 pub use file::{Settings, Text};
 pub use listen::Listen;
 pub use quantity::{ByteCount, duration};
@@ -41,6 +43,8 @@ pub struct Config {
     pub status_listen: Vec<Listen>,
     /// Where the configuration is kept.
     pub database: Database,
+    /// How it is used, unless it is a file.
+    pub database_use: DatabaseUse,
     /// Directory of the database, caches and the snapshot.
     pub data_dir: PathBuf,
     /// Where compiled plugin code is kept.
@@ -75,13 +79,6 @@ pub struct Config {
     pub vault_file_dir: Option<PathBuf>,
     /// How often secrets are looked up again.
     pub vault_rotation_interval: Duration,
-}
-
-/// Where the configuration is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Database {
-    /// The file of an embedded SQLite database.
-    Sqlite(PathBuf),
 }
 
 /// Where each request leaves a line.
@@ -230,11 +227,14 @@ pub enum Problem {
     #[error("`{0}` is not a URL, such as https://ops.example")]
     Url(String),
     /// A database that later versions will have.
-    #[error("`{0}` is not built yet: use sqlite://path")]
+    #[error("`{0}` is not built yet: use sqlite://path or postgres://…")]
     DatabaseNotBuilt(String),
     /// Not a database at all. The text is not repeated, it may hold a password.
-    #[error("is not a database URL: use sqlite://path")]
+    #[error("is not a database URL: use sqlite://path or postgres://user@host/database")]
     DatabaseUrl,
+    /// An unknown word behind the question mark of a database URL.
+    #[error("`{0}` is not a parameter of a database URL")]
+    DatabaseParameter(String),
     /// An empty path.
     #[error("the path is empty")]
     EmptyPath,

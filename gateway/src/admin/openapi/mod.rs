@@ -3,6 +3,8 @@
 //! there at this moment.
 
 mod entities;
+mod entity_operations;
+mod node;
 mod operation;
 mod resources;
 mod shapes;

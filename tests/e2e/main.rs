@@ -17,6 +17,7 @@ mod durability;
 mod hostile;
 mod hostile_admin;
 mod modules;
+mod outage;
 mod plugins;
 mod postgres;
 mod proxy;

@@ -6,6 +6,7 @@ mod backend;
 mod conformance;
 mod entity;
 mod failure;
+mod outage;
 mod postgres;
 mod query;
 mod read;
@@ -13,7 +14,7 @@ mod sqlite;
 mod table;
 mod write;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -21,6 +22,7 @@ use tokio::sync::Notify;
 use crate::model::{Collection, Object, Registry};
 
 pub use failure::StoreError;
+pub use outage::{OutageOptions, Resilient, keep};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::SqliteStore;
 
@@ -149,6 +151,15 @@ pub trait Store: Send + Sync + 'static {
     async fn watch(&self, changed: Arc<Notify>);
     /// Closes every connection; those in use first finish. Afterwards every call fails.
     async fn close(&self);
+    /// How often the connection that [`Store::watch`] holds broke. Another database may have come in the place of this
+    /// one each time, unnoticed by the connections of calls.
+    fn breaks(&self) -> u64 {
+        0
+    }
+    /// Since when the database is away, as far as this store finds out.
+    fn unreachable_since(&self) -> Option<SystemTime> {
+        None
+    }
 }
 
 /// A write: all of it or nothing, and one version.

@@ -54,7 +54,7 @@ fn access(collection: &Collection, form: Form) -> Value {
         if let Some(properties) = shape["properties"].as_object_mut() {
             properties.remove(*hidden);
         }
-        if let Some(required) = shape["required"].as_array_mut() {
+        if let Some(required) = shape.get_mut("required").and_then(Value::as_array_mut) {
             required.retain(|name| name != hidden);
         }
     }

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::body::Body;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, service::Service};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -53,7 +53,9 @@ fn certificate(stream: &TlsStream<TcpStream>) -> Option<Arc<ClientIdentity>> {
 
 async fn converse<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(api: &Api, gate: &Gate, io: T, door: Door) {
     let (peer, activity, ending) = (door.peer, Activity::new(), api.tasks.shutdown());
-    let service = Doored { router: TowerToHyperService::new(api.router.clone()), door, activity: activity.clone() };
+    let router = TowerToHyperService::new(api.router.clone());
+    let header_limit = api.settings.header_limit.as_usize();
+    let service = Doored { router, door, activity: activity.clone(), header_limit };
     let builder = builder(api, gate.http2);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(Watched::new(io, activity.clone())), service));
     let mut told = false;
@@ -83,7 +85,7 @@ fn builder(api: &Api, http2: bool) -> auto::Builder<Owned> {
     let mut builder = auto::Builder::new(Owned(api.tasks.clone()));
     let limit = api.settings.header_limit;
     builder.http1().timer(TokioTimer::new()).header_read_timeout(api.settings.header_timeout);
-    builder.http1().max_buf_size(limit.as_usize()).max_headers(HEADERS);
+    builder.http1().max_headers(HEADERS);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS);
     builder.http2().max_header_list_size(u32::try_from(limit.get()).unwrap_or(u32::MAX));
     if http2 { builder } else { builder.http1_only() }
@@ -105,6 +107,8 @@ struct Doored {
     router: TowerToHyperService<axum::Router>,
     door: Door,
     activity: Arc<Activity>,
+    /// Bytes of all headers. hyper bounds what it buffers of a head, URI included, at about 400 KiB.
+    header_limit: usize,
 }
 
 impl Service<Request<Incoming>> for Doored {
@@ -114,6 +118,12 @@ impl Service<Request<Incoming>> for Doored {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let busy = self.activity.begin();
+        let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+        if headers.sum::<usize>() > self.header_limit {
+            let mut refusal = Response::new(Body::empty());
+            *refusal.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Box::pin(std::future::ready(Ok(refusal)));
+        }
         request.extensions_mut().insert(self.door.clone());
         let answer = self.router.call(request.map(Body::new));
         Box::pin(async move {

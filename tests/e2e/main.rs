@@ -13,6 +13,7 @@ mod harness;
 
 mod access;
 mod admin;
+mod deck;
 mod durability;
 mod hostile;
 mod hostile_admin;

@@ -1,12 +1,12 @@
 //! The command line: from arguments and environment to what is meant. No logic beyond that.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    admin::declarative::Reading,
-    config::{Config, ConfigError, Settings},
+    admin::{NewToken, declarative::Reading},
+    config::{self, Config, ConfigError, Settings},
     gateway::{self, Files, FilesError},
 };
 
@@ -27,6 +27,9 @@ enum Typed {
     /// Declarative files: checks, imports, exports and compares them
     #[command(subcommand)]
     Config(TypedFiles),
+    /// Tokens of the Admin API, on the database itself: for whoever is locked out
+    #[command(subcommand)]
+    AdminToken(TypedToken),
     /// Shows the version
     Version,
 }
@@ -78,6 +81,24 @@ enum TypedFiles {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum TypedToken {
+    /// Makes a token and shows it, this once; running gateways know it within a second or two
+    Create {
+        /// Name of the token, for /admin-tokens, the log and the audit
+        #[arg(long)]
+        name: String,
+        /// Role of the token; may be given again
+        #[arg(long = "role", value_name = "NAME", default_value = "admin")]
+        roles: Vec<String>,
+        /// How long it is valid, such as 90m or 720h [default: until it is deleted]
+        #[arg(long, value_name = "DURATION")]
+        ttl: Option<String>,
+        #[command(flatten)]
+        node: Box<Node>,
+    },
+}
+
 /// Each flag is also a `SANDGATE_*` variable and a key of the file, with `_` for `-`.
 #[derive(Debug, clap::Args)]
 struct Node {
@@ -97,6 +118,8 @@ pub enum Command {
     Check(Box<Config>),
     /// Do something with a declarative file.
     Files(FilesCommand),
+    /// Make a token in the database.
+    NewToken(Box<Config>, NewToken),
     /// Show the version.
     Version,
 }
@@ -135,6 +158,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, C
         Typed::Run(node) => node.config().map(Box::new).map(Command::Run),
         Typed::Check(node) => node.config().map(Box::new).map(Command::Check),
         Typed::Config(typed) => files(typed).map(Command::Files),
+        Typed::AdminToken(TypedToken::Create { name, roles, ttl, node }) => {
+            let life = ttl.as_deref().map(life).transpose()?;
+            Ok(Command::NewToken(Box::new(node.config()?), NewToken { name, roles, life }))
+        }
         Typed::Version => Ok(Command::Version),
     }
 }
@@ -180,6 +207,11 @@ impl FilesCommand {
             }
         })
     }
+}
+
+fn life(text: &str) -> Result<Duration, CliError> {
+    config::duration(text)
+        .map_err(|problem| clap::Error::raw(ErrorKind::ValueValidation, format!("--ttl: {problem}\n")).into())
 }
 
 impl Node {

@@ -4,6 +4,7 @@ use std::{io::Write, process::ExitCode};
 
 use anyhow::Context;
 use sandgate::{
+    admin::NewToken,
     cli::{self, CliError, Command, FilesCommand},
     config::Config,
     gateway::Gateway,
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         Ok(Command::Run(config)) => run(&config),
         Ok(Command::Check(_)) => say("the settings are fine"),
         Ok(Command::Files(command)) => return files(&command),
+        Ok(Command::NewToken(config, token)) => make_token(&config, token),
         Ok(Command::Version) => say(concat!("sandgate ", env!("CARGO_PKG_VERSION"))),
         Err(CliError::Arguments(error)) => error.exit(),
         Err(CliError::Config(error)) => Err(error.into()),
@@ -47,6 +49,11 @@ fn run(config: &Config) -> anyhow::Result<()> {
     let log = telemetry::log_to_stderr(config.log_level, config.log_format).context("starting the log")?;
     let gateway = Gateway::start(config, log).context("starting the gateway")?;
     gateway.run_until_told().context("ending the gateway")
+}
+
+fn make_token(config: &Config, token: NewToken) -> anyhow::Result<()> {
+    let token = sandgate::gateway::new_token(config, token).context("making the token")?;
+    say(&token)
 }
 
 fn say(line: &str) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::declarative::Declarative;
+use super::{Access, Limits, declarative::Declarative};
 use crate::{
     model::{ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, Registry},
     shutdown::Tasks,
@@ -25,8 +25,10 @@ pub struct Context {
     pub plugins: Arc<dyn Plugins>,
     /// Inspecting and knowing modules.
     pub modules: Arc<dyn Modules>,
-    /// Bytes that an uploaded module may have.
-    pub upload_limit: usize,
+    /// Who may use the Admin API.
+    pub access: Arc<Access>,
+    /// What requests to the Admin API may use.
+    pub limits: Limits,
     /// Who this node is.
     pub node: Arc<Node>,
     /// Counters and readiness at this moment.

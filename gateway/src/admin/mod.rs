@@ -1,6 +1,7 @@
 //! The Admin API: Kong's resources and semantics over the store, and `/modules`, which Kong never had. It decides nothing
 //! about traffic: what it commits reaches the proxy through the snapshot. Built by the assembly, which serves the routers.
 
+mod access;
 mod answer;
 mod body;
 mod call;
@@ -12,6 +13,7 @@ mod failure;
 mod form;
 mod info;
 mod json;
+mod limits;
 mod modules;
 mod names;
 mod openapi;
@@ -28,7 +30,9 @@ mod write;
 
 use axum::{Router, extract::DefaultBodyLimit};
 
+pub use access::{Access, AccessSettings, Bootstrap, Door, NewToken, NewTokenError, Newest, new_token};
 pub use context::{Context, Controls, Modules, Node, Plugins, Quarantined, Status};
+pub use limits::Limits;
 pub use modules::{Local, local};
 
 /// The Admin API.

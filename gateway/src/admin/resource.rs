@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use crate::model::{Collection, Reference, Registry};
+use crate::model::{ADMIN_CERTIFICATES, ADMIN_ROLES, ADMIN_TOKENS, Collection, Reference, Registry};
 
 /// What a path names.
 #[derive(Debug)]
@@ -48,6 +48,10 @@ pub(super) enum Resource {
     AllTargets(Nested),
     Health(String),
     TargetHealth(String),
+    /// `/admin-tokens` and its like, in no registry.
+    Access(Arc<Collection>),
+    AccessOne(Arc<Collection>, String),
+    Who,
     Modules,
     Module(String),
     ModuleCode(String),
@@ -99,6 +103,9 @@ impl Resource {
             ["cache", _] => Resource::CacheKey,
             ["metrics"] => Resource::Metrics,
             ["clustering", "data-planes" | "status"] => Resource::ControlPlaneOnly,
+            ["admin-access"] => Resource::Who,
+            [path] if access(path).is_some() => Resource::Access(access(path)?),
+            [path, key] if access(path).is_some() => Resource::AccessOne(access(path)?, key.to_owned()),
             ["modules"] => Resource::Modules,
             ["modules", key] => Resource::Module(key.to_owned()),
             ["modules", key, "code"] => Resource::ModuleCode(key.to_owned()),
@@ -159,8 +166,16 @@ impl Resource {
     /// The methods it takes, sorted.
     pub(super) fn methods(&self) -> &'static [&'static str] {
         match self {
-            Resource::Collection(_) | Resource::Children(_) | Resource::Modules | Resource::Config => LIST,
-            Resource::Entity(..) | Resource::Child(..) | Resource::Module(_) => ONE,
+            Resource::Collection(_)
+            | Resource::Children(_)
+            | Resource::Modules
+            | Resource::Config
+            | Resource::Access(_) => LIST,
+            // A token is made by POST alone, which shows it.
+            Resource::AccessOne(collection, _) if *collection.name == *ADMIN_TOKENS.name => {
+                &["DELETE", "GET", "HEAD", "OPTIONS", "PATCH"]
+            }
+            Resource::Entity(..) | Resource::Child(..) | Resource::Module(_) | Resource::AccessOne(..) => ONE,
             Resource::Referenced(..) => &["GET", "HEAD", "OPTIONS", "PATCH", "PUT"],
             Resource::ValidateEntity(_) | Resource::ValidatePlugin => &["OPTIONS", "POST"],
             Resource::WasmOnly => ANY,
@@ -176,4 +191,10 @@ impl Resource {
     pub(super) fn takes(&self, method: &Method) -> bool {
         self.methods().contains(&method.as_str())
     }
+}
+
+/// The collection about access at a path.
+fn access(path: &str) -> Option<Arc<Collection>> {
+    let all = [&ADMIN_TOKENS, &ADMIN_CERTIFICATES, &ADMIN_ROLES];
+    all.into_iter().find(|collection| *collection.path == *path).map(|collection| Arc::clone(collection))
 }

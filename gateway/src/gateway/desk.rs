@@ -9,12 +9,13 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::GatewayError;
 use crate::{
     admin::{Modules, Plugins},
     model::{self, ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, Registry},
     plugin::{Catalog, LoadedModule},
     snapshot::Deployments,
-    store::Delta,
+    store::{Delta, Store},
 };
 
 /// Plugins by name, with what it takes to check their configurations.

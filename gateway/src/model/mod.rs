@@ -1,5 +1,6 @@
 //! What operators manage: the description of every entity, its checks and its typed form. No I/O, no async.
 
+mod access;
 mod ca_certificate;
 mod certificate;
 mod collection;
@@ -21,6 +22,9 @@ mod upstream;
 mod vault;
 mod vault_reference;
 
+pub use access::{
+    ADMIN_CERTIFICATES, ADMIN_ROLES, ADMIN_TOKENS, AccessRows, AdminCertificate, AdminToken, Role, Touched, Verb,
+};
 pub use collection::{Collection, Listing, Names, OnDelete, Reference, Registry, declared_collections};
 pub use core::{core_registry, filter_chains};
 pub use entities::{

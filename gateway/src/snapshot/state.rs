@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    model::{self, Object},
+    model::{self, AccessRows, Object},
     plugin::{ConsumerEntry, Credential, WORKSPACE},
     store::{Delta, Version},
 };
@@ -42,6 +42,8 @@ pub(super) struct State {
     pub(super) vaults: Typed<model::Vault>,
     /// Entities of plugin-declared collections: by collection, then id.
     pub(super) declared: BTreeMap<Arc<str>, Typed<Credential>>,
+    /// Who may use the Admin API.
+    pub(super) access: Arc<AccessRows>,
     /// Entities that cannot be read.
     pub(super) unreadable: BTreeMap<(&'static str, Arc<str>), String>,
 }
@@ -95,7 +97,11 @@ impl State {
             self.change(&change.collection, change.id, change.entity, &mut touched);
         }
         self.version = delta.version;
-        if delta.full { Touched { everything: true, modules: true, certificates: true, ..Touched::default() } } else { touched }
+        if delta.full {
+            Touched { everything: true, modules: true, certificates: true, ..Touched::default() }
+        } else {
+            touched
+        }
     }
 
     fn change(&mut self, collection: &Arc<str>, id: Arc<str>, entity: Option<Object>, touched: &mut Touched) {
@@ -147,6 +153,7 @@ impl State {
             }
             // Nothing that is served depends on them by itself.
             "keys" | "key_sets" => {}
+            access if AccessRows::holds(access) => Arc::make_mut(&mut self.access).put(access, id, entity),
             _ => {
                 let of_collection = self.declared.entry(collection.clone()).or_default();
                 let after = entity.map(|entity| Arc::new(credential(collection, &id, entity)));

@@ -60,7 +60,7 @@ struct Flags {
 /// What is to be loaded, from any of the forms in which it may come.
 async fn given(call: &mut Call) -> Result<(Given, Flags), Failure> {
     if let Some("application/yaml" | "text/yaml") = call.media_type()?.as_deref() {
-        let body = text(&call.bytes(TEXT_LIMIT).await?);
+        let body = text(&call.bytes(TEXT_LIMIT).await?)?;
         let given = Given::Text(body, Syntax::Either);
         return Ok((given, flags(call, &mut Object::new())));
     }

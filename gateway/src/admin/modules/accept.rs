@@ -21,7 +21,7 @@ use crate::{
         write::{Fixed, Write, core_collection},
     },
     model::{
-        Collection, Inspected, Object, PluginInfo, Reference, Refusal, Registry, declared_collections,
+        Collection, Inspected, Object, PluginInfo, Reference, Refusal, Registry, Verb, declared_collections,
         schema::{Schema, is_uuid},
     },
 };
@@ -102,6 +102,9 @@ async fn begin<'a>(call: &'a Call, collection: &Arc<Collection>, candidate: &Can
 /// Reads the upload and collects every reason to refuse it.
 async fn inspect(call: &mut Call) -> Result<Candidate> {
     let upload = upload::read(call).await?;
+    if upload::decides(&upload.settings) {
+        call.permit(Verb::Grant)?;
+    }
     examine(&*call.context.modules, &call.context.registry.load_full(), upload).await
 }
 
@@ -158,7 +161,11 @@ fn share_nested_path(one: &Collection, other: &Collection) -> bool {
 }
 
 /// First segments of paths that are no collections.
-const RESERVED: [&str; 12] = [
+const RESERVED: [&str; 16] = [
+    "admin-access",
+    "admin-certificates",
+    "admin-roles",
+    "admin-tokens",
     "status",
     "endpoints",
     "tags",

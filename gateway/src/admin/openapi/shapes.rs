@@ -20,6 +20,7 @@ pub(super) fn meaning(status: u16) -> &'static str {
         409 => "Another entity has the same unique values",
         413 => "The body is too large",
         415 => "The media type is not read here",
+        429 => "Too many failed attempts from this address",
         501 => "Not built",
         _ => "Cannot be done now",
     }
@@ -36,7 +37,7 @@ pub(super) fn refusals() -> Object {
         }
         (status.to_string(), response)
     };
-    [400, 401, 403, 404, 405, 408, 409, 413, 415, 503].map(refusal).into_iter().collect()
+    [400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 503].map(refusal).into_iter().collect()
 }
 
 /// The body of a refusal.

@@ -1,10 +1,13 @@
 //! One request to the Admin API: what it asks, and its body read as an object.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::{
     body::Body,
-    extract::{FromRequest, Multipart},
+    extract::{ConnectInfo, FromRequest, Multipart},
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, header, request::Parts};
@@ -15,6 +18,8 @@ use super::{
     context::Context,
     failure::Failure,
     form::{self, MOST_FIELDS},
+    transactions::Shared,
+    wishes::Wishes,
 };
 use crate::model::{Object, Registry, schema::simplify_numbers};
 
@@ -30,6 +35,12 @@ pub(super) struct Call {
     pub(super) path: String,
     /// Decoded.
     pub(super) query: Vec<(String, String)>,
+    /// Who asks, for the audit log. Access control puts a name here.
+    pub(super) actor: Arc<str>,
+    /// Whether to commit, and when to answer.
+    pub(super) wishes: Wishes,
+    /// The transaction that this call is an operation of.
+    pub(super) part_of: Option<Shared>,
     parts: Parts,
     /// Never locked: bodies are not `Sync`, and a call is shared across waits.
     body: Mutex<Body>,
@@ -58,7 +69,34 @@ impl Call {
         let path = path.strip_suffix('/').unwrap_or(path).to_owned();
         let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let registry = context.registry.load_full();
-        Self { context, registry, method: parts.method.clone(), path, query, parts, body: Mutex::new(body) }
+        Self {
+            context,
+            registry,
+            method: parts.method.clone(),
+            path,
+            query,
+            actor: "anonymous".into(),
+            wishes: Wishes::default(),
+            part_of: None,
+            parts,
+            body: Mutex::new(body),
+        }
+    }
+
+    /// An operation of a transaction: another request of the same client.
+    pub(super) fn part(&self, request: Request<Body>, transaction: Shared) -> Self {
+        let actor = self.actor.clone();
+        Self { actor, part_of: Some(transaction), ..Self::new(self.context.clone(), request) }
+    }
+
+    /// Where the client connected from.
+    pub(super) fn peer(&self) -> Option<String> {
+        self.parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string())
+    }
+
+    /// Whether the method may change something.
+    pub(super) fn is_write(&self) -> bool {
+        ![Method::GET, Method::HEAD, Method::OPTIONS].contains(&self.method)
     }
 
     /// The decoded segments of the path; `None` when one is empty.

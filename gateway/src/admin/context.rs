@@ -1,14 +1,15 @@
 //! What the Admin API works on: the doors that the assembly opens for it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use serde_json::Value;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     model::{ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, Registry},
-    store::{Store, Version},
+    store::{Refused, Store, Version},
 };
 
 /// Everything the Admin API needs.
@@ -32,6 +33,12 @@ pub struct Context {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Called after each committed write, before its answer.
     pub notify: Arc<dyn Fn(Version) + Send + Sync>,
+    /// The configuration that this node serves.
+    pub served: watch::Receiver<Version>,
+    /// How old the last report of a live node may be at this moment.
+    pub live: Arc<dyn Fn() -> Duration + Send + Sync>,
+    /// Takes writes that were refused to the audit log. Bounded; what does not fit is counted in the log alone.
+    pub refusals: mpsc::Sender<Refused>,
 }
 
 impl fmt::Debug for Context {

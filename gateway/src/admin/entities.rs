@@ -159,15 +159,18 @@ async fn list(call: &Call, collection: &Collection, filter: &Filter, repeat: boo
     let after = query::offset(call)?.and_then(|place| Some(place.get(0)?.as_str()?.to_owned()));
     let rows = call.context.store.page(collection, filter, &Page { after, size }).await?;
     let data: Vec<Value> = rows.rows.into_iter().map(|entity| present(call, collection, entity)).collect();
-    Ok(page(call, data, rows.next.map(|next| json!([next])), repeat))
+    Ok(page(call, data, rows.next.map(|next| json!([next])), if repeat { REPEATED } else { &[] }))
 }
 
-/// The object of a page; `place` is where the next one begins.
-pub(super) fn page(call: &Call, data: Vec<Value>, place: Option<Value>, repeat: bool) -> Answer {
+/// Arguments of a listing that the link to its next page has again.
+pub(super) const REPEATED: &[&str] = &["tags", "size"];
+
+/// The object of a page; `place` is where the next one begins. Its link repeats these arguments.
+pub(super) fn page(call: &Call, data: Vec<Value>, place: Option<Value>, repeat: &[&str]) -> Answer {
     let Some(place) = place else { return Answer::ok(json!({ "data": data, "next": null })) };
     let offset = query::token(&place);
     let mut next = format!("{}?offset={offset}", call.path);
-    for name in ["tags", "size"].iter().filter(|_| repeat) {
+    for name in repeat {
         if let Some(value) = call.argument(name) {
             let encoded: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
             next.push_str(&format!("&{name}={encoded}"));

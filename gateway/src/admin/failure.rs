@@ -43,6 +43,12 @@ pub(super) enum Failure {
     Options(Violations),
     #[error("the module is refused")]
     Module(Vec<String>),
+    /// What a rollback would need and does not find.
+    #[error("the configuration cannot be rolled back")]
+    Rollback(Vec<String>),
+    /// The request asked for no more than this answer: nothing is committed.
+    #[error("the write ends before its commit")]
+    Answered(Box<Answer>),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -88,6 +94,11 @@ impl Failure {
                 let body = json!({ "message": "the module is refused", "reasons": reasons });
                 Answer::json(StatusCode::BAD_REQUEST, body)
             }
+            Failure::Rollback(reasons) => {
+                let body = json!({ "message": "the configuration cannot be rolled back", "reasons": reasons });
+                Answer::json(StatusCode::CONFLICT, body)
+            }
+            Failure::Answered(answer) => *answer,
             Failure::Store(error) => store_answer(error),
         }
     }

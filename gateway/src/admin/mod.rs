@@ -2,7 +2,10 @@
 //! about traffic: what it commits reaches the proxy through the snapshot. Built by the assembly, which serves the routers.
 
 mod answer;
+mod audit;
 mod call;
+mod cluster;
+mod commit;
 mod context;
 mod entities;
 mod failure;
@@ -13,11 +16,16 @@ mod plugins;
 mod query;
 mod read;
 mod resource;
+mod rollback;
 mod schemas;
 mod serve;
+mod shown;
 mod tags;
 mod targets;
+mod transactions;
 mod ttl;
+mod versions;
+mod wishes;
 mod write;
 
 use axum::{Router, extract::DefaultBodyLimit};

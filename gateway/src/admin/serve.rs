@@ -7,19 +7,20 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 
 use super::{
     answer::Answer,
+    audit,
     call::Call,
+    cluster,
     context::Context,
     entities,
     failure::{Failure, message},
     info, modules,
     resource::Resource,
-    schemas, tags, targets,
+    rollback, schemas, tags, targets, transactions, versions,
+    wishes::{self, VERSION, Wishes},
 };
 
 /// Kong's name, which clients read.
 const LATENCY: HeaderName = HeaderName::from_static("x-kong-admin-latency");
-/// Ours: sent with it, a request gets the version that its write made.
-const VERSION: HeaderName = HeaderName::from_static("x-sandgate-config-version");
 
 /// Which of the two APIs answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +43,10 @@ async fn answer(side: Side, context: Context, request: Request<Body>) -> Respons
     let begin = Instant::now();
     let server = format!("sandgate/{}", context.node.version);
     let mut call = Call::new(context, request);
-    let mut answer = dispatch(side, &mut call).await.unwrap_or_else(Failure::into_answer);
-    let ours = call.headers().contains_key(VERSION) || call.path.starts_with("/modules");
-    if let Some(version) = answer.version.filter(|_| ours) {
+    let answer = dispatch(side, &mut call).await.unwrap_or_else(Failure::into_answer);
+    audit::refused(&call, answer.status);
+    let mut answer = wishes::fulfil(&call, answer).await;
+    if let Some(version) = answer.version.filter(|_| wishes::may_hear(&call)) {
         answer.set(VERSION, version.into());
     }
     answer.set(LATENCY, u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX).into());
@@ -78,7 +80,17 @@ async fn dispatch(side: Side, call: &mut Call) -> Result<Answer, Failure> {
     if !resource.takes(&call.method) {
         return Err(Failure::Method);
     }
-    serve(call, resource).await
+    transactions::check(call, &resource)?;
+    call.wishes = Wishes::read(call, &resource)?;
+    let tried = call.wishes.dry_run;
+    let answer = serve(call, resource).await?;
+    // A dry run that came so far found nothing to do, or a reason not to.
+    if tried && answer.status.is_success() { wishes::nothing_to_do(call).await } else { Ok(answer) }
+}
+
+/// One operation of a transaction: dispatched like a request of its own, access control and all.
+pub(super) async fn operation(call: &mut Call) -> Result<Answer, Failure> {
+    dispatch(Side::Admin, call).await
 }
 
 async fn serve(call: &mut Call, resource: Resource) -> Result<Answer, Failure> {
@@ -117,6 +129,13 @@ async fn serve(call: &mut Call, resource: Resource) -> Result<Answer, Failure> {
         Resource::Modules => modules::all(call).await,
         Resource::Module(key) => modules::one(call, &key).await,
         Resource::ModuleCode(key) => modules::code(call, &key).await,
+        Resource::Versions => versions::list(call).await,
+        Resource::Version(version) => versions::one(call, &version).await,
+        Resource::VersionDiff(from, to) => versions::diff(call, &from, &to).await,
+        Resource::Rollback(version) => rollback::run(call, &version).await,
+        Resource::Transactions => transactions::run(call).await,
+        Resource::Audit => audit::list(call).await,
+        Resource::Cluster => cluster::list(call).await,
     }
 }
 

@@ -30,14 +30,14 @@ pub(super) async fn newest_first(call: &Call, nested: &Nested) -> Result<Answer>
     let data: Vec<Value> =
         targets.into_iter().skip(begin).take(size).map(|target| present(call, &nested.child, target)).collect();
     let end = begin + data.len();
-    Ok(page(call, data, (end < total).then(|| json!([end])), false))
+    Ok(page(call, data, (end < total).then(|| json!([end])), &[]))
 }
 
 /// `GET /upstreams/{upstream}/targets/all`: as stored.
 pub(super) async fn all(call: &Call, nested: &Nested) -> Result<Answer> {
     let data: Vec<Value> =
         of_upstream(call, nested).await?.into_iter().map(|target| present(call, &nested.child, target)).collect();
-    Ok(page(call, data, None, false))
+    Ok(page(call, data, None, &[]))
 }
 
 /// `GET /upstreams/{upstream}/health`

@@ -3,6 +3,7 @@
 mod builtins;
 mod desk;
 mod node;
+mod reporter;
 mod workers;
 
 use std::{
@@ -18,6 +19,7 @@ use tokio::{
     net::TcpListener,
     runtime::{Builder as RuntimeBuilder, Runtime},
     signal::unix::{SignalKind, signal},
+    sync::mpsc,
 };
 
 use crate::{
@@ -28,11 +30,12 @@ use crate::{
     plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
     shutdown::Tasks,
     snapshot::{self, Builder, Deployments, Published},
-    store::{Page, SqliteStore, Store, StoreError},
+    store::{Page, Refused, SqliteStore, Store, StoreError},
     telemetry::Metrics,
     tls,
 };
 use desk::Desk;
+use reporter::Reporter;
 use workers::Workers;
 
 /// Threads of the control runtime: Admin, store, background work of plugins.
@@ -102,6 +105,8 @@ struct Rooms {
     desk: Arc<Desk>,
     deployments: Deployments,
     node_id: String,
+    reporter: Reporter,
+    refusals: mpsc::Sender<Refused>,
 }
 
 impl Gateway {
@@ -158,10 +163,16 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
     let published = Published::new(builder.refresh().await?);
+    let reporter = Reporter::new(store.clone(), &node_id, published.clone(), deployments.clone());
+    reporter.announce().await;
+    // What was committed before others knew of this node is in its first configuration.
+    published.current.store(builder.refresh().await?);
+    published.served.send_replace(published.current.load().version);
+    let refusals = reporter::spawn(reporter.clone(), tasks);
     desk.read(&*store, &registry.load()).await?;
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), config.config_debounce, tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(sqlite, registry.clone(), published.clone(), tasks.clone()));
-    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id })
+    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id, reporter, refusals })
 }
 
 /// The gateway's own collections, then those that modules declare.
@@ -225,7 +236,8 @@ async fn serve(
         }
         let (router, ending) = (router.clone(), tasks.shutdown());
         tasks.spawn(name, async move {
-            let server = axum::serve(socket, router).with_graceful_shutdown(async move { ending.triggered().await });
+            let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
+            let server = axum::serve(socket, service).with_graceful_shutdown(async move { ending.triggered().await });
             if let Err(error) = server.await {
                 tracing::error!(%error, api = name, "an API ended");
             }

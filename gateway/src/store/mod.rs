@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod conformance;
 mod entity;
+mod history;
+mod recorder;
 mod sqlite;
 mod table;
 
@@ -14,6 +16,10 @@ use serde_json::Value;
 
 use crate::model::{Collection, Object, Registry};
 
+pub use history::{
+    Changes, Counts, Diff, DiffPage, EntityChange, Entry, EntryFilter, EntryPage, HEARTBEAT, Heard, History, NODE_LIVE,
+    NodeReport, Note, Refused, Request,
+};
 pub use sqlite::SqliteStore;
 
 /// A configuration version: 0 for an empty database, then one more for each committed write, without gaps.
@@ -139,9 +145,10 @@ pub enum StoreError {
 /// Answers of the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// A configuration database.
+/// A configuration database. Keeps a bounded number of changes: what is older than those can be neither compared nor
+/// rolled back to.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: History + Send + Sync + 'static {
     /// The newest committed version.
     async fn version(&self) -> Result<Version>;
     /// One entity, or `None`.
@@ -173,6 +180,10 @@ pub trait Transaction: Send {
     async fn delete(&mut self, registry: &Registry, collection: &Collection, id: &str) -> Result<bool>;
     /// Keeps the bytes of a module.
     async fn put_code(&mut self, digest: &str, bytes: &[u8]) -> Result<()>;
+    /// What this write has done so far: counts, and the first `most` entities.
+    fn changes(&self, most: usize) -> Result<Changes>;
+    /// Says who writes; kept with the version. Without it the write counts as the gateway's own.
+    fn sign(&mut self, note: Note);
     /// Commits, and answers with the version it made. Nothing changed: the version there was.
     async fn commit(self: Box<Self>) -> Result<Version>;
 }

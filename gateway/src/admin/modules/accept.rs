@@ -128,7 +128,7 @@ fn share_nested_path(one: &Collection, other: &Collection) -> bool {
 }
 
 /// First segments of paths that are no collections.
-const RESERVED: [&str; 12] = [
+const RESERVED: [&str; 13] = [
     "status",
     "endpoints",
     "tags",
@@ -141,6 +141,7 @@ const RESERVED: [&str; 12] = [
     "metrics",
     "transactions",
     "cluster",
+    "audit",
 ];
 
 fn is_plugin_name(name: &str) -> bool {

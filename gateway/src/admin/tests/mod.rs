@@ -4,6 +4,7 @@ mod entities;
 mod modules;
 mod plugins;
 mod transport;
+mod versions;
 
 use std::{
     collections::BTreeMap,
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use http::{Request, Response};
 use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
 
 use super::{Context, Modules, Node, Plugins, Status, router, status_router};
 use crate::{
@@ -32,6 +34,9 @@ use crate::{
 pub(crate) struct Admin {
     pub(crate) context: Context,
     pub(crate) notified: Arc<AtomicU64>,
+    /// What the node would serve.
+    pub(crate) served: watch::Sender<u64>,
+    pub(crate) refused: mpsc::Receiver<crate::store::Refused>,
     _folder: tempfile::TempDir,
 }
 
@@ -53,6 +58,7 @@ impl Admin {
         let seen = notified.clone();
         let configuration =
             json!({ "database": "postgres", "role": "traditional", "router_flavor": "traditional_compatible" });
+        let (served, (refusals, refused)) = (watch::Sender::new(0), mpsc::channel(4));
         let context = Context {
             store: Arc::new(store),
             registry: Arc::new(ArcSwap::from_pointee(registry)),
@@ -68,8 +74,11 @@ impl Admin {
             status: Arc::new(Status::default),
             metrics: Arc::new(|| "sandgate_up 1\n".to_owned()),
             notify: Arc::new(move |version| seen.store(version, Ordering::SeqCst)),
+            served: served.subscribe(),
+            live: Arc::new(|| crate::store::NODE_LIVE),
+            refusals,
         };
-        Self { context, notified, _folder: folder }
+        Self { context, notified, served, refused, _folder: folder }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Response<Body> {

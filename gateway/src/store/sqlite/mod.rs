@@ -1,5 +1,6 @@
 //! The embedded database: one SQLite file in WAL mode. One connection writes, a few read beside it.
 
+mod history;
 mod read;
 #[cfg(test)]
 mod tests;

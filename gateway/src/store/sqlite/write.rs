@@ -1,39 +1,39 @@
 //! Writing: checks with precise errors, rows with their side tables, and one version a commit.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::read::{self, and_equal, select};
+use super::{
+    history,
+    read::{self, and_equal, select},
+};
 use crate::{
     model::{Collection, Object, OnDelete, Reference, Registry},
     store::{
-        Filter, Key, Page, Result, Rows, StoreError, Transaction, Version,
+        Changes, Filter, Key, Note, Page, Request, Result, Rows, StoreError, Transaction, Version,
         entity::{self, Group},
+        recorder::Recorder,
         table::Table,
     },
 };
 
-/// Rows of changes a statement: three values each, below SQLite's bound of 32,766.
-const CHANGES_A_STATEMENT: usize = 10_000;
+/// Rows of changes a statement: four values each, below SQLite's bound of 32,766.
+const CHANGES_A_STATEMENT: usize = 8_000;
 
 /// A write on the only connection that writes. Dropped without [`Transaction::commit`], it leaves nothing behind.
 pub(super) struct SqliteTransaction {
     db: sqlx::Transaction<'static, Sqlite>,
-    /// Collection and id of what changed.
-    changed: BTreeSet<(Arc<str>, Arc<str>)>,
+    recorder: Recorder,
     /// Rows of `changes` to keep.
     history: u32,
 }
 
 impl SqliteTransaction {
     pub(super) fn new(db: sqlx::Transaction<'static, Sqlite>, history: u32) -> Self {
-        Self { db, changed: BTreeSet::new(), history }
+        Self { db, recorder: Recorder::default(), history }
     }
 
     /// Removes expired entities of one collection, so that they neither hold their unique values nor their parents.
@@ -54,6 +54,8 @@ impl SqliteTransaction {
     pub(super) async fn sweep(&mut self, registry: &Registry) -> Result<usize> {
         let query = sqlx::query_as("SELECT collection, id FROM entities WHERE expires_at <= ?").bind(read::now());
         let expired: Vec<(String, String)> = query.fetch_all(&mut *self.db).await?;
+        let request = Request::own("sweep of expired entities");
+        self.recorder.sign(Note { request, entities: Value::Array(Vec::new()) });
         for (collection, id) in &expired {
             match self.remove_all(registry, &collection.as_str().into(), id).await {
                 Ok(()) | Err(StoreError::Referenced { .. }) => {}
@@ -115,7 +117,7 @@ impl SqliteTransaction {
     }
 
     /// Writes the row and its side tables. The columns are the same for a new row and a replaced one.
-    async fn write(&mut self, collection: &Collection, entity: &Object) -> Result<()> {
+    async fn write(&mut self, collection: &Collection, entity: &Object, before: Option<Object>) -> Result<()> {
         let table = Table::of(&collection.name);
         let columns: Vec<_> = table.columns_of(collection).collect();
         let own: &[&str] = if table.shared { &["collection", "expires_at"] } else { &[] };
@@ -124,7 +126,8 @@ impl SqliteTransaction {
         let mut query = QueryBuilder::new(format!("INSERT INTO {} ({}) VALUES (", table.name, names.join(", ")));
         let mut values = query.separated(", ");
         values.push_bind(entity::id(entity)).push_bind(entity::created_at(entity));
-        values.push_bind(Value::Object(entity.clone()).to_string());
+        let data = Value::Object(entity.clone()).to_string();
+        values.push_bind(data.clone());
         if table.shared {
             values.push_bind(&*collection.name).push_bind(entity::expires_at(collection, entity));
         }
@@ -139,7 +142,8 @@ impl SqliteTransaction {
         if table.shared {
             self.write_keys(collection, entity).await?;
         }
-        self.changed.insert((collection.name.clone(), entity::id(entity).into()));
+        let before = before.map(|before| Value::Object(before).to_string());
+        self.recorder.record(&collection.name, entity::id(entity), before, Some(data));
         Ok(())
     }
 
@@ -176,13 +180,15 @@ impl SqliteTransaction {
     async fn remove(&mut self, collection: &str, id: &str) -> Result<()> {
         let table = Table::of(collection);
         self.forget("tags", collection, id).await?;
+        let mut query = QueryBuilder::new(format!("DELETE FROM {} WHERE id = ", table.name));
+        query.push_bind(id);
         if table.shared {
-            self.forget(table.name, collection, id).await?;
-        } else {
-            let mut query = QueryBuilder::new(format!("DELETE FROM {} WHERE id = ", table.name));
-            query.push_bind(id).build().execute(&mut *self.db).await?;
+            query.push(" AND collection = ").push_bind(collection);
         }
-        self.changed.insert((collection.into(), id.into()));
+        query.push(" RETURNING data");
+        if let Some(before) = query.build_query_scalar().fetch_optional(&mut *self.db).await? {
+            self.recorder.record(collection, id, Some(before), None);
+        }
         Ok(())
     }
 
@@ -227,18 +233,20 @@ impl SqliteTransaction {
         Ok(query.build_query_scalar().fetch_all(&mut *self.db).await?)
     }
 
-    /// Makes the version of this write, with a row for each change, and prunes the history.
+    /// Makes the version of this write, with a row for each change and one for the audit log, and prunes the history.
     async fn write_version(&mut self) -> Result<()> {
         let query = sqlx::query_scalar("UPDATE config_version SET version = version + 1 RETURNING version");
         let version: i64 = query.fetch_one(&mut *self.db).await?;
-        let changed: Vec<_> = self.changed.iter().collect();
+        let changed: Vec<_> = self.recorder.rows().collect();
         for some in changed.chunks(CHANGES_A_STATEMENT) {
-            let mut query = QueryBuilder::new("INSERT INTO changes (version, collection, id) ");
-            query.push_values(some, |mut row, (collection, id)| {
-                row.push_bind(version).push_bind(&**collection).push_bind(&**id);
+            let mut query = QueryBuilder::new("INSERT INTO changes (version, collection, id, before) ");
+            query.push_values(some, |mut row, (collection, id, before)| {
+                row.push_bind(version).push_bind(*collection).push_bind(*id).push_bind(*before);
             });
             query.build().execute(&mut *self.db).await?;
         }
+        let (counts, note) = (self.recorder.counts(), self.recorder.note());
+        history::keep(&mut self.db, version, counts, &note).await?;
         self.prune().await
     }
 
@@ -249,6 +257,7 @@ impl SqliteTransaction {
         let gone: Option<i64> = sqlx::query_scalar(query).bind(cut).fetch_optional(&mut *self.db).await?;
         let Some(gone) = gone else { return Ok(()) };
         sqlx::query("DELETE FROM changes WHERE seq <= ?").bind(cut).execute(&mut *self.db).await?;
+        sqlx::query("DELETE FROM audit WHERE version <= ?").bind(gone).execute(&mut *self.db).await?;
         sqlx::query("UPDATE config_version SET history_from = ?").bind(gone).execute(&mut *self.db).await?;
         Ok(())
     }
@@ -272,7 +281,7 @@ impl Transaction for SqliteTransaction {
         }
         self.check_references(collection, entity).await?;
         self.check_unique(collection, entity).await?;
-        self.write(collection, entity).await
+        self.write(collection, entity, None).await
     }
 
     async fn update(&mut self, collection: &Collection, entity: &Object) -> Result<()> {
@@ -284,7 +293,7 @@ impl Transaction for SqliteTransaction {
         }
         self.check_references(collection, entity).await?;
         self.check_unique(collection, entity).await?;
-        self.write(collection, entity).await
+        self.write(collection, entity, Some(before)).await
     }
 
     async fn delete(&mut self, registry: &Registry, collection: &Collection, id: &str) -> Result<bool> {
@@ -301,8 +310,16 @@ impl Transaction for SqliteTransaction {
         Ok(())
     }
 
+    fn changes(&self, most: usize) -> Result<Changes> {
+        self.recorder.changes(most)
+    }
+
+    fn sign(&mut self, note: Note) {
+        self.recorder.sign(note);
+    }
+
     async fn commit(mut self: Box<Self>) -> Result<Version> {
-        if !self.changed.is_empty() {
+        if !self.recorder.is_empty() {
             self.write_version().await?;
         }
         let version = read::version(&mut self.db).await?;

@@ -19,3 +19,4 @@ mod plugins;
 mod proxy;
 mod startup;
 mod under_load;
+mod versions;

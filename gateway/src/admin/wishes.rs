@@ -16,6 +16,9 @@ const WAIT: Duration = Duration::from_secs(10);
 /// How long it waits at most.
 const LONGEST_WAIT: f64 = 120.0;
 
+/// The arguments by which clients wish.
+pub(super) const NAMES: [&str; 3] = ["dry_run", "wait", "wait_timeout"];
+
 /// Wishes of one request.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Wishes {

@@ -7,7 +7,7 @@
 //! 5  gateway  cli
 //! 4  proxy
 //! 3  snapshot  admin
-//! 2  config  store  listener  upstream  plugin
+//! 2  config  store  listener  upstream  plugin  vault
 //! 1  model  tls
 //! 0  router  balancer  telemetry  shutdown
 //! ```
@@ -28,3 +28,4 @@ pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;
+pub mod vault;

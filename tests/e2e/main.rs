@@ -19,4 +19,5 @@ mod plugins;
 mod proxy;
 mod startup;
 mod under_load;
+mod vaults;
 mod versions;

@@ -95,6 +95,18 @@ pub struct Settings {
     /// How long changes are gathered before they are served: 0 to 10s [default: 20ms]
     #[arg(long, value_name = "DURATION")]
     pub config_debounce: Option<Text>,
+    /// At most one snapshot is written to disk in this time: 100ms to 1h [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    pub snapshot_interval: Option<Text>,
+    /// How long a start waits that has neither database nor snapshot: 0 to 1h [default: 1m]
+    #[arg(long, value_name = "DURATION")]
+    pub database_start_wait: Option<Text>,
+    /// Folder below which {vault://file/…} finds secrets, or `off` [default: off]
+    #[arg(long, value_name = "PATH")]
+    pub vault_file_dir: Option<Text>,
+    /// How often secrets of vaults are looked up again: 1s to 24h [default: 1m]
+    #[arg(long, value_name = "DURATION")]
+    pub vault_rotation_interval: Option<Text>,
 }
 
 /// The value of a setting as typed. In the file also a number, a boolean (`on`, `off`) or a list (commas between).

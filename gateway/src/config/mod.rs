@@ -63,6 +63,14 @@ pub struct Config {
     pub upload_limit: ByteCount,
     /// How long changes are gathered before they are served.
     pub config_debounce: Duration,
+    /// At most one snapshot is written to disk in this time.
+    pub snapshot_interval: Duration,
+    /// How long a start waits that has neither database nor snapshot.
+    pub database_start_wait: Duration,
+    /// Folder of the `file` vault; without one, no reference to it resolves.
+    pub vault_file_dir: Option<PathBuf>,
+    /// How often secrets are looked up again.
+    pub vault_rotation_interval: Duration,
 }
 
 /// Where the configuration is kept.

@@ -43,6 +43,10 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
         plugin_limits: reader.plugin_limits(),
         upload_limit: reader.take("upload_limit", "64MiB", size(64 * KIB, 1024 * MIB)),
         config_debounce: reader.take("config_debounce", "20ms", time(Duration::ZERO, 10 * SECOND)),
+        snapshot_interval: reader.take("snapshot_interval", "5s", time(SECOND / 10, 3600 * SECOND)),
+        database_start_wait: reader.take("database_start_wait", "1m", time(Duration::ZERO, 3600 * SECOND)),
+        vault_file_dir: reader.take("vault_file_dir", "off", folder),
+        vault_rotation_interval: reader.take("vault_rotation_interval", "1m", time(SECOND, 86_400 * SECOND)),
     };
     reader.refuse_equal_addresses(&config);
     if reader.sources.mistakes.is_empty() { Ok(config) } else { Err(reader.sources.mistakes) }
@@ -150,6 +154,10 @@ fn database(text: &str) -> Result<Database, Problem> {
 
 fn path(text: &str) -> Result<PathBuf, Problem> {
     if text.is_empty() { Err(Problem::EmptyPath) } else { Ok(PathBuf::from(text)) }
+}
+
+fn folder(text: &str) -> Result<Option<PathBuf>, Problem> {
+    if text == "off" { Ok(None) } else { path(text).map(Some) }
 }
 
 fn access_log(text: &str) -> Result<AccessLog, Problem> {

@@ -67,11 +67,25 @@ impl Desk {
         self.catalog.known(&known.digest).or_else(deployed)
     }
 
-    async fn ask(&self, code: &Arc<LoadedModule>, config: &Value) -> Result<(), Vec<ConfigError>> {
-        let outcome = self.catalog.validate(code, &config.to_string()).await;
+    /// The plugin sees references as they are, so what it says of them does not count.
+    async fn ask(&self, code: &Arc<LoadedModule>, info: &PluginInfo, config: &Value) -> Result<(), Vec<ConfigError>> {
+        let Err(errors) = self.catalog.validate(code, &config.to_string()).await else { return Ok(()) };
+        let references = references(info, config);
         let mistake = |(path, message): (String, String)| ConfigError { path, message };
-        outcome.map_err(|errors| errors.into_iter().map(mistake).collect())
+        let counts = |(path, _): &(String, String)| !references.contains(path);
+        let errors: Vec<ConfigError> = errors.into_iter().filter(counts).map(mistake).collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
+}
+
+/// Places in a configuration that hold references to vaults.
+fn references(info: &PluginInfo, config: &Value) -> Vec<String> {
+    let (mut object, mut places) = (Object::new(), Vec::new());
+    object.insert("config".into(), config.clone());
+    info.overrides.each_reference(&mut object, &mut |place, _| {
+        places.push(place.trim_start_matches("config.").to_owned());
+    });
+    places
 }
 
 fn unavailable(message: &str) -> Vec<ConfigError> {
@@ -91,7 +105,7 @@ impl Plugins for Desk {
     async fn validate(&self, name: &str, config: &Value) -> Result<(), Vec<ConfigError>> {
         let Some(known) = self.get(name) else { return Err(unavailable("there is no such plugin")) };
         match self.code(&known, name) {
-            Some(code) => self.ask(&code, config).await,
+            Some(code) => self.ask(&code, &known.info, config).await,
             None => Err(unavailable("the code of the plugin is not loaded on this node")),
         }
     }
@@ -115,8 +129,12 @@ impl Modules for Desk {
 
     async fn validate(&self, candidate: &Inspected, config: &Value) -> Result<(), Vec<ConfigError>> {
         let loaded = self.catalog.load(&candidate.digest, candidate.component.clone()).await;
+        let info = PluginInfo::from_manifest(&candidate.manifest);
         match loaded {
-            Ok(code) => self.ask(&code, config).await,
+            Ok(code) => match info {
+                Ok(info) => self.ask(&code, &info, config).await,
+                Err(error) => Err(unavailable(&error.to_string())),
+            },
             Err(_) => Err(unavailable("the module could not be loaded again")),
         }
     }

@@ -33,6 +33,7 @@ use crate::{
     store::{Page, Refused, SqliteStore, Store, StoreError},
     telemetry::Metrics,
     tls,
+    vault::Vaults,
 };
 use desk::Desk;
 use reporter::Reporter;
@@ -160,6 +161,7 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result
     builtins::install(&*store, &core, &catalog).await?;
     let registry = Arc::new(ArcSwap::from_pointee(registry(&*store, core).await?));
     let mut builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config));
+    builder = builder.with_vaults(Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval));
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
     let published = Published::new(builder.refresh().await?);

@@ -142,6 +142,19 @@ pub struct Target {
     pub upstream: Id,
 }
 
+/// Where secrets are found that configurations refer to.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Vault {
+    /// Primary key.
+    pub id: Arc<str>,
+    /// What references call it.
+    pub prefix: Arc<str>,
+    /// Its kind: `env` or `file`.
+    pub name: Arc<str>,
+    /// Settings of the kind.
+    pub config: Value,
+}
+
 /// A plugin's code as the store has it; the bytes are kept apart, by digest.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Module {

@@ -12,13 +12,15 @@ pub mod schema;
 mod service;
 mod target;
 mod upstream;
+mod vault_reference;
 
 pub use collection::{Collection, OnDelete, Reference, Registry, declared_collections};
 pub use core::core_registry;
-pub use entities::{Consumer, Id, Module, Plugin, Route, Service, Target, Upstream};
+pub use entities::{Consumer, Id, Module, Plugin, Route, Service, Target, Upstream, Vault};
 pub use module::{Capabilities, capabilities, covers, requested_capabilities};
 pub use plugin_info::{ConfigError, Inspected, ModuleState, PluginInfo, Refusal};
 pub use target::normal_target;
+pub use vault_reference::{ReferenceError, VaultReference};
 
 /// An entity as the Admin API, the files and the store have it: every field of its schema, absent ones `null`.
 pub type Object = serde_json::Map<String, serde_json::Value>;

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -13,6 +13,7 @@ use super::{
     chains::{Row, Rows},
     entries,
     modules::Deployments,
+    secrets::Secrets,
     state::{PluginShown, RouteShown, State},
 };
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
     plugin::{Catalog, ConsumerEntry, Credential, Directory, Entity, Limits, Plugin, RouteFacts, prepare},
     router::Rule,
     store::{Store, StoreError},
+    vault::Vaults,
 };
 
 /// Why no snapshot could be built. The one there is stays in use.
@@ -41,6 +43,7 @@ pub struct Builder {
     plugins: HashMap<Arc<str>, Known>,
     upstreams: HashMap<Arc<str>, Arc<UpstreamEntry>>,
     directory: Arc<Directory>,
+    secrets: Secrets,
     last: Arc<Snapshot>,
 }
 
@@ -54,6 +57,8 @@ impl std::fmt::Debug for Builder {
 #[derive(Debug)]
 struct Known {
     entity: Arc<PluginShown>,
+    /// With the secrets in it.
+    config: Arc<str>,
     deployment: u64,
     plugin: Arc<Plugin>,
 }
@@ -71,8 +76,16 @@ impl Builder {
             plugins: HashMap::new(),
             upstreams: HashMap::new(),
             directory: Arc::default(),
+            secrets: Secrets::new(Vaults::new(None, Duration::from_secs(60))),
             last: Arc::new(Snapshot::empty()),
         }
+    }
+
+    /// With these vaults in place of those that know no folder.
+    #[must_use]
+    pub fn with_vaults(mut self, vaults: Vaults) -> Self {
+        self.secrets = Secrets::new(vaults);
+        self
     }
 
     /// What became of the modules.
@@ -83,13 +96,16 @@ impl Builder {
     /// The newest snapshot: the last one if nothing changed, else a new one.
     pub async fn refresh(&mut self) -> Result<Arc<Snapshot>, BuildError> {
         let delta = self.store.changes_since(&self.registry.load(), self.state.version).await?;
-        if delta.version == self.state.version && !delta.full {
+        let unchanged = delta.version == self.state.version && !delta.full;
+        if unchanged && !self.secrets.rotate().await {
             return Ok(self.last.clone());
         }
         let touched = self.state.apply(delta);
+        self.secrets.configure(&self.state);
         self.deployments.update(&self.state.modules, &self.catalog, &*self.store, &self.limits).await;
         let mut quarantined: Vec<Quarantined> = self.state.quarantined().collect();
         let rows = self.rows(&mut quarantined).await;
+        self.secrets.end_build();
         if touched.upstreams {
             self.upstreams = entries::upstreams(&self.state, &self.upstreams);
         }
@@ -128,12 +144,14 @@ impl Builder {
                 _ => i32::MAX,
             };
             let kept = self.plugins.remove(id);
-            let (number, plugin) = ready(entity, deployment, kept).await;
+            let manifest = deployment.as_ref().and_then(|deployment| Some(&*deployment.as_ref().ok()?.manifest));
+            let config = self.secrets.config(entity, manifest).await;
+            let (number, plugin) = ready(entity, &config, deployment, kept).await;
             if let Some(reason) = plugin.quarantine() {
                 quarantined.push(Quarantined { collection: "plugins", id: id.clone(), reason: reason.to_string() });
             }
             rows.push(row(entity, priority, plugin.clone()));
-            known.insert(id.clone(), Known { entity: entity.clone(), deployment: number, plugin });
+            known.insert(id.clone(), Known { entity: entity.clone(), config, deployment: number, plugin });
         }
         self.plugins = known;
         Rows::new(rows)
@@ -165,6 +183,7 @@ impl Builder {
 /// The plugin of an entity: the one there is if nothing changed, else a new one.
 async fn ready(
     entity: &Arc<PluginShown>,
+    config: &Arc<str>,
     deployment: Option<Result<Arc<crate::plugin::Deployment>, Arc<str>>>,
     kept: Option<Known>,
 ) -> (u64, Arc<Plugin>) {
@@ -177,6 +196,7 @@ async fn ready(
     };
     if let Some(kept) = kept
         && kept.deployment == deployment.id
+        && kept.config == *config
         && Arc::ptr_eq(&kept.entity, entity)
     {
         return (kept.deployment, kept.plugin);
@@ -184,7 +204,7 @@ async fn ready(
     let id = |reference: &Option<crate::model::Id>| reference.as_ref().map(|reference| reference.id.clone());
     let configured = Entity {
         id: plugin.id.clone(),
-        config: entity.config.clone(),
+        config: config.clone(),
         route: id(&plugin.route),
         service: id(&plugin.service),
         consumer: id(&plugin.consumer),
@@ -260,14 +280,12 @@ fn created_at(entity: &Object) -> u64 {
 
 fn credential(collection: &Arc<str>, id: &Arc<str>, entity: &Object) -> Credential {
     let owner = entity.get("consumer").and_then(|reference| reference.get("id")?.as_str());
-    // The store gives the seconds that are left.
-    let left = entity.get("ttl").and_then(serde_json::Value::as_u64);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let life = entity.get("ttl").and_then(serde_json::Value::as_u64);
     Credential {
         id: id.clone(),
         collection: collection.clone(),
         consumer: owner.map(Arc::from),
         data: entity.clone(),
-        expires: left.map(|left| now + left),
+        expires: life.map(|life| created_at(entity) + life),
     }
 }

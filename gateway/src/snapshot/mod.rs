@@ -6,6 +6,7 @@ mod chains;
 mod entries;
 mod modules;
 mod publisher;
+mod secrets;
 mod state;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

@@ -58,7 +58,7 @@ pub async fn publish(mut builder: Builder, published: Published, debounce: Durat
 
 fn swap(published: &Published, snapshot: Arc<Snapshot>, began: Instant) {
     let version = snapshot.version;
-    if published.current.load().version == version {
+    if Arc::ptr_eq(&published.current.load(), &snapshot) {
         return;
     }
     let quarantined = snapshot.quarantined.len();

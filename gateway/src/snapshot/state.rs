@@ -33,6 +33,7 @@ pub(super) struct State {
     pub(super) upstreams: Typed<model::Upstream>,
     pub(super) targets: Typed<model::Target>,
     pub(super) modules: Typed<model::Module>,
+    pub(super) vaults: Typed<model::Vault>,
     /// Entities of plugin-declared collections: by collection, then id.
     pub(super) declared: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Object>>,
     /// Entities that cannot be read.
@@ -81,6 +82,7 @@ impl State {
             "routes" => put(&mut self.routes, bad, ("routes", id), entity, route_shown),
             "plugins" => put(&mut self.plugins, bad, ("plugins", id), entity, plugin_shown),
             "modules" => put(&mut self.modules, bad, ("modules", id), entity, plain),
+            "vaults" => put(&mut self.vaults, bad, ("vaults", id), entity, plain),
             "consumers" => {
                 touched.people = true;
                 put(&mut self.consumers, bad, ("consumers", id), entity, consumer_shown);

@@ -8,6 +8,7 @@ mod describe;
 mod field;
 mod json_schema;
 mod lua_pattern;
+mod references;
 mod rules;
 mod text;
 mod validate;

@@ -49,6 +49,9 @@ impl Field {
     }
 
     fn rule_problem(&self, value: &Value) -> Option<Value> {
+        if self.is_reference(value) {
+            return None;
+        }
         let unbounded =
             !self.rules.iter().any(|rule| matches!(rule, Rule::LenMin(_) | Rule::LenEq(_) | Rule::LenMax(_)));
         if unbounded && matches!(self.kind, Kind::String) && value == "" {

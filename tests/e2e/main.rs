@@ -16,6 +16,7 @@ mod durability;
 mod hostile;
 mod modules;
 mod plugins;
+mod postgres;
 mod proxy;
 mod startup;
 mod under_load;

@@ -85,6 +85,11 @@ impl Admin {
         self.get(path).await.expect(200).json()["id"].clone()
     }
 
+    /// Who the node says that it is.
+    pub async fn id_of_node(&self) -> String {
+        self.get("/").await.expect(200).json()["node_id"].as_str().expect("an id").to_owned()
+    }
+
     /// A form, as curl's `-d` sends it.
     pub async fn form(&self, line: &str, form: &str) -> Answer {
         let call = self.call(line).header("content-type", "application/x-www-form-urlencoded");

@@ -9,6 +9,7 @@ use super::{
     admin::Admin,
     client::{Answer, Call},
     guest::guest,
+    postgres::TestPostgres,
     process::Process,
     target::TestTarget,
 };
@@ -44,6 +45,11 @@ impl TestGateway {
         Self { settings: settings.to_vec(), routes: Vec::new() }
     }
 
+    /// Keeps its configuration in this PostgreSQL database, as other gateways may.
+    pub fn on_postgres(self, url: &str) -> Self {
+        self.setting("SANDGATE_DATABASE_URL", url)
+    }
+
     /// Sets one more setting, such as `SANDGATE_REQUEST_URI_LIMIT`.
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
@@ -63,7 +69,8 @@ impl TestGateway {
     }
 
     /// As `start`, for gateways that may refuse. Error: what it said.
-    pub async fn try_start(self) -> Result<Gateway, String> {
+    pub async fn try_start(mut self) -> Result<Gateway, String> {
+        self.choose_database().await;
         let data = TempDir::new().expect("a temporary directory");
         let process = Process::start(data.path(), &self.settings).await.map_err(|error| format!("{error:#}"))?;
         let gateway = Gateway { admin: Admin::new(process.at.admin), process, settings: self.settings, data };
@@ -71,6 +78,17 @@ impl TestGateway {
             gateway.balance(&format!("service-{number}"), path, targets).await;
         }
         Ok(gateway)
+    }
+}
+
+impl TestGateway {
+    /// `SANDGATE_TEST_DATABASE=postgres` runs every test on PostgreSQL.
+    async fn choose_database(&mut self) {
+        let chosen = std::env::var("SANDGATE_TEST_DATABASE").is_ok_and(|chosen| chosen == "postgres");
+        if chosen && !self.settings.iter().any(|(name, _)| name == "SANDGATE_DATABASE_URL") {
+            let url = tokio::task::spawn_blocking(|| TestPostgres::shared().database()).await.expect("a database");
+            self.settings.push(("SANDGATE_DATABASE_URL".to_owned(), url));
+        }
     }
 }
 

@@ -35,7 +35,7 @@ struct Need {
 }
 
 /// For what each Debian package is needed. A C compiler and cmake build aws-lc and SQLite.
-const NEEDS: [Need; 12] = [
+const NEEDS: [Need; 13] = [
     Need { since: Purpose::Run, present: || program("cc"), package: "build-essential" },
     Need { since: Purpose::Run, present: || program("cmake"), package: "cmake" },
     Need { since: Purpose::Run, present: || program("pkg-config"), package: "pkg-config" },
@@ -43,6 +43,7 @@ const NEEDS: [Need; 12] = [
     Need { since: Purpose::Test, present: || program("python3"), package: "python3" },
     Need { since: Purpose::Test, present: || program("openssl"), package: "openssl" },
     Need { since: Purpose::Test, present: || program("h2load"), package: "nghttp2-client" },
+    Need { since: Purpose::Test, present: || package("postgresql"), package: "postgresql" },
     Need { since: Purpose::Bench, present: || program("nginx"), package: "nginx" },
     Need { since: Purpose::Bench, present: || package("libnginx-mod-http-lua"), package: "libnginx-mod-http-lua" },
     Need { since: Purpose::Bench, present: || package("lua-cjson"), package: "lua-cjson" },

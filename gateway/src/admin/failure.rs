@@ -124,6 +124,10 @@ fn store_answer(error: StoreError) -> Answer {
             let text = format!("an existing '{by}' entity references this '{collection}' entity");
             coded(4, text, json!({ "@referenced_by": by }))
         }
+        StoreError::Unreachable(_) | StoreError::Busy(_) | StoreError::Slow(_) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a request of the Admin API is not done");
+            message(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
+        }
         failed => {
             tracing::error!(error = &failed as &dyn std::error::Error, "the configuration database failed");
             message(StatusCode::INTERNAL_SERVER_ERROR, "An unexpected error occurred")

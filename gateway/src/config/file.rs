@@ -23,9 +23,27 @@ pub struct Settings {
     /// Addresses of the Status API, or `off` [default: 127.0.0.1:8007]
     #[arg(long, value_name = "ADDRESSES")]
     pub status_listen: Option<Text>,
-    /// Configuration database [default: sqlite:// and sandgate.db in the data directory]
+    /// Configuration database, sqlite://… or postgres://… [default: sqlite:// and sandgate.db in the data directory]
     #[arg(long, value_name = "URL")]
     pub database_url: Option<Text>,
+    /// Connections to PostgreSQL, beside one that listens: 2 to 1,000 [default: 10]
+    #[arg(long, value_name = "NUMBER")]
+    pub database_pool_size: Option<Text>,
+    /// How long opening a connection to PostgreSQL may take: 100ms to 1m [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    pub database_connect_timeout: Option<Text>,
+    /// How long a call waits for a connection of the pool: 100ms to 1m [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    pub database_acquire_timeout: Option<Text>,
+    /// How long one statement may take: 100ms to 1m [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub database_statement_timeout: Option<Text>,
+    /// How long a write waits for the writes before it: 100ms to 1m [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub database_lock_timeout: Option<Text>,
+    /// How often changes are looked for of which there was no word: 100ms to 1m [default: 1s]
+    #[arg(long, value_name = "DURATION")]
+    pub database_poll_interval: Option<Text>,
     /// Directory of the database, caches and the snapshot [default: ./sandgate-data]
     #[arg(long, value_name = "PATH")]
     pub data_dir: Option<Text>,

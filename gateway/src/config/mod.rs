@@ -1,6 +1,7 @@
 //! What this node needs to boot: listeners, database, limits. Read once, from flags over `SANDGATE_*` variables over one
 //! TOML file; every mistake is found before anything starts. What operators manage at run time is `model`.
 
+mod database;
 mod file;
 mod listen;
 mod quantity;
@@ -22,6 +23,7 @@ use ipnet::IpNet;
 
 use crate::telemetry::{LogFormat, LogLevel, UnknownName};
 
+pub use database::{Database, DatabaseUse, PostgresUrl};
 pub use file::{Settings, Text};
 pub use listen::Listen;
 pub use quantity::ByteCount;
@@ -37,6 +39,8 @@ pub struct Config {
     pub status_listen: Vec<Listen>,
     /// Where the configuration is kept.
     pub database: Database,
+    /// How it is used, unless it is a file.
+    pub database_use: DatabaseUse,
     /// Directory of the database, caches and the snapshot.
     pub data_dir: PathBuf,
     /// Where compiled plugin code is kept.
@@ -71,13 +75,6 @@ pub struct Config {
     pub vault_file_dir: Option<PathBuf>,
     /// How often secrets are looked up again.
     pub vault_rotation_interval: Duration,
-}
-
-/// Where the configuration is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Database {
-    /// The file of an embedded SQLite database.
-    Sqlite(PathBuf),
 }
 
 /// Where each request leaves a line.
@@ -217,11 +214,14 @@ pub enum Problem {
     #[error("{0} can be reached from other machines, and the Admin API has no authentication: use a loopback address")]
     OpenAdmin(SocketAddr),
     /// A database that later versions will have.
-    #[error("`{0}` is not built yet: use sqlite://path")]
+    #[error("`{0}` is not built yet: use sqlite://path or postgres://…")]
     DatabaseNotBuilt(String),
     /// Not a database at all. The text is not repeated, it may hold a password.
-    #[error("is not a database URL: use sqlite://path")]
+    #[error("is not a database URL: use sqlite://path or postgres://user@host/database")]
     DatabaseUrl,
+    /// An unknown word behind the question mark of a database URL.
+    #[error("`{0}` is not a parameter of a database URL")]
+    DatabaseParameter(String),
     /// An empty path.
     #[error("the path is empty")]
     EmptyPath,

@@ -13,8 +13,8 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use super::{
-    AccessLog, ByteCount, Config, Database, Keepalive, Listen, Mistake, PluginLimits, Problem, RealIp, RequestLimits,
-    file::Sources, listen::listens, quantity::duration,
+    AccessLog, ByteCount, Config, Database, DatabaseUse, Keepalive, Listen, Mistake, PluginLimits, PostgresUrl,
+    Problem, RealIp, RequestLimits, file::Sources, listen::listens, quantity::duration,
 };
 
 const KIB: u64 = 1 << 10;
@@ -30,6 +30,7 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
         admin_listen: reader.take("admin_listen", "127.0.0.1:8001", loopback),
         status_listen: reader.take("status_listen", "127.0.0.1:8007", listens),
         database: reader.database(&data_dir),
+        database_use: reader.database_use(),
         plugin_cache_dir: reader.plugin_cache(&data_dir),
         data_dir,
         workers: reader.take("workers", "auto", workers),
@@ -80,6 +81,18 @@ impl Reader {
             true => self.take("database_url", "sqlite://sandgate.db", database),
             // Not by way of text: the directory may have a name that is no UTF-8.
             false => Database::Sqlite(data_dir.join("sandgate.db")),
+        }
+    }
+
+    fn database_use(&mut self) -> DatabaseUse {
+        let limit = || time(SECOND / 10, 60 * SECOND);
+        DatabaseUse {
+            pool_size: self.take("database_pool_size", "10", number(2, 1000)),
+            connect_timeout: self.take("database_connect_timeout", "5s", limit()),
+            acquire_timeout: self.take("database_acquire_timeout", "10s", limit()),
+            statement_timeout: self.take("database_statement_timeout", "30s", limit()),
+            lock_timeout: self.take("database_lock_timeout", "30s", limit()),
+            poll_interval: self.take("database_poll_interval", "1s", limit()),
         }
     }
 
@@ -146,7 +159,7 @@ fn loopback(text: &str) -> Result<Vec<Listen>, Problem> {
 fn database(text: &str) -> Result<Database, Problem> {
     match text.split_once("://") {
         Some(("sqlite", file)) => path(file).map(Database::Sqlite),
-        Some((scheme @ ("postgres" | "postgresql"), _)) => Err(Problem::DatabaseNotBuilt(format!("{scheme}://"))),
+        Some(("postgres" | "postgresql", _)) => PostgresUrl::parse(text).map(Database::Postgres),
         None if text == "off" => Err(Problem::DatabaseNotBuilt(text.to_owned())),
         _ => Err(Problem::DatabaseUrl),
     }

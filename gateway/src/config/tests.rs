@@ -61,7 +61,13 @@ fn each_mistake_is_explained_with_its_place() {
         ("PROXY_LISTEN", "127.0.0.1:1,127.0.0.1:1", "127.0.0.1:1 is listened on already"),
         ("STATUS_LISTEN", "127.0.0.1:8001", "127.0.0.1:8001 is listened on already"),
         ("ADMIN_LISTEN", "0.0.0.0:8001", "0.0.0.0:8001 can be reached from other machines"),
-        ("DATABASE_URL", "postgres://kong:secret@db/kong", "`postgres://` is not built yet"),
+        (
+            "DATABASE_URL",
+            "postgres://kong:secret@db/kong?sslmod=require",
+            "`sslmod` is not a parameter of a database URL",
+        ),
+        ("DATABASE_URL", "postgres://kong:secret@db/kong?sslmode=maybe", "is not a database URL"),
+        ("DATABASE_POOL_SIZE", "1", "`1` is not within 2 and 1000"),
         ("DATABASE_URL", "off", "`off` is not built yet"),
         ("DATABASE_URL", "mysql://kong:secret@db", "is not a database URL"),
         ("DATABASE_URL", "sqlite://", "the path is empty"),
@@ -180,4 +186,15 @@ proptest! {
         let listen = Listen { address: ([127, 0, 0, 1], port).into(), tls, http2, reuseport, backlog };
         prop_assert_eq!(listen.to_string().parse::<Listen>().unwrap(), listen);
     }
+}
+
+#[test]
+fn a_postgres_url_is_understood_and_never_shown() {
+    let url = "postgres://kong:secret@db:5433/gateway?sslmode=verify-full&sslrootcert=/ca.pem";
+    let config = load(&[("DATABASE_URL", url)]).unwrap();
+    let Database::Postgres(database) = &config.database else { panic!("{:?}", config.database) };
+    let options = database.options();
+    assert_eq!((options.get_host(), options.get_port(), options.get_username()), ("db", 5433, "kong"));
+    assert_eq!((options.get_database(), database.requires_tls()), (Some("gateway"), true));
+    assert!(!format!("{config:?}").contains("secret"));
 }

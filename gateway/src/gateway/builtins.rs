@@ -9,54 +9,64 @@ use super::GatewayError;
 use crate::{
     model::{Collection, Object, Registry},
     plugin::{Catalog, Inspected, digest_of},
-    store::{Key, Store},
+    store::{Key, Note, Request, Store},
 };
 
 include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
 
-/// Installs what is new or has changed since the last start. A module that an operator put in a built-in's place stays.
+/// Installs what is new or has changed since the last start, as one version. A module that an operator put in a
+/// built-in's place stays. Of several nodes that start at once, the first installs and the others find it done.
 pub(super) async fn install(
     store: &dyn Store,
     core: &Registry,
     catalog: &std::sync::Arc<Catalog>,
 ) -> Result<(), GatewayError> {
     let modules = core.get("modules").expect("the core registry has modules");
+    let mut candidates = Vec::new();
     for (name, bytes) in BUILTINS {
         let known = store.get(modules, Key::Unique("name", name)).await?;
-        let is = |row: &Object, field: &str, value: &str| row.get(field).and_then(Value::as_str) == Some(value);
-        let digest = digest_of(bytes);
-        let stays = known.as_ref().is_some_and(|row| !is(row, "source", "builtin") || is(row, "digest", &digest));
-        if !stays {
+        if !stays(known.as_ref(), &digest_of(bytes)) {
             let inspected = catalog.inspect(bytes.to_vec()).await.map_err(|reasons| GatewayError::Module {
                 name: (*name).into(),
                 reason: reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
             })?;
-            write(store, modules, inspected, known).await?;
+            candidates.push(inspected);
         }
     }
-    Ok(())
+    if candidates.is_empty() { Ok(()) } else { write(store, modules, &candidates).await }
 }
 
-async fn write(
-    store: &dyn Store,
-    modules: &Collection,
-    inspected: Inspected,
-    known: Option<Object>,
-) -> Result<(), GatewayError> {
-    let row = row(&inspected, known.as_ref());
+/// Whether the row, if any, need not be written.
+fn stays(known: Option<&Object>, digest: &str) -> bool {
+    let is = |row: &Object, field: &str, value: &str| row.get(field).and_then(Value::as_str) == Some(value);
+    known.is_some_and(|row| !is(row, "source", "builtin") || is(row, "digest", digest))
+}
+
+async fn write(store: &dyn Store, modules: &Collection, candidates: &[Inspected]) -> Result<(), GatewayError> {
     let mut transaction = store.begin().await?;
-    transaction.put_code(&inspected.digest, &inspected.component).await?;
-    match known {
-        Some(_) => transaction.update(modules, &row).await?,
-        None => transaction.insert(modules, &row).await?,
+    let request = Request::own("installing built-in plugins");
+    transaction.sign(Note { request, entities: json!([]) });
+    let mut installed = Vec::new();
+    for inspected in candidates {
+        let name = &inspected.manifest.name;
+        // Again, now that no other node writes.
+        let known = transaction.get(modules, Key::Unique("name", name)).await?;
+        if stays(known.as_ref(), &inspected.digest) {
+            continue;
+        }
+        let row = row(inspected, known.as_ref());
+        transaction.put_code(&inspected.digest, &inspected.component).await?;
+        match known {
+            Some(_) => transaction.update(modules, &row).await?,
+            None => transaction.insert(modules, &row).await?,
+        }
+        installed.push(inspected);
     }
     let version = transaction.commit().await?;
-    tracing::info!(
-        plugin = inspected.manifest.name,
-        digest = &*inspected.digest,
-        version,
-        "a built-in plugin was installed"
-    );
+    for inspected in installed {
+        let (plugin, digest) = (&inspected.manifest.name, &*inspected.digest);
+        tracing::info!(plugin, digest, version, "a built-in plugin was installed");
+    }
     Ok(())
 }
 

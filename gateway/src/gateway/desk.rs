@@ -5,16 +5,16 @@ use std::{
     sync::{Arc, RwLock},
 };
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::GatewayError;
 use crate::{
     admin::{Modules, Plugins},
-    model::{ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, Registry},
+    model::{self, ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, Registry},
     plugin::{Catalog, LoadedModule},
     snapshot::Deployments,
-    store::{Page, Store},
+    store::Delta,
 };
 
 /// Plugins by name, with what it takes to check their configurations.
@@ -26,6 +26,7 @@ pub(super) struct Desk {
 
 #[derive(Clone)]
 struct Known {
+    id: Arc<str>,
     info: Arc<PluginInfo>,
     digest: Arc<str>,
 }
@@ -35,22 +36,31 @@ impl Desk {
         Self { catalog, deployments, known: RwLock::default() }
     }
 
-    /// Learns every module that the store has.
-    pub(super) async fn read(&self, store: &dyn Store, registry: &Registry) -> Result<(), GatewayError> {
-        let modules = registry.get("modules").expect("the core registry has modules");
-        let rows = store.page(modules, &Default::default(), &Page { after: None, size: 10_000 }).await?.rows;
-        rows.iter().for_each(|row| self.learn(row));
-        Ok(())
+    /// Learns what modules a delta brings and forgets those it takes, with the collections that they declare: another
+    /// node may have installed or deleted them.
+    pub(super) fn follow(&self, registry: &ArcSwap<Registry>, delta: &Delta) {
+        let modules = delta.changes.iter().filter(|change| &*change.collection == "modules");
+        let (kept, gone): (Vec<_>, Vec<_>) = modules.partition(|change| change.entity.is_some());
+        let kept: Vec<&Object> = kept.iter().filter_map(|change| change.entity.as_ref()).collect();
+        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let here = |id: &str| kept.iter().any(|row| text(row, "id").is_some_and(|kept| &*kept == id));
+        let goes = |id: &str| gone.iter().any(|change| &*change.id == id) || delta.full && !here(id);
+        let forgotten: Vec<_> = known.extract_if(|_, known| goes(&known.id)).map(|(name, _)| name).collect();
+        drop(known);
+        kept.iter().for_each(|row| self.learn(row));
+        if !forgotten.is_empty() || !kept.is_empty() {
+            registry.rcu(|registry| with_declared(registry, &forgotten, &kept));
+        }
     }
 
     fn learn(&self, row: &Object) {
-        let text = |field: &str| row.get(field).and_then(Value::as_str).map(Arc::<str>::from);
-        let (Some(name), Some(digest)) = (text("name"), text("digest")) else { return };
+        let [id, name, digest] = ["id", "name", "digest"].map(|field| text(row, field));
+        let (Some(id), Some(name), Some(digest)) = (id, name, digest) else { return };
         match PluginInfo::from_manifest(row.get("manifest").unwrap_or(&Value::Null)) {
             Ok(mut info) => {
                 let own = row.get("priority").and_then(Value::as_i64).and_then(|number| i32::try_from(number).ok());
                 info.priority = own.unwrap_or(info.priority);
-                let known = Known { info: Arc::new(info), digest };
+                let known = Known { id, info: Arc::new(info), digest };
                 self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name, known);
             }
             Err(error) => tracing::error!(plugin = &*name, %error, "the schema of a module cannot be used"),
@@ -76,6 +86,24 @@ impl Desk {
         let errors: Vec<ConfigError> = errors.into_iter().filter(counts).map(mistake).collect();
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
+}
+
+fn text(row: &Object, field: &str) -> Option<Arc<str>> {
+    row.get(field).and_then(Value::as_str).map(Arc::from)
+}
+
+/// The registry without the collections of forgotten modules, and with those of the ones there are.
+fn with_declared(registry: &Registry, forgotten: &[Arc<str>], kept: &[&Object]) -> Registry {
+    let mut registry = registry.clone();
+    let names = kept.iter().filter_map(|row| text(row, "name"));
+    forgotten.iter().cloned().chain(names).for_each(|name| registry.remove_declared(&name));
+    for row in kept {
+        match model::declared_collections(row.get("manifest").unwrap_or(&Value::Null)) {
+            Ok(collections) => collections.into_iter().for_each(|collection| registry.add(collection)),
+            Err(error) => tracing::error!(%error, "the collections of a module cannot be used"),
+        }
+    }
+    registry
 }
 
 /// Places in a configuration that hold references to vaults.

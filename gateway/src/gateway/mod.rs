@@ -1,6 +1,7 @@
 //! Builds, starts, drains and stops every room; the only place that knows them all.
 
 mod builtins;
+mod database;
 mod desk;
 mod node;
 mod reporter;
@@ -24,13 +25,13 @@ use tokio::{
 
 use crate::{
     admin,
-    config::{Config, Database, Listen},
+    config::{Config, Listen},
     listener,
     model::{self, Registry},
     plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
     shutdown::Tasks,
-    snapshot::{self, Builder, Deployments, Published},
-    store::{Page, Refused, SqliteStore, Store, StoreError},
+    snapshot::{self, Builder, Deployments, Pace, Published},
+    store::{self, Refused, Store, StoreError},
     telemetry::Metrics,
     tls,
     vault::Vaults,
@@ -87,6 +88,7 @@ pub enum GatewayError {
 pub struct Gateway {
     control: Runtime,
     tasks: Tasks,
+    store: Arc<dyn Store>,
     services: Arc<Services>,
     workers: Workers,
 }
@@ -128,7 +130,7 @@ impl Gateway {
         let admin = control.block_on(serve(&config.admin_listen, admin::router(context.clone()), &tasks, "admin"))?;
         let status = control.block_on(serve(&config.status_listen, admin::status_router(context), &tasks, "status"))?;
         announce(&addresses, admin, status, began);
-        Ok(Self { control, tasks, services: rooms.catalog.services().clone(), workers })
+        Ok(Self { control, tasks, store: rooms.store, services: rooms.catalog.services().clone(), workers })
     }
 
     /// Serves until SIGTERM, SIGINT or SIGQUIT, then drains.
@@ -140,6 +142,9 @@ impl Gateway {
         for task in cut {
             tracing::warn!(task = &*task, "background work was cut");
         }
+        if self.control.block_on(tokio::time::timeout(BACKGROUND_GRACE, self.store.close())).is_err() {
+            tracing::warn!("connections to the configuration database were cut");
+        }
         self.services.flush_sinks();
         tracing::info!("ended");
         Ok(())
@@ -148,10 +153,8 @@ impl Gateway {
 
 /// Store, modules, first snapshot.
 async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Rooms, GatewayError> {
-    let Database::Sqlite(file) = &config.database;
-    let sqlite = Arc::new(SqliteStore::open(file).await?);
-    let store: Arc<dyn Store> = sqlite.clone();
-    let node_id = store.once("node_id", uuid::Uuid::new_v4().to_string()).await?;
+    let store = store::open(&database::place(config)).await?;
+    let node_id = node::id(&config.data_dir).map_err(system("the identity of the node"))?;
     let facts = NodeFacts { id: node_id.as_str().into(), hostname: node::hostname().into() };
     prepare_folder(&config.plugin_cache_dir)?;
     let cache = fs::canonicalize(&config.plugin_cache_dir).map_err(system("the folder of compiled code"))?;
@@ -159,11 +162,13 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result
     let catalog = Catalog::new(&cache, bounds(config), services).map_err(GatewayError::Engine)?;
     let core = model::core_registry();
     builtins::install(&*store, &core, &catalog).await?;
-    let registry = Arc::new(ArcSwap::from_pointee(registry(&*store, core).await?));
-    let mut builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config));
-    builder = builder.with_vaults(Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval));
+    let registry = Arc::new(ArcSwap::from_pointee(core));
+    let vaults = Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval);
+    let builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config)).with_vaults(vaults);
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
+    let (follower, known) = (desk.clone(), registry.clone());
+    let mut builder = builder.tell(Arc::new(move |delta| follower.follow(&known, delta)));
     let published = Published::new(builder.refresh().await?);
     let reporter = Reporter::new(store.clone(), &node_id, published.clone(), deployments.clone());
     reporter.announce().await;
@@ -171,33 +176,20 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result
     published.current.store(builder.refresh().await?);
     published.served.send_replace(published.current.load().version);
     let refusals = reporter::spawn(reporter.clone(), tasks);
-    desk.read(&*store, &registry.load()).await?;
-    tasks.spawn("publisher", snapshot::publish(builder, published.clone(), config.config_debounce, tasks.shutdown()));
-    tasks.spawn("sweep of expired entities", sweep(sqlite, registry.clone(), published.clone(), tasks.clone()));
+    let pace = Pace { debounce: config.config_debounce, poll: config.database_use.poll_interval };
+    tasks.spawn("publisher", snapshot::publish(builder, published.clone(), pace, tasks.shutdown()));
+    tasks.spawn("watch of the database", database::watch(store.clone(), published.changed.clone(), tasks.shutdown()));
+    tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
     Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id, reporter, refusals })
 }
 
-/// The gateway's own collections, then those that modules declare.
-async fn registry(store: &dyn Store, mut registry: Registry) -> Result<Registry, GatewayError> {
-    let modules = registry.get("modules").cloned().expect("the core registry has modules");
-    let rows = store.page(&modules, &Default::default(), &Page { after: None, size: 10_000 }).await?.rows;
-    for row in rows {
-        let manifest = row.get("manifest").unwrap_or(&serde_json::Value::Null);
-        match model::declared_collections(manifest) {
-            Ok(collections) => collections.into_iter().for_each(|collection| registry.add(collection)),
-            Err(error) => tracing::error!(%error, "the collections of a module cannot be used"),
-        }
-    }
-    Ok(registry)
-}
-
 /// Removes entities whose time to live is over.
-async fn sweep(store: Arc<SqliteStore>, registry: Arc<ArcSwap<Registry>>, published: Published, tasks: Tasks) {
+async fn sweep(store: Arc<dyn Store>, registry: Arc<ArcSwap<Registry>>, published: Published, tasks: Tasks) {
     let ending = tasks.shutdown();
     // Either arm may be dropped: a sweep has no half.
     while tokio::time::timeout(Duration::from_secs(1), ending.triggered()).await.is_err() {
         let registry = registry.load_full();
-        match store.expired_sweep(&registry).await {
+        match store.sweep(&registry).await {
             Ok(0) => {}
             Ok(_) => published.changed.notify_one(),
             Err(error) => tracing::error!(%error, "expired entities could not be removed"),

@@ -1,11 +1,17 @@
 //! Who this node is and how it fares, for the Admin and Status APIs.
 
-use std::{fs, sync::Arc, sync::atomic::Ordering::Relaxed};
+use std::{
+    fs, io,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use serde_json::{Value, json};
 
 use super::{
-    Rooms,
+    Rooms, database,
     workers::{Addresses, shown, total},
 };
 use crate::{
@@ -68,7 +74,7 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
         .chain(addresses.tls.iter().map(|address| shown(address, true)))
         .collect();
     let listed = |listen: &[Listen]| listen.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let configuration = json!({
+    let mut configuration = json!({
         "database": "postgres",
         "role": "traditional",
         "router_flavor": "traditional_compatible",
@@ -78,6 +84,9 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
         "proxy_listeners": proxy,
         "admin_listeners": config.admin_listen.iter().map(|listen| shown(&listen.address.to_string(), listen.tls)).collect::<Vec<_>>(),
     });
+    if let Some(configuration) = configuration.as_object_mut() {
+        configuration.extend(database::shown(&config.database));
+    }
     Node {
         id: rooms.node_id.clone(),
         hostname: hostname(),
@@ -114,6 +123,27 @@ fn status(counters: &[Arc<Counters>], snapshot: &Snapshot) -> Status {
         total_requests: total(counters, |counters| counters.requests.load(Relaxed)),
         resident_bytes: resident_bytes(),
     }
+}
+
+/// The identity of this node: a UUID that its data directory keeps.
+pub(super) fn id(data_dir: &Path) -> io::Result<String> {
+    let file = data_dir.join("node_id");
+    let known = match fs::read_to_string(&file) {
+        Ok(text) => uuid::Uuid::parse_str(text.trim()).ok(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    if let Some(known) = known {
+        return Ok(known.to_string());
+    }
+    // Written aside and moved, so that a crash leaves no half of it.
+    let (id, aside) = (uuid::Uuid::new_v4().to_string(), data_dir.join("node_id.new"));
+    let mut options = fs::OpenOptions::new();
+    let mut written = options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    writeln!(written, "{id}")?;
+    written.sync_all()?;
+    fs::rename(&aside, &file)?;
+    Ok(id)
 }
 
 /// Name of the machine.

@@ -20,7 +20,7 @@ use crate::{
     model::{Object, Registry},
     plugin::{Catalog, ConsumerEntry, Credential, Directory, Entity, Limits, Plugin, RouteFacts, prepare},
     router::Rule,
-    store::{Store, StoreError},
+    store::{Delta, Store, StoreError},
     vault::Vaults,
 };
 
@@ -45,7 +45,11 @@ pub struct Builder {
     directory: Arc<Directory>,
     secrets: Secrets,
     last: Arc<Snapshot>,
+    told: Option<Told>,
 }
+
+/// Who is told of a delta before anything is built of it.
+pub type Told = Arc<dyn Fn(&Delta) + Send + Sync>;
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -78,7 +82,14 @@ impl Builder {
             directory: Arc::default(),
             secrets: Secrets::new(Vaults::new(None, Duration::from_secs(60))),
             last: Arc::new(Snapshot::empty()),
+            told: None,
         }
+    }
+
+    /// Tells `told` of each delta before anything is built of it: what it declares must be known by then.
+    pub fn tell(mut self, told: Told) -> Self {
+        self.told = Some(told);
+        self
     }
 
     /// With these vaults in place of those that know no folder.
@@ -99,6 +110,9 @@ impl Builder {
         let unchanged = delta.version == self.state.version && !delta.full;
         if unchanged && !self.secrets.rotate().await {
             return Ok(self.last.clone());
+        }
+        if let Some(told) = &self.told {
+            told(&delta);
         }
         let touched = self.state.apply(delta);
         self.secrets.configure(&self.state);

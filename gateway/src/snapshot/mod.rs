@@ -19,9 +19,9 @@ use crate::{
     store::Version,
 };
 
-pub use builder::{BuildError, Builder};
+pub use builder::{BuildError, Builder, Told};
 pub use modules::Deployments;
-pub use publisher::{Published, publish};
+pub use publisher::{Pace, Published, publish};
 
 /// What every request is served from.
 pub struct Snapshot {

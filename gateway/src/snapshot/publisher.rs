@@ -33,15 +33,23 @@ impl Published {
     }
 }
 
-/// Builds and publishes until the gateway ends: `debounce` after word of a change, and every second without any, since
-/// word may be lost where several gateways share a database.
-pub async fn publish(mut builder: Builder, published: Published, debounce: Duration, shutdown: Shutdown) {
+/// When to look for changes.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How long changes are gathered after word of one.
+    pub debounce: Duration,
+    /// How long to wait for word, which may be lost where several gateways share a database.
+    pub poll: Duration,
+}
+
+/// Builds and publishes until the gateway ends.
+pub async fn publish(mut builder: Builder, published: Published, pace: Pace, shutdown: Shutdown) {
     while !shutdown.is_triggered() {
         // Dropping any arm loses nothing: the store is asked for what changed since the last version.
         tokio::select! {
-            word = timeout(Duration::from_secs(1), published.changed.notified()) => {
+            word = timeout(pace.poll, published.changed.notified()) => {
                 if word.is_ok() {
-                    sleep(debounce).await;
+                    sleep(pace.debounce).await;
                 }
             }
             () = shutdown.triggered() => return,

@@ -17,8 +17,6 @@ pub(super) trait Harness: Sized {
     async fn new() -> Self;
     /// Opens it, again too, keeping so many rows of changes.
     async fn open_with_history(&self, rows: u32) -> Self::Store;
-    /// Removes what has expired.
-    async fn sweep(store: &Self::Store, registry: &Registry) -> usize;
 
     /// Opens it with the usual history.
     async fn open(&self) -> Self::Store {
@@ -454,9 +452,9 @@ pub(super) async fn a_sweep_removes_what_expired<H: Harness>() {
     let (bench, harness) = (Bench::new(), H::new().await);
     let store = harness.open().await;
     bench.insert(&store, &[("consumers", json!({"id": "c"})), ("keys", expired("x"))]).await.unwrap();
-    assert_eq!(H::sweep(&store, &bench.registry).await, 1);
+    assert_eq!(store.sweep(&bench.registry).await.unwrap(), 1);
     assert_eq!(bench.changes(&store, 1).await, (2, false, texts(["-keys/x"])), "the removal is a change");
-    assert_eq!(H::sweep(&store, &bench.registry).await, 0);
+    assert_eq!(store.sweep(&bench.registry).await.unwrap(), 0);
     assert_eq!(store.version().await.unwrap(), 2, "a sweep of nothing is none");
 }
 

@@ -1,26 +1,57 @@
 //! Where the configuration is kept. One folder a database, with the same file names; nothing here knows what an entity
 //! means beyond its [`Collection`]. Never on the request path.
 
+mod backend;
 #[cfg(test)]
 mod conformance;
 mod entity;
+mod failure;
 mod history;
+mod ledger;
+mod postgres;
+mod query;
+mod read;
 mod recorder;
 mod sqlite;
 mod table;
+mod write;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::model::{Collection, Object, Registry};
 
+pub use failure::StoreError;
 pub use history::{
     Changes, Counts, Diff, DiffPage, EntityChange, Entry, EntryFilter, EntryPage, HEARTBEAT, Heard, History, NODE_LIVE,
     NodeReport, Note, Refused, Request,
 };
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::SqliteStore;
+
+/// Rows of changes that are kept for [`Store::changes_since`].
+const HISTORY: u32 = 100_000;
+
+/// Which database, and how to use it.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// An embedded one in this file.
+    Sqlite(PathBuf),
+    /// One that nodes share.
+    Postgres(Box<PostgresOptions>),
+}
+
+/// Opens a database and applies the migrations it lacks.
+pub async fn open(database: &Database) -> Result<Arc<dyn Store>> {
+    let store: Arc<dyn Store> = match database {
+        Database::Sqlite(file) => Arc::new(SqliteStore::open(file).await?),
+        Database::Postgres(options) => Arc::new(PostgresStore::new((**options).clone())),
+    };
+    store.prepare().await?;
+    Ok(store)
+}
 
 /// A configuration version: 0 for an empty database, then one more for each committed write, without gaps.
 pub type Version = u64;
@@ -94,54 +125,6 @@ pub struct Delta {
     pub changes: Vec<Change>,
 }
 
-/// Why the store refused or failed.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Another entity has the same values in a unique group.
-    #[error("unique constraint of {collection} violated")]
-    Unique {
-        /// Internal name of the collection.
-        collection: Arc<str>,
-        /// The group with its values.
-        fields: Object,
-    },
-    /// The id exists already.
-    #[error("{collection} has the id {id} already")]
-    PrimaryKey {
-        /// Internal name of the collection.
-        collection: Arc<str>,
-        /// The id.
-        id: Arc<str>,
-    },
-    /// A reference points to nothing.
-    #[error("{field} refers to no entity of {to}")]
-    ForeignKey {
-        /// The field.
-        field: Arc<str>,
-        /// Collection it refers to.
-        to: Arc<str>,
-        /// The value of the field.
-        value: Value,
-    },
-    /// The entity cannot be deleted while others refer to it.
-    #[error("{collection} is referenced by {by}")]
-    Referenced {
-        /// Collection of the entity.
-        collection: Arc<str>,
-        /// Collection of the entities that refer to it.
-        by: Arc<str>,
-    },
-    /// The database failed or could not be reached.
-    #[error("the configuration database failed")]
-    Database(#[from] sqlx::Error),
-    /// Migrations could not be applied.
-    #[error("the configuration database could not be migrated")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
-    /// A stored row cannot be read.
-    #[error("a row of {0} cannot be read")]
-    Corrupt(Arc<str>, #[source] serde_json::Error),
-}
-
 /// Answers of the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
@@ -161,8 +144,19 @@ pub trait Store: History + Send + Sync + 'static {
     async fn code(&self, digest: &str) -> Result<Option<Vec<u8>>>;
     /// Starts a write. Writes run one at a time.
     async fn begin(&self) -> Result<Box<dyn Transaction>>;
-    /// A stable text of this database under `key`, `make` being kept the first time: node and cluster identity.
+    /// A stable text of this database under `key`, `make` being kept the first time: the identity of the cluster.
     async fn once(&self, key: &str, make: String) -> Result<String>;
+    /// Removes entities whose time to live is over, with what cascades from them, as one write. Answers how many there
+    /// were. Readers do not see them even before. One that others refer to without cascade stays.
+    async fn sweep(&self, registry: &Registry) -> Result<usize>;
+    /// Applies the migrations that the database lacks. Several nodes may do so at once.
+    async fn prepare(&self) -> Result<()>;
+    /// Gives word to `changed` when the database may have something new, which others wrote. Never ends. Word may be
+    /// lost, so who needs it asks from time to time as well. While this runs, calls fail at once when the database
+    /// cannot be reached.
+    async fn watch(&self, changed: Arc<Notify>);
+    /// Closes every connection; those in use first finish. Afterwards every call fails.
+    async fn close(&self);
 }
 
 /// A write: all of it or nothing, and one version.

@@ -1,23 +1,23 @@
 //! The embedded database: one SQLite file in WAL mode. One connection writes, a few read beside it.
 
-mod history;
-mod read;
+mod connection;
 #[cfg(test)]
 mod tests;
-mod write;
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::{
     Sqlite, SqlitePool,
-    pool::PoolOptions,
+    pool::{PoolConnection, PoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
+use tokio::sync::Notify;
 
-use self::write::SqliteTransaction;
-use super::{Delta, Filter, Key, Page, Result, Rows, Store, Transaction, Version};
-use crate::model::{Collection, Object, Registry};
+use super::{
+    HISTORY, Result,
+    backend::{Backend, Health, Writer},
+};
 
 /// How long a connection waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,9 +28,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections that read.
 const READERS: u32 = 4;
 
-/// Rows of changes that are kept for [`Store::changes_since`].
-const HISTORY: u32 = 100_000;
-
 /// A configuration database in one file. A write that was acknowledged survives the death of the process and of the
 /// machine.
 #[derive(Debug)]
@@ -39,6 +36,7 @@ pub struct SqliteStore {
     /// Holds one connection: who has it writes.
     writer: SqlitePool,
     history: u32,
+    health: Health,
 }
 
 impl SqliteStore {
@@ -54,33 +52,13 @@ impl SqliteStore {
         let writer = pool(1).connect_with(options.clone()).await?;
         sqlx::migrate!("../migrations/sqlite").run(&writer).await?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { readers, writer, history: HISTORY })
+        Ok(Self { readers, writer, history: HISTORY, health: Health::default() })
     }
 
     /// Keeps only so many rows of changes: 1 or more. Default 100,000.
     pub fn with_history(mut self, rows: u32) -> Self {
         self.history = rows.max(1);
         self
-    }
-
-    /// Removes entities whose time to live is over, with what cascades from them, as one write. Answers how many there
-    /// were. Readers do not see them even before. One that others refer to without cascade stays.
-    pub async fn expired_sweep(&self, registry: &Registry) -> Result<usize> {
-        let mut write = self.write().await?;
-        let expired = write.sweep(registry).await?;
-        Box::new(write).commit().await?;
-        Ok(expired)
-    }
-
-    /// Closes every connection; those in use first finish. Afterwards every call fails.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-    }
-
-    async fn write(&self) -> Result<SqliteTransaction> {
-        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(SqliteTransaction::new(transaction, self.history))
     }
 }
 
@@ -101,39 +79,45 @@ async fn create_private(path: &Path) -> std::io::Result<()> {
 }
 
 #[async_trait]
-impl Store for SqliteStore {
-    async fn version(&self) -> Result<Version> {
-        read::version(&mut *self.readers.acquire().await?).await
+impl Backend for SqliteStore {
+    type Sql = Sqlite;
+
+    async fn reader(&self) -> Result<PoolConnection<Sqlite>> {
+        Ok(self.readers.acquire().await?)
     }
 
-    async fn get(&self, collection: &Collection, key: Key<'_>) -> Result<Option<Object>> {
-        read::get(&mut *self.readers.acquire().await?, collection, key).await
+    async fn moment(&self) -> Result<sqlx::Transaction<'static, Sqlite>> {
+        Ok(self.readers.begin().await?)
     }
 
-    async fn page(&self, collection: &Collection, filter: &Filter, page: &Page) -> Result<Rows> {
-        read::page(&mut *self.readers.acquire().await?, collection, filter, page).await
+    async fn writer(&self) -> Result<Writer<Sqlite>> {
+        Ok(Writer { db: self.writer.begin_with("BEGIN IMMEDIATE").await?, _turn: None })
     }
 
-    async fn changes_since(&self, registry: &Registry, version: Version) -> Result<Delta> {
-        let mut transaction = self.readers.begin().await?;
-        let delta = read::delta(&mut transaction, registry, version).await?;
-        transaction.rollback().await?;
-        Ok(delta)
+    async fn aside(&self) -> Result<sqlx::Transaction<'static, Sqlite>> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
-    async fn code(&self, digest: &str) -> Result<Option<Vec<u8>>> {
-        let query = sqlx::query_scalar("SELECT code FROM module_code WHERE digest = ?").bind(digest);
-        Ok(query.fetch_optional(&self.readers).await?)
+    fn history(&self) -> u32 {
+        self.history
     }
 
-    async fn begin(&self) -> Result<Box<dyn Transaction>> {
-        Ok(Box::new(self.write().await?))
+    fn health(&self) -> &Health {
+        &self.health
     }
 
-    async fn once(&self, key: &str, make: String) -> Result<String> {
-        let query = sqlx::query("INSERT INTO node_values (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING");
-        query.bind(key).bind(make).execute(&self.writer).await?;
-        let query = sqlx::query_scalar("SELECT value FROM node_values WHERE key = ?").bind(key);
-        Ok(query.fetch_one(&self.writer).await?)
+    /// Opening has done it.
+    async fn prepare(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Nobody else writes to the file.
+    async fn watch(&self, _changed: Arc<Notify>) {
+        std::future::pending().await
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
     }
 }

@@ -4,7 +4,13 @@ use serde_json::json;
 use sqlx::Row;
 
 use super::*;
-use crate::store::conformance::{Harness, conformance};
+use crate::{
+    model::Collection,
+    store::{
+        Key, Store, Version,
+        conformance::{Harness, conformance},
+    },
+};
 
 struct File(tempfile::TempDir);
 
@@ -23,10 +29,6 @@ impl Harness for File {
 
     async fn open_with_history(&self, rows: u32) -> SqliteStore {
         SqliteStore::open(&self.path()).await.unwrap().with_history(rows)
-    }
-
-    async fn sweep(store: &SqliteStore, registry: &Registry) -> usize {
-        store.expired_sweep(registry).await.unwrap()
     }
 }
 

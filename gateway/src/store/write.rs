@@ -4,36 +4,42 @@ use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use serde_json::Value;
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::Database;
 
 use super::{
-    history,
+    Changes, Filter, Key, Note, Page, Request, Result, Rows, StoreError, Transaction, Version,
+    backend::{Health, Session, Writer},
+    entity::{self, Group},
+    ledger,
+    query::{Bound, Query},
     read::{self, and_equal, select},
+    recorder::Recorder,
+    table::Table,
 };
-use crate::{
-    model::{Collection, Object, OnDelete, Reference, Registry},
-    store::{
-        Changes, Filter, Key, Note, Page, Request, Result, Rows, StoreError, Transaction, Version,
-        entity::{self, Group},
-        recorder::Recorder,
-        table::Table,
-    },
-};
+use crate::model::{Collection, Object, OnDelete, Reference, Registry};
 
-/// Rows of changes a statement: four values each, below SQLite's bound of 32,766.
+/// Rows of changes a statement: four values each, below SQLite's bound of 32,766 and PostgreSQL's of 65,535.
 const CHANGES_A_STATEMENT: usize = 8_000;
 
-/// A write on the only connection that writes. Dropped without [`Transaction::commit`], it leaves nothing behind.
-pub(super) struct SqliteTransaction {
-    db: sqlx::Transaction<'static, Sqlite>,
+/// A write. Dropped without [`Transaction::commit`], it leaves nothing behind.
+pub(super) struct Write<D: Database> {
+    writer: Writer<D>,
     recorder: Recorder,
     /// Rows of `changes` to keep.
     history: u32,
+    health: Health,
 }
 
-impl SqliteTransaction {
-    pub(super) fn new(db: sqlx::Transaction<'static, Sqlite>, history: u32) -> Self {
-        Self { db, recorder: Recorder::default(), history }
+impl<D: Database> Write<D>
+where
+    D::Connection: Session,
+{
+    pub(super) fn new(writer: Writer<D>, history: u32, health: Health) -> Self {
+        Self { writer, recorder: Recorder::default(), history, health }
+    }
+
+    fn db(&mut self) -> &mut D::Connection {
+        &mut self.writer.db
     }
 
     /// Removes expired entities of one collection, so that they neither hold their unique values nor their parents.
@@ -41,10 +47,10 @@ impl SqliteTransaction {
         if !collection.ttl {
             return Ok(());
         }
-        let query = "SELECT id FROM entities WHERE collection = ? AND expires_at <= ?";
-        let query = sqlx::query_scalar(query).bind(&*collection.name).bind(read::now());
-        let expired: Vec<String> = query.fetch_all(&mut *self.db).await?;
-        for id in expired {
+        let text = "SELECT id FROM entities WHERE collection = $1 AND expires_at <= $2";
+        let query = Query::with(text, [(&*collection.name).into(), read::now().into()]);
+        let expired: Vec<(String,)> = self.db().rows(query).await?;
+        for (id,) in expired {
             self.remove(&collection.name, &id).await?;
         }
         Ok(())
@@ -52,8 +58,8 @@ impl SqliteTransaction {
 
     /// Removes every expired entity of every collection with what cascades from it. Answers how many had expired.
     pub(super) async fn sweep(&mut self, registry: &Registry) -> Result<usize> {
-        let query = sqlx::query_as("SELECT collection, id FROM entities WHERE expires_at <= ?").bind(read::now());
-        let expired: Vec<(String, String)> = query.fetch_all(&mut *self.db).await?;
+        let text = "SELECT collection, id FROM entities WHERE expires_at <= $1";
+        let expired: Vec<(String, String)> = self.db().rows(Query::with(text, [read::now().into()])).await?;
         let request = Request::own("sweep of expired entities");
         self.recorder.sign(Note { request, entities: Value::Array(Vec::new()) });
         for (collection, id) in &expired {
@@ -78,20 +84,19 @@ impl SqliteTransaction {
     async fn is_taken(&mut self, collection: &Collection, entity: &Object, group: &Group<'_>) -> Result<bool> {
         let table = Table::of(&collection.name);
         let mut query = if table.shared {
-            let mut query = QueryBuilder::new("SELECT 1 FROM entity_keys WHERE collection = ");
-            query.push_bind(&*collection.name).push(" AND fields = ").push_bind(group.name());
-            query.push(" AND value = ").push_bind(group.value());
+            let mut query = Query::new("SELECT id FROM entity_keys WHERE collection = ");
+            query.bind(&*collection.name).push(" AND fields = ").bind(group.name());
+            query.push(" AND value = ").bind(group.value());
             query
         } else {
-            let mut query = select("1", table, &collection.name);
+            let mut query = select("id", table, &collection.name);
             for (field, value) in group.fields.iter().zip(&group.values) {
-                and_equal(&mut query, table.place(collection, field), value.as_deref());
+                and_equal::<D::Connection>(&mut query, table.place(collection, field), value.as_deref());
             }
             query
         };
-        query.push(" AND id <> ").push_bind(entity::id(entity)).push(" LIMIT 1");
-        let found: Option<i64> = query.build_query_scalar().fetch_optional(&mut *self.db).await?;
-        Ok(found.is_some())
+        query.push(" AND id <> ").bind(entity::id(entity)).push(" LIMIT 1");
+        Ok(self.db().row::<(String,)>(query).await?.is_some())
     }
 
     /// Refuses an entity that refers to nothing.
@@ -110,10 +115,9 @@ impl SqliteTransaction {
     }
 
     async fn exists(&mut self, collection: &str, id: &str) -> Result<bool> {
-        let mut query = select("1", Table::of(collection), collection);
-        query.push(" AND id = ").push_bind(id);
-        let found: Option<i64> = query.build_query_scalar().fetch_optional(&mut *self.db).await?;
-        Ok(found.is_some())
+        let mut query = select("id", Table::of(collection), collection);
+        query.push(" AND id = ").bind(id);
+        Ok(self.db().row::<(String,)>(query).await?.is_some())
     }
 
     /// Writes the row and its side tables. The columns are the same for a new row and a replaced one.
@@ -123,21 +127,18 @@ impl SqliteTransaction {
         let own: &[&str] = if table.shared { &["collection", "expires_at"] } else { &[] };
         let fixed = ["id", "created_at", "data"].iter().chain(own).copied();
         let names: Vec<_> = fixed.chain(columns.iter().map(|column| column.name)).collect();
-        let mut query = QueryBuilder::new(format!("INSERT INTO {} ({}) VALUES (", table.name, names.join(", ")));
-        let mut values = query.separated(", ");
-        values.push_bind(entity::id(entity)).push_bind(entity::created_at(entity));
+        let mut query = Query::new(format!("INSERT INTO {} ({}) VALUES (", table.name, names.join(", ")));
         let data = Value::Object(entity.clone()).to_string();
-        values.push_bind(data.clone());
+        let mut values: Vec<Bound> = vec![entity::id(entity).into(), entity::created_at(entity).into()];
+        values.push(data.as_str().into());
         if table.shared {
-            values.push_bind(&*collection.name).push_bind(entity::expires_at(collection, entity));
+            values.extend([(&*collection.name).into(), entity::expires_at(collection, entity).into()]);
         }
-        for column in columns {
-            values.push_bind(entity::text(entity, column.field));
-        }
+        values.extend(columns.iter().map(|column| entity::text(entity, column.field).into()));
         let key = if table.shared { "collection, id" } else { "id" };
         let replaced: Vec<_> = names.iter().map(|name| format!("{name} = excluded.{name}")).collect();
-        query.push(format!(") ON CONFLICT ({key}) DO UPDATE SET {}", replaced.join(", ")));
-        query.build().execute(&mut *self.db).await?;
+        query.list(values).push(&format!(") ON CONFLICT ({key}) DO UPDATE SET {}", replaced.join(", ")));
+        self.db().execute(query).await?;
         self.write_tags(collection, entity).await?;
         if table.shared {
             self.write_keys(collection, entity).await?;
@@ -151,8 +152,8 @@ impl SqliteTransaction {
         let id = entity::id(entity);
         self.forget("tags", &collection.name, id).await?;
         for tag in entity::tags(entity) {
-            let query = sqlx::query("INSERT INTO tags (collection, tag, id) VALUES (?, ?, ?)");
-            query.bind(&*collection.name).bind(tag).bind(id).execute(&mut *self.db).await?;
+            let text = "INSERT INTO tags (collection, tag, id) VALUES ($1, $2, $3)";
+            self.db().execute(Query::with(text, [(&*collection.name).into(), tag.into(), id.into()])).await?;
         }
         Ok(())
     }
@@ -161,32 +162,31 @@ impl SqliteTransaction {
         let id = entity::id(entity);
         self.forget("entity_keys", &collection.name, id).await?;
         for group in entity::groups(collection, entity) {
-            let query = sqlx::query("INSERT INTO entity_keys (collection, fields, value, id) VALUES (?, ?, ?, ?)");
-            let query = query.bind(&*collection.name).bind(group.name()).bind(group.value()).bind(id);
-            query.execute(&mut *self.db).await?;
+            let text = "INSERT INTO entity_keys (collection, fields, value, id) VALUES ($1, $2, $3, $4)";
+            let values = [(&*collection.name).into(), group.name().into(), group.value().into(), id.into()];
+            self.db().execute(Query::with(text, values)).await?;
         }
         Ok(())
     }
 
     /// Deletes the rows of an entity from a table that has its collection and id.
     async fn forget(&mut self, table: &'static str, collection: &str, id: &str) -> Result<()> {
-        let mut query = QueryBuilder::new(format!("DELETE FROM {table} WHERE collection = "));
-        query.push_bind(collection).push(" AND id = ").push_bind(id);
-        query.build().execute(&mut *self.db).await?;
-        Ok(())
+        let mut query = Query::new(format!("DELETE FROM {table} WHERE collection = "));
+        query.bind(collection).push(" AND id = ").bind(id);
+        self.db().execute(query).await
     }
 
     /// Removes one entity and nothing else. The keys of a shared row go with it.
     async fn remove(&mut self, collection: &str, id: &str) -> Result<()> {
         let table = Table::of(collection);
         self.forget("tags", collection, id).await?;
-        let mut query = QueryBuilder::new(format!("DELETE FROM {} WHERE id = ", table.name));
-        query.push_bind(id);
+        let mut query = Query::new(format!("DELETE FROM {} WHERE id = ", table.name));
+        query.bind(id);
         if table.shared {
-            query.push(" AND collection = ").push_bind(collection);
+            query.push(" AND collection = ").bind(collection);
         }
         query.push(" RETURNING data");
-        if let Some(before) = query.build_query_scalar().fetch_optional(&mut *self.db).await? {
+        if let Some((before,)) = self.db().row(query).await? {
             self.recorder.record(collection, id, Some(before), None);
         }
         Ok(())
@@ -229,48 +229,44 @@ impl SqliteTransaction {
         self.expire(child).await?;
         let table = Table::of(&child.name);
         let mut query = select("id", table, &child.name);
-        and_equal(&mut query, table.place(child, &reference.field), Some(parent));
-        Ok(query.build_query_scalar().fetch_all(&mut *self.db).await?)
+        and_equal::<D::Connection>(&mut query, table.place(child, &reference.field), Some(parent));
+        let ids: Vec<(String,)> = self.db().rows(query).await?;
+        Ok(ids.into_iter().map(|(id,)| id).collect())
     }
 
-    /// Makes the version of this write, with a row for each change and one for the audit log, and prunes the history.
+    /// Makes the version of this write, with a row for each change and one for the audit log, prunes the history, and tells the other nodes.
     async fn write_version(&mut self) -> Result<()> {
-        let query = sqlx::query_scalar("UPDATE config_version SET version = version + 1 RETURNING version");
-        let version: i64 = query.fetch_one(&mut *self.db).await?;
+        let query = Query::new("UPDATE config_version SET version = version + 1 RETURNING version");
+        let made: Option<(i64,)> = self.db().row(query).await?;
+        let (version,) = made.ok_or(sqlx::Error::RowNotFound)?;
         let changed: Vec<_> = self.recorder.rows().collect();
         for some in changed.chunks(CHANGES_A_STATEMENT) {
-            let mut query = QueryBuilder::new("INSERT INTO changes (version, collection, id, before) ");
-            query.push_values(some, |mut row, (collection, id, before)| {
-                row.push_bind(version).push_bind(*collection).push_bind(*id).push_bind(*before);
-            });
-            query.build().execute(&mut *self.db).await?;
+            let mut query = Query::new("INSERT INTO changes (version, collection, id, before) VALUES ");
+            for (number, (collection, id, before)) in some.iter().enumerate() {
+                query.push(if number == 0 { "(" } else { ", (" });
+                let before = Bound::Text(before.map(str::to_owned));
+                query.list([version.into(), (*collection).into(), (*id).into(), before]).push(")");
+            }
+            self.writer.db.execute(query).await?;
         }
         let (counts, note) = (self.recorder.counts(), self.recorder.note());
-        history::keep(&mut self.db, version, counts, &note).await?;
-        self.prune().await
+        ledger::keep(self.db(), version, counts, &note).await?;
+        self.prune().await?;
+        match D::Connection::announcement(version.cast_unsigned()) {
+            Some(query) => self.db().execute(query).await,
+            None => Ok(()),
+        }
     }
 
     async fn prune(&mut self) -> Result<()> {
-        let last: Option<i64> = sqlx::query_scalar("SELECT max(seq) FROM changes").fetch_one(&mut *self.db).await?;
-        let cut = last.unwrap_or_default() - i64::from(self.history);
-        let query = "SELECT version FROM changes WHERE seq <= ? ORDER BY seq DESC LIMIT 1";
-        let gone: Option<i64> = sqlx::query_scalar(query).bind(cut).fetch_optional(&mut *self.db).await?;
-        let Some(gone) = gone else { return Ok(()) };
-        sqlx::query("DELETE FROM changes WHERE seq <= ?").bind(cut).execute(&mut *self.db).await?;
-        sqlx::query("DELETE FROM audit WHERE version <= ?").bind(gone).execute(&mut *self.db).await?;
-        sqlx::query("UPDATE config_version SET history_from = ?").bind(gone).execute(&mut *self.db).await?;
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Transaction for SqliteTransaction {
-    async fn get(&mut self, collection: &Collection, key: Key<'_>) -> Result<Option<Object>> {
-        read::get(&mut self.db, collection, key).await
-    }
-
-    async fn page(&mut self, collection: &Collection, filter: &Filter, page: &Page) -> Result<Rows> {
-        read::page(&mut self.db, collection, filter, page).await
+        let last: Option<(Option<i64>,)> = self.db().row(Query::new("SELECT max(seq) FROM changes")).await?;
+        let cut = last.and_then(|(last,)| last).unwrap_or_default() - i64::from(self.history);
+        let text = "SELECT version FROM changes WHERE seq <= $1 ORDER BY seq DESC LIMIT 1";
+        let gone: Option<(i64,)> = self.db().row(Query::with(text, [cut.into()])).await?;
+        let Some((gone,)) = gone else { return Ok(()) };
+        self.db().execute(Query::with("DELETE FROM changes WHERE seq <= $1", [cut.into()])).await?;
+        ledger::prune(self.db(), gone).await?;
+        self.db().execute(Query::with("UPDATE config_version SET history_from = $1", [gone.into()])).await
     }
 
     async fn insert(&mut self, collection: &Collection, entity: &Object) -> Result<()> {
@@ -286,7 +282,7 @@ impl Transaction for SqliteTransaction {
 
     async fn update(&mut self, collection: &Collection, entity: &Object) -> Result<()> {
         self.expire(collection).await?;
-        let before = self.get(collection, Key::Id(entity::id(entity))).await?;
+        let before = read::get(self.db(), collection, Key::Id(entity::id(entity))).await?;
         let before = before.ok_or(sqlx::Error::RowNotFound)?;
         if before == *entity {
             return Ok(());
@@ -304,10 +300,45 @@ impl Transaction for SqliteTransaction {
         Ok(true)
     }
 
+    async fn commit(mut self) -> Result<Version> {
+        if !self.recorder.is_empty() {
+            self.write_version().await?;
+        }
+        let version = read::version(self.db()).await?;
+        self.writer.db.commit().await?;
+        Ok(version)
+    }
+}
+
+#[async_trait]
+impl<D: Database> Transaction for Write<D>
+where
+    D::Connection: Session,
+{
+    async fn get(&mut self, collection: &Collection, key: Key<'_>) -> Result<Option<Object>> {
+        self.health.clone().guard(read::get(self.db(), collection, key)).await
+    }
+
+    async fn page(&mut self, collection: &Collection, filter: &Filter, page: &Page) -> Result<Rows> {
+        self.health.clone().guard(read::page(self.db(), collection, filter, page)).await
+    }
+
+    async fn insert(&mut self, collection: &Collection, entity: &Object) -> Result<()> {
+        self.health.clone().guard(self.insert(collection, entity)).await
+    }
+
+    async fn update(&mut self, collection: &Collection, entity: &Object) -> Result<()> {
+        self.health.clone().guard(self.update(collection, entity)).await
+    }
+
+    async fn delete(&mut self, registry: &Registry, collection: &Collection, id: &str) -> Result<bool> {
+        self.health.clone().guard(self.delete(registry, collection, id)).await
+    }
+
     async fn put_code(&mut self, digest: &str, bytes: &[u8]) -> Result<()> {
-        let query = sqlx::query("INSERT INTO module_code (digest, code) VALUES (?, ?) ON CONFLICT DO NOTHING");
-        query.bind(digest).bind(bytes).execute(&mut *self.db).await?;
-        Ok(())
+        let text = "INSERT INTO module_code (digest, code) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        let query = Query::with(text, [digest.into(), bytes.into()]);
+        self.health.clone().guard(self.db().execute(query)).await
     }
 
     fn changes(&self, most: usize) -> Result<Changes> {
@@ -318,12 +349,7 @@ impl Transaction for SqliteTransaction {
         self.recorder.sign(note);
     }
 
-    async fn commit(mut self: Box<Self>) -> Result<Version> {
-        if !self.recorder.is_empty() {
-            self.write_version().await?;
-        }
-        let version = read::version(&mut self.db).await?;
-        self.db.commit().await?;
-        Ok(version)
+    async fn commit(self: Box<Self>) -> Result<Version> {
+        self.health.clone().guard((*self).commit()).await
     }
 }

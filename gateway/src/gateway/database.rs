@@ -1,0 +1,52 @@
+//! From the settings of the configuration database to the store, and to what the Admin API shows of them.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::sync::Notify;
+
+use crate::{
+    config::{self, Config},
+    model::Object,
+    shutdown::Shutdown,
+    store::{self, PostgresOptions, Store},
+};
+
+/// Which database the store opens.
+pub(super) fn place(config: &Config) -> store::Database {
+    match &config.database {
+        config::Database::Sqlite(file) => store::Database::Sqlite(file.clone()),
+        config::Database::Postgres(url) => store::Database::Postgres(Box::new(PostgresOptions {
+            connect: url.options(),
+            connections: config.database_use.pool_size,
+            connect_timeout: config.database_use.connect_timeout,
+            acquire_timeout: config.database_use.acquire_timeout,
+            statement_timeout: config.database_use.statement_timeout,
+            lock_timeout: config.database_use.lock_timeout,
+        })),
+    }
+}
+
+/// What `GET /` shows of it, with Kong's names. Never the password.
+pub(super) fn shown(database: &config::Database) -> Object {
+    let config::Database::Postgres(url) = database else { return Object::new() };
+    let options = url.options();
+    let host = options.get_socket().map(|socket| socket.display().to_string());
+    let fields = [
+        ("pg_host", json!(host.unwrap_or_else(|| options.get_host().to_owned()))),
+        ("pg_port", json!(options.get_port())),
+        ("pg_user", json!(options.get_username())),
+        ("pg_database", json!(options.get_database().unwrap_or_else(|| options.get_username()))),
+        ("pg_ssl", json!(url.requires_tls())),
+    ];
+    fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+}
+
+/// Passes on word of changes until the gateway ends.
+pub(super) async fn watch(store: Arc<dyn Store>, changed: Arc<Notify>, ending: Shutdown) {
+    // Either arm may be dropped: word of changes is a hint.
+    tokio::select! {
+        () = store.watch(changed) => {}
+        () = ending.triggered() => {}
+    }
+}

@@ -1,0 +1,113 @@
+//! Why the store refuses or fails.
+
+use std::{io, sync::Arc, time::Duration};
+
+use serde_json::Value;
+
+use crate::model::Object;
+
+/// Why the store refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another entity has the same values in a unique group.
+    #[error("unique constraint of {collection} violated")]
+    Unique {
+        /// Internal name of the collection.
+        collection: Arc<str>,
+        /// The group with its values.
+        fields: Object,
+    },
+    /// The id exists already.
+    #[error("{collection} has the id {id} already")]
+    PrimaryKey {
+        /// Internal name of the collection.
+        collection: Arc<str>,
+        /// The id.
+        id: Arc<str>,
+    },
+    /// A reference points to nothing.
+    #[error("{field} refers to no entity of {to}")]
+    ForeignKey {
+        /// The field.
+        field: Arc<str>,
+        /// Collection it refers to.
+        to: Arc<str>,
+        /// The value of the field.
+        value: Value,
+    },
+    /// The entity cannot be deleted while others refer to it.
+    #[error("{collection} is referenced by {by}")]
+    Referenced {
+        /// Collection of the entity.
+        collection: Arc<str>,
+        /// Collection of the entities that refer to it.
+        by: Arc<str>,
+    },
+    /// The database cannot be reached or does not answer. A write that was being committed may have been.
+    #[error("the configuration database cannot be reached")]
+    Unreachable(#[source] Arc<sqlx::Error>),
+    /// Other writes, or whoever else uses the database, took too long.
+    #[error("the configuration database was busy for {0:?}")]
+    Busy(Duration),
+    /// The database gave up on a statement that took too long.
+    #[error("the configuration database took too long")]
+    Slow(#[source] sqlx::Error),
+    /// The database failed.
+    #[error("the configuration database failed")]
+    Database(#[source] sqlx::Error),
+    /// Migrations could not be applied.
+    #[error("the configuration database could not be migrated")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A stored row cannot be read.
+    #[error("a row of {0} cannot be read")]
+    Corrupt(Arc<str>, #[source] serde_json::Error),
+}
+
+impl StoreError {
+    /// A failed attempt to connect.
+    pub(super) fn unreachable(error: sqlx::Error) -> Self {
+        Self::Unreachable(Arc::new(error))
+    }
+
+    /// Waiting for `what` took too long.
+    pub(super) fn silent(what: &str, limit: Duration) -> Self {
+        let error = io::Error::new(io::ErrorKind::TimedOut, format!("no {what} within {limit:?}"));
+        Self::unreachable(error.into())
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
+        match &error {
+            Io(_) | Tls(_) | Protocol(_) | PoolTimedOut | PoolClosed | WorkerCrashed => Self::unreachable(error),
+            sqlx::Error::Database(said) => match said.code().as_deref().map(Meaning::of) {
+                Some(Meaning::Gone) => Self::unreachable(error),
+                Some(Meaning::Slow) => Self::Slow(error),
+                _ => Self::Database(error),
+            },
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// What a state of PostgreSQL means for who waits.
+enum Meaning {
+    Gone,
+    Slow,
+    Other,
+}
+
+impl Meaning {
+    /// Appendix A of PostgreSQL's manual. The codes of SQLite are shorter.
+    fn of(code: &str) -> Self {
+        match code {
+            // Shutting down, crashed, starting, dropped; too many connections; idle in a transaction for too long.
+            "57P01" | "57P02" | "57P03" | "57P04" | "53300" | "25P03" => Self::Gone,
+            // A statement or lock timeout.
+            "57014" | "55P03" => Self::Slow,
+            connection if connection.len() == 5 && connection.starts_with("08") => Self::Gone,
+            _ => Self::Other,
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{Call, TestGateway, TestTarget};
+use crate::harness::{Call, Gateway, TestGateway, TestPostgres, TestTarget};
 
 #[tokio::test]
 async fn after_wait_applied_no_request_sees_an_older_configuration() {
@@ -51,4 +51,65 @@ async fn a_kongs_client_sees_no_header_of_ours() {
     assert!(!post("POST /consumers", "a").await.expect(201).has("x-sandgate-config-version"));
     let tried = tokio::time::timeout(Duration::from_secs(9), post("POST /consumers?wait=applied", "b")).await;
     assert!(tried.expect("it is served long before").expect(201).has("x-sandgate-config-version"));
+}
+
+/// So many gateways on one PostgreSQL database.
+async fn gateways<const N: usize>() -> [Gateway; N] {
+    let url = tokio::task::spawn_blocking(|| TestPostgres::shared().database()).await.unwrap();
+    let mut started = Vec::new();
+    for _ in 0..N {
+        started.push(TestGateway::new().on_postgres(&url).start().await);
+    }
+    started.try_into().unwrap_or_else(|_| panic!("each was started"))
+}
+
+#[tokio::test]
+async fn after_wait_applied_no_node_serves_an_older_configuration() {
+    let [one, two] = gateways().await;
+    let route = one.admin.create("/routes?wait=applied", json!({ "paths": ["/first"] })).await;
+    let route = route["id"].as_str().unwrap();
+    for number in 0..50 {
+        let (writer, reader) = if number % 2 == 0 { (&one, &two) } else { (&two, &one) };
+        let path = format!("/only-{number}");
+        let change = writer.admin.call(&format!("PATCH /routes/{route}?wait=applied"));
+        change.json(&json!({ "paths": [path] })).send().await.expect(200);
+        for gateway in [reader, writer] {
+            Call::new(gateway.proxy(), &format!("GET {path}")).send().await.expect(503);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_frozen_node_is_named_and_waited_for_until_it_lives_again() {
+    let [one, two] = gateways().await;
+    let frozen = two.admin.get("/").await.json()["node_id"].clone();
+    one.admin.create("/consumers?wait=applied", json!({ "username": "a" })).await;
+    two.process.freeze(true).unwrap();
+    let answer = one.admin.post("/consumers?wait=applied&wait_timeout=0.5", json!({ "username": "b" })).await;
+    two.process.freeze(false).unwrap();
+    let answer = answer.expect(504).json();
+    assert_eq!((&answer["lagging"][0]["id"], answer["lagging"].as_array().unwrap().len()), (&frozen, 1), "{answer}");
+    one.admin.get("/consumers/b").await.expect(200);
+    let path = format!("/config/versions/{}?wait=applied", answer["version"]);
+    one.admin.get(&path).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_node_that_ends_takes_its_leave() {
+    let [one, mut two] = gateways().await;
+    assert_eq!(one.admin.get("/cluster").await.json()["data"].as_array().unwrap().len(), 2);
+    two.terminate().await;
+    assert_eq!(one.admin.get("/cluster").await.json()["data"].as_array().unwrap().len(), 1);
+    one.admin.create("/consumers?wait=applied&wait_timeout=5", json!({ "username": "a" })).await;
+}
+
+#[tokio::test]
+async fn a_rollback_on_postgres_restores_what_was() {
+    let [one, two] = gateways().await;
+    let before = one.admin.create("/services?wait=applied", json!({ "name": "a", "host": "a.test" })).await;
+    let version = one.admin.acknowledged();
+    one.admin.patch("/services/a", json!({ "host": "b.test", "tags": ["x"] })).await.expect(200);
+    two.admin.delete("/services/a").await.expect(204);
+    two.admin.post(&format!("/config/versions/{version}/rollback?wait=applied"), json!(null)).await.expect(200);
+    assert_eq!(one.admin.get("/services/a").await.expect(200).json(), before);
 }

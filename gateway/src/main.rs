@@ -31,8 +31,8 @@ fn main() -> ExitCode {
 }
 
 fn run(config: &Config) -> anyhow::Result<()> {
-    telemetry::log_to_stderr(config.log_level, config.log_format).context("starting the log")?;
-    let gateway = Gateway::start(config).context("starting the gateway")?;
+    let log = telemetry::log_to_stderr(config.log_level, config.log_format).context("starting the log")?;
+    let gateway = Gateway::start(config, log).context("starting the gateway")?;
     gateway.run_until_told().context("ending the gateway")
 }
 

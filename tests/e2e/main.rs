@@ -14,6 +14,7 @@ mod harness;
 mod admin;
 mod durability;
 mod hostile;
+mod hostile_admin;
 mod modules;
 mod plugins;
 mod postgres;

@@ -2,11 +2,14 @@
 
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::shell::{self, say};
 use crate::toolchain::{CORE, Toolchain, WASI};
+
+#[path = "../../tests/harness/python.rs"]
+mod python;
 
 /// `cargo xtask setup`
 #[derive(clap::Args)]
@@ -41,6 +44,7 @@ const NEEDS: [Need; 13] = [
     Need { since: Purpose::Run, present: || program("pkg-config"), package: "pkg-config" },
     Need { since: Purpose::Test, present: || program("curl"), package: "curl" },
     Need { since: Purpose::Test, present: || program("python3"), package: "python3" },
+    Need { since: Purpose::Test, present: venv, package: "python3-venv" },
     Need { since: Purpose::Test, present: || program("openssl"), package: "openssl" },
     Need { since: Purpose::Test, present: || program("h2load"), package: "nghttp2-client" },
     Need { since: Purpose::Test, present: || package("postgresql"), package: "postgresql" },
@@ -62,6 +66,10 @@ pub fn prepare(purpose: Purpose) -> Result<()> {
     let packages: Vec<_> = missing.iter().map(|need| need.package).collect();
     install(&packages)?;
     Toolchain::prepare(CORE)?;
+    if purpose >= Purpose::Test {
+        say("the Python environment of the tests");
+        python::environment(&shell::target()).context("making the Python environment of the tests")?;
+    }
     if purpose >= Purpose::Test
         && let Err(error) = Toolchain::prepare(WASI)
     {
@@ -105,6 +113,11 @@ fn apt(arguments: &[&str], packages: &[&str]) -> Result<()> {
 
 fn program(name: &str) -> bool {
     shell::find(name).is_some()
+}
+
+/// Whether Python can make environments: Debian keeps that apart.
+fn venv() -> bool {
+    shell::succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"]))
 }
 
 fn package(name: &str) -> bool {

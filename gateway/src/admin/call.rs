@@ -15,9 +15,11 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::{
+    body,
     context::Context,
     failure::Failure,
     form::{self, MOST_FIELDS},
+    json,
     transactions::Shared,
     wishes::Wishes,
 };
@@ -33,7 +35,7 @@ pub(super) struct Call {
     pub(super) method: Method,
     /// As it came, without a trailing slash.
     pub(super) path: String,
-    /// Decoded.
+    /// Decoded; empty when that is not possible, which `check` tells.
     pub(super) query: Vec<(String, String)>,
     /// Who asks, for the audit log. Access control puts a name here.
     pub(super) actor: Arc<str>,
@@ -41,6 +43,8 @@ pub(super) struct Call {
     pub(super) wishes: Wishes,
     /// The transaction that this call is an operation of.
     pub(super) part_of: Option<Shared>,
+    /// Whether the query can be read.
+    legible: bool,
     parts: Parts,
     /// Never locked: bodies are not `Sync`, and a call is shared across waits.
     body: Mutex<Body>,
@@ -67,19 +71,22 @@ impl Call {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
         let path = path.strip_suffix('/').unwrap_or(path).to_owned();
-        let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+        let query = form::pairs(parts.uri.query().unwrap_or_default().as_bytes());
+        let (legible, query) = (query.is_some(), query.unwrap_or_default());
         let registry = context.registry.load_full();
+        let (method, body) = (parts.method.clone(), Mutex::new(body));
         Self {
             context,
             registry,
-            method: parts.method.clone(),
+            method,
             path,
             query,
+            legible,
             actor: "anonymous".into(),
             wishes: Wishes::default(),
             part_of: None,
             parts,
-            body: Mutex::new(body),
+            body,
         }
     }
 
@@ -99,15 +106,17 @@ impl Call {
         ![Method::GET, Method::HEAD, Method::OPTIONS].contains(&self.method)
     }
 
-    /// The decoded segments of the path; `None` when one is empty.
-    pub(super) fn segments(&self) -> Option<Vec<String>> {
+    /// The decoded segments of the path. Not found when one is empty.
+    pub(super) fn segments(&self) -> Result<Vec<String>, Failure> {
         let path = self.path.strip_prefix('/').unwrap_or(&self.path);
         if path.is_empty() {
-            return if self.parts.uri.path() == "/" { Some(Vec::new()) } else { None };
+            return if self.parts.uri.path() == "/" { Ok(Vec::new()) } else { Err(Failure::NotFound) };
         }
-        let decode =
-            |segment: &str| (!segment.is_empty()).then(|| percent_decode_str(segment).decode_utf8_lossy().into_owned());
-        path.split('/').map(decode).collect()
+        let segments: Result<_, Failure> = path.split('/').map(segment).collect();
+        segments.map_err(|failure| match failure {
+            Failure::Bad(_) if path.starts_with("tags/") => Failure::Tag("must be valid UTF-8 without NUL"),
+            other => other,
+        })
     }
 
     pub(super) fn headers(&self) -> &HeaderMap {
@@ -121,8 +130,11 @@ impl Call {
 
     /// Refuses what no resource takes.
     pub(super) fn check(&self) -> Result<(), Failure> {
+        if !self.legible {
+            return Err(Failure::Bad("the query is not UTF-8 or holds a NUL character".to_owned()));
+        }
         if self.query.len() > MOST_FIELDS {
-            return Err(Failure::Bad("Too many arguments".to_owned()));
+            return Err(too_many());
         }
         Ok(())
     }
@@ -141,26 +153,24 @@ impl Call {
     /// The body as it came, at most `limit` bytes.
     pub(super) async fn bytes(&mut self, limit: usize) -> Result<Bytes, Failure> {
         let body = std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner));
-        axum::body::to_bytes(body, limit).await.map_err(|_| Failure::TooLarge)
+        body::read(body, limit).await
     }
 
     /// The body as an object.
     pub(super) async fn input(&mut self) -> Result<Input, Failure> {
         let media_type = self.media_type()?;
         let bytes = self.bytes(BODY_LIMIT).await?;
-        match media_type.as_deref() {
-            None if bytes.is_empty() => Ok(Input::default()),
-            Some("application/json") => parse_json(&bytes),
-            Some("application/x-www-form-urlencoded") => {
-                let fields: Vec<(String, String)> = form_urlencoded::parse(&bytes).into_owned().collect();
-                if fields.len() > MOST_FIELDS {
-                    return Err(Failure::Bad("Too many arguments".to_owned()));
-                }
-                let fields = fields.into_iter().map(|(name, value)| (name, value.into()));
-                Ok(Input { object: form::object(fields), form: true })
-            }
-            Some("multipart/form-data") => self.multipart_input(bytes).await,
-            _ => Err(Failure::MediaType),
+        let is = |known: &str| media_type.as_deref().is_some_and(|media_type| media_type.starts_with(known));
+        if media_type.is_none() && bytes.is_empty() {
+            Ok(Input::default())
+        } else if is("application/json") {
+            parse_json(&bytes)
+        } else if is("application/x-www-form-urlencoded") {
+            form_input(form::pairs(&bytes).ok_or(Failure::Text)?)
+        } else if is("multipart/form-data") {
+            self.multipart_input(bytes).await
+        } else {
+            Err(Failure::MediaType)
         }
     }
 
@@ -169,10 +179,11 @@ impl Call {
         let mut values = Vec::with_capacity(fields.len());
         for field in fields {
             let json = field.media_type.as_deref().is_some_and(|media_type| media_type.starts_with("application/json"));
-            let value = if json { Value::Object(parse_json(&field.bytes)?.object) } else { text(&field.bytes).into() };
+            let value = if json { Value::Object(parse_json(&field.bytes)?.object) } else { text(&field.bytes)?.into() };
             values.push((field.name, value));
         }
-        Ok(Input { object: form::object(values.into_iter()), form: true })
+        let object = form::object(values.into_iter()).ok_or_else(too_many)?;
+        Ok(Input { object, form: true })
     }
 
     /// The fields of a multipart body.
@@ -185,9 +196,9 @@ impl Call {
         let mut fields = Vec::new();
         while let Some(field) = multipart.next_field().await.map_err(bad)? {
             if fields.len() == MOST_FIELDS {
-                return Err(Failure::Bad("Too many arguments".to_owned()));
+                return Err(too_many());
             }
-            let (name, file) = (field.name().unwrap_or_default().to_owned(), field.file_name().is_some());
+            let (name, file) = (text(field.name().unwrap_or_default().as_bytes())?, field.file_name().is_some());
             let media_type = field.content_type().map(str::to_ascii_lowercase);
             fields.push(MultipartField { name, media_type, file, bytes: field.bytes().await.map_err(bad)? });
         }
@@ -195,12 +206,36 @@ impl Call {
     }
 }
 
-pub(super) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+/// A text that every database can keep.
+pub(super) fn text(bytes: &[u8]) -> Result<String, Failure> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => Ok(text.to_owned()),
+        _ => Err(Failure::Text),
+    }
+}
+
+fn segment(encoded: &str) -> Result<String, Failure> {
+    if encoded.is_empty() {
+        return Err(Failure::NotFound);
+    }
+    let decoded: Vec<u8> = percent_decode_str(encoded).collect();
+    text(&decoded).map_err(|_| Failure::Bad("the path is not UTF-8 or holds a NUL character".to_owned()))
+}
+
+fn too_many() -> Failure {
+    Failure::Bad("Too many arguments".to_owned())
+}
+
+fn form_input(fields: Vec<(String, String)>) -> Result<Input, Failure> {
+    if fields.len() > MOST_FIELDS {
+        return Err(too_many());
+    }
+    let fields = fields.into_iter().map(|(name, value)| (name, value.into()));
+    Ok(Input { object: form::object(fields).ok_or_else(too_many)?, form: true })
 }
 
 fn parse_json(bytes: &[u8]) -> Result<Input, Failure> {
-    let mut value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
+    let mut value = json::parse(bytes)?;
     simplify_numbers(&mut value);
     match value {
         Value::Object(object) => Ok(Input { object, form: false }),

@@ -9,7 +9,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     model::{ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, Registry},
+    shutdown::Tasks,
     store::{Refused, Store, Version},
+    telemetry::LogLevel,
 };
 
 /// Everything the Admin API needs.
@@ -39,6 +41,10 @@ pub struct Context {
     pub live: Arc<dyn Fn() -> Duration + Send + Sync>,
     /// Takes writes that were refused to the audit log. Bounded; what does not fit is counted in the log alone.
     pub refusals: mpsc::Sender<Refused>,
+    /// What can be turned while the node runs.
+    pub controls: Arc<dyn Controls>,
+    /// Where requests that may write are finished, whether their clients wait or not.
+    pub tasks: Tasks,
 }
 
 impl fmt::Debug for Context {
@@ -74,6 +80,16 @@ pub trait Modules: Send + Sync + 'static {
     fn state(&self, name: &str) -> ModuleState;
 }
 
+/// What can be looked at and turned while the node runs.
+pub trait Controls: Send + Sync + 'static {
+    /// How much the node logs now.
+    fn log_level(&self) -> LogLevel;
+    /// Logs so much from now on; after `lasts` as the settings say. `None`: until the node ends.
+    fn set_log_level(&self, level: LogLevel, lasts: Option<Duration>);
+    /// Names of the background tasks that run now.
+    fn tasks(&self) -> Vec<Arc<str>>;
+}
+
 /// Who this node is.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -86,6 +102,13 @@ pub struct Node {
     /// What `GET /` shows under `configuration`: `database`, `role`, `router_flavor`, `admin_listen`,
     /// `admin_listeners`, `proxy_listeners`, …; no secrets. `loaded_plugins` is added.
     pub configuration: Object,
+}
+
+impl Node {
+    /// Whether the configuration is kept in a database, and not read from a file.
+    pub(super) fn has_database(&self) -> bool {
+        self.configuration.get("database").is_none_or(|database| database != "off")
+    }
 }
 
 /// An entity that is not served.

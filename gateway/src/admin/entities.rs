@@ -124,11 +124,14 @@ pub(super) async fn referenced(
     reference: Reference,
 ) -> Result<Answer> {
     let parents = call.registry.get(&reference.to).cloned().ok_or(Failure::NotFound)?;
-    if call.method == Method::GET || call.method == Method::HEAD {
+    if matches!(call.method, Method::GET | Method::HEAD | Method::DELETE) {
         let mut reader = Reader::Store(&*call.context.store);
         let child = reader.find(&collection, key).await?.ok_or(Failure::NotFound)?;
         let id = reference_of(&child, &reference).ok_or(Failure::NotFound)?;
         let parent = reader.find(&parents, id).await?.ok_or(Failure::NotFound)?;
+        if call.method == Method::DELETE {
+            return Err(Failure::Method);
+        }
         return Ok(Answer::ok(present(call, &parents, parent)));
     }
     let input = call.input().await?;
@@ -165,9 +168,19 @@ async fn list(call: &Call, collection: &Collection, filter: &Filter, repeat: boo
 /// Arguments of a listing that the link to its next page has again.
 pub(super) const REPEATED: &[&str] = &["tags", "size"];
 
-/// The object of a page; `place` is where the next one begins. Its link repeats these arguments.
+/// The answer with a page; `place` is where the next one begins. Its link repeats these arguments.
 pub(super) fn page(call: &Call, data: Vec<Value>, place: Option<Value>, repeat: &[&str]) -> Answer {
-    let Some(place) = place else { return Answer::ok(json!({ "data": data, "next": null })) };
+    Answer::ok(page_object(call, data, place, repeat))
+}
+
+/// The object of a page.
+pub(super) fn page_object(call: &Call, data: Vec<Value>, place: Option<Value>, repeat: &[&str]) -> Object {
+    let mut page = Object::new();
+    page.insert("data".into(), data.into());
+    let Some(place) = place else {
+        page.insert("next".into(), Value::Null);
+        return page;
+    };
     let offset = query::token(&place);
     let mut next = format!("{}?offset={offset}", call.path);
     for name in repeat {
@@ -176,7 +189,9 @@ pub(super) fn page(call: &Call, data: Vec<Value>, place: Option<Value>, repeat: 
             next.push_str(&format!("&{name}={encoded}"));
         }
     }
-    Answer::ok(json!({ "data": data, "next": next, "offset": offset }))
+    page.insert("next".into(), next.into());
+    page.insert("offset".into(), offset.into());
+    page
 }
 
 async fn by_custom_id(call: &Call, collection: &Collection, custom_id: &str) -> Result<Answer> {

@@ -25,6 +25,12 @@ pub(super) enum Failure {
     MediaType,
     #[error("the body is too large")]
     TooLarge,
+    #[error("the body comes too slowly")]
+    Slow,
+    #[error("a text in the body is not UTF-8 or holds a NUL character")]
+    Text,
+    #[error("the tag {0} is none")]
+    Tag(&'static str),
     #[error("{0}")]
     Bad(String),
     #[error("the path needs a UUID")]
@@ -62,6 +68,9 @@ impl Failure {
             Failure::Method => message(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
             Failure::MediaType => Answer::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Failure::TooLarge => message(StatusCode::PAYLOAD_TOO_LARGE, "Payload too large"),
+            Failure::Slow => message(StatusCode::REQUEST_TIMEOUT, "Request timeout"),
+            Failure::Text => message(StatusCode::BAD_REQUEST, &self.to_string()),
+            Failure::Tag(problem) => coded(10, format!("invalid unique tag: {problem}"), Value::Null),
             Failure::Bad(text) => message(StatusCode::BAD_REQUEST, &text),
             Failure::PrimaryKey => {
                 let fields = json!({ "id": "expected a valid UUID" });
@@ -159,6 +168,7 @@ fn body(code: u8, text: String, fields: Value) -> Object {
         6 => "not found",
         7 => "invalid offset",
         9 => "invalid size",
+        10 => "invalid unique tag",
         11 => "invalid options",
         13 => "foreign keys unresolved",
         _ => "database error",

@@ -1,11 +1,15 @@
 //! Forms: `a.b=v`, `a[b]=v`, `a[]=v`, `a[1]=v` and repeats become objects and arrays of texts.
 
+use percent_encoding::percent_decode;
 use serde_json::Value;
 
 use crate::model::Object;
 
 /// More fields than this are refused.
 pub(super) const MOST_FIELDS: usize = 1000;
+
+/// Elements that indexes may leave open in one form.
+const MOST_HOLES: usize = 2 * MOST_FIELDS;
 
 /// What is deeper than this is one name.
 const DEEPEST: usize = 32;
@@ -17,15 +21,37 @@ enum Part {
     Append,
 }
 
-/// The object that the fields of a form stand for.
-pub(super) fn object(fields: impl Iterator<Item = (String, Value)>) -> Object {
-    let mut whole = Value::Object(Object::new());
+/// The names and values of a query or an urlencoded form. `None` when one of them is not UTF-8 or holds a NUL.
+pub(super) fn pairs(encoded: &[u8]) -> Option<Vec<(String, String)>> {
+    let sequences = encoded.split(|byte| *byte == b'&').filter(|sequence| !sequence.is_empty());
+    let pair = |sequence: &[u8]| {
+        let (name, value) = match sequence.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&sequence[..at], &sequence[at + 1..]),
+            None => (sequence, &[][..]),
+        };
+        Some((decode(name)?, decode(value)?))
+    };
+    sequences.map(pair).collect()
+}
+
+fn decode(encoded: &[u8]) -> Option<String> {
+    let spaced: Vec<u8> = encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    let text = String::from_utf8(percent_decode(&spaced).collect()).ok()?;
+    (!text.contains('\0')).then_some(text)
+}
+
+/// The object that the fields of a form stand for. `None` when their indexes ask for far more than they fill.
+pub(super) fn object(fields: impl Iterator<Item = (String, Value)>) -> Option<Object> {
+    let (mut whole, mut holes) = (Value::Object(Object::new()), 0);
     for (name, value) in fields {
-        insert(&mut whole, &parts(&name), value);
+        insert(&mut whole, &parts(&name), value, &mut holes);
+        if holes > MOST_HOLES {
+            return None;
+        }
     }
     match whole {
-        Value::Object(object) => object,
-        _ => Object::new(),
+        Value::Object(object) => Some(object),
+        _ => None,
     }
 }
 
@@ -56,7 +82,7 @@ fn parts(name: &str) -> Vec<Part> {
     parts
 }
 
-fn insert(place: &mut Value, parts: &[Part], value: Value) {
+fn insert(place: &mut Value, parts: &[Part], value: Value, holes: &mut usize) {
     let Some((first, rest)) = parts.split_first() else {
         match place {
             Value::Null => *place = value,
@@ -71,7 +97,7 @@ fn insert(place: &mut Value, parts: &[Part], value: Value) {
                 *place = Value::Object(Object::new());
             }
             if let Value::Object(object) = place {
-                insert(object.entry(key.clone()).or_insert(Value::Null), rest, value);
+                insert(object.entry(key.clone()).or_insert(Value::Null), rest, value, holes);
             }
         }
         Part::Append | Part::Index(_) => {
@@ -84,9 +110,10 @@ fn insert(place: &mut Value, parts: &[Part], value: Value) {
                     _ => elements.len(),
                 };
                 if elements.len() <= at {
+                    *holes += at - elements.len();
                     elements.resize(at + 1, Value::Null);
                 }
-                insert(&mut elements[at], rest, value);
+                insert(&mut elements[at], rest, value, holes);
             }
         }
     }
@@ -112,7 +139,29 @@ mod tests {
             (&[("fields[a.b]", "v")], json!({"fields": {"a.b": "v"}})),
         ] {
             let fields = pairs.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value)));
-            assert_eq!(Value::Object(object(fields)), expected, "{pairs:?}");
+            assert_eq!(object(fields).map(Value::Object), Some(expected), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_form_cannot_ask_for_much_more_than_it_holds() {
+        let names = |count: usize| (0..count).map(|at| (format!("a{at}[1000][1000][1000]"), Value::from("v")));
+        assert!(object(names(100)).is_none());
+        assert!(object([("a[900]".to_owned(), Value::from("v"))].into_iter()).is_some());
+    }
+
+    #[test]
+    fn pairs_are_decoded_or_refused() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        for (encoded, expected) in [
+            (&b"a=1&b"[..], Some(vec![pair("a", "1"), pair("b", "")])),
+            (b"a%5B%5D=x+y%zz&&", Some(vec![pair("a[]", "x y%zz")])),
+            (b"=&a=b=c", Some(vec![pair("", ""), pair("a", "b=c")])),
+            (b"a=%ff", None),
+            (b"a=\xff", None),
+            (b"%00=1", None),
+        ] {
+            assert_eq!(pairs(encoded), expected, "{}", String::from_utf8_lossy(encoded));
         }
     }
 

@@ -14,7 +14,7 @@ use super::{
     write::core_collection,
 };
 use crate::{
-    model::{Collection, Object},
+    model::{Collection, Object, Registry},
     store::Filter,
 };
 
@@ -77,16 +77,9 @@ pub(super) fn enabled_plugins(call: &Call) -> Answer {
 
 /// `GET /status`
 pub(super) async fn status(call: &Call) -> Result<Answer> {
-    let (unit, factor) = match call.argument("unit").unwrap_or("m") {
-        "b" | "B" => ("B", 1.0),
-        "k" | "K" => ("KiB", 1024.0),
-        "m" | "M" => ("MiB", 1_048_576.0),
-        "g" | "G" => ("GiB", 1_073_741_824.0),
-        other => return Err(Failure::Bad(format!("invalid unit '{other}' (expected 'k/K', 'm/M', or 'g/G')"))),
-    };
+    let size = Size::of(call)?;
     let reachable = call.context.store.version().await.is_ok();
     let now = (call.context.status)();
-    let bytes = u32::try_from(now.resident_bytes / 1024).map_or(f64::from(u32::MAX), f64::from) * 1024.0;
     Ok(Answer::ok(json!({
         "database": { "reachable": reachable },
         "server": {
@@ -98,9 +91,43 @@ pub(super) async fn status(call: &Call) -> Result<Answer> {
             "connections_waiting": now.connections_waiting,
             "total_requests": now.total_requests,
         },
-        "memory": { "resident": format!("{:.2} {unit}", bytes / factor) },
+        "memory": { "resident": size.show(now.resident_bytes) },
     })))
 }
+
+/// How sizes are shown: the arguments `unit` and `scale` of `/status`.
+enum Size {
+    Bytes,
+    Unit(&'static str, f64, usize),
+}
+
+impl Size {
+    fn of(call: &Call) -> Result<Self> {
+        let scale = match call.argument("scale").map(str::parse::<i64>) {
+            Some(Ok(scale)) => usize::try_from(scale)
+                .map_err(|_| Failure::Bad("scale must be equal or greater than 0".to_owned()))?
+                .min(MOST_DIGITS),
+            _ => 2,
+        };
+        Ok(match call.argument("unit").unwrap_or("m") {
+            "b" | "B" => Self::Bytes,
+            "k" | "K" => Self::Unit("KiB", 1024.0, scale),
+            "m" | "M" => Self::Unit("MiB", 1_048_576.0, scale),
+            "g" | "G" => Self::Unit("GiB", 1_073_741_824.0, scale),
+            other => return Err(Failure::Bad(format!("invalid unit '{other}' (expected 'k/K', 'm/M', or 'g/G')"))),
+        })
+    }
+
+    fn show(&self, bytes: u64) -> Value {
+        match self {
+            Self::Bytes => bytes.into(),
+            Self::Unit(name, factor, scale) => format!("{:.scale$} {name}", bytes as f64 / factor).into(),
+        }
+    }
+}
+
+/// Digits behind the point.
+const MOST_DIGITS: usize = 20;
 
 /// `GET /status/ready`
 pub(super) fn ready(call: &Call) -> Answer {
@@ -119,18 +146,23 @@ pub(super) fn metrics(call: &Call) -> Answer {
 
 /// `GET /endpoints`
 pub(super) fn endpoints(call: &Call) -> Answer {
+    Answer::ok(json!({ "data": paths(&call.registry) }))
+}
+
+/// Every path there is, with names in braces for what varies.
+pub(super) fn paths(registry: &Registry) -> BTreeSet<String> {
     let mut paths: BTreeSet<String> = FIXED.iter().map(|path| (*path).to_owned()).collect();
-    for collection in call.registry.iter().filter(|collection| &*collection.name != "modules") {
+    for collection in registry.iter().filter(|collection| &*collection.name != "modules") {
         let one = one(collection);
         paths.extend([format!("/{}", collection.path), one.clone()]);
         paths.extend(collection.references.iter().map(|reference| format!("{one}/{}", reference.field)));
-        for (child, reference) in call.registry.children(&collection.name) {
+        for (child, reference) in registry.children(&collection.name) {
             if let Some(nested) = &reference.nested_path {
                 paths.extend([format!("{one}/{nested}"), format!("{one}/{nested}/{{{}}}", child.name)]);
             }
         }
     }
-    Answer::ok(json!({ "data": paths }))
+    paths
 }
 
 fn one(collection: &Arc<Collection>) -> String {
@@ -144,11 +176,19 @@ fn sorted(mut names: Vec<Arc<str>>) -> Vec<Arc<str>> {
 
 const FIXED: &[&str] = &[
     "/",
+    "/cache",
+    "/cache/{key}",
+    "/clustering/data-planes",
+    "/clustering/status",
+    "/debug/cluster/log-level/{log_level}",
     "/debug/node/log-level",
+    "/debug/node/log-level/{log_level}",
     "/endpoints",
+    "/metrics",
     "/modules",
     "/modules/{modules}",
     "/modules/{modules}/code",
+    "/openapi.json",
     "/plugins/enabled",
     "/plugins/schema/{name}",
     "/schemas/plugins/validate",
@@ -156,8 +196,10 @@ const FIXED: &[&str] = &[
     "/schemas/{db_entity_name}/validate",
     "/schemas/{name}",
     "/status",
+    "/status/dns",
     "/tags",
     "/tags/{tags}",
+    "/timers",
     "/upstreams/{upstreams}/health",
     "/upstreams/{upstreams}/targets/all",
     "/upstreams/{upstreams}/targets/{targets}/healthy",

@@ -3,15 +3,19 @@
 
 mod answer;
 mod audit;
+mod body;
 mod call;
 mod cluster;
 mod commit;
 mod context;
+mod debug;
 mod entities;
 mod failure;
 mod form;
 mod info;
+mod json;
 mod modules;
+mod openapi;
 mod plugins;
 mod query;
 mod read;
@@ -30,7 +34,7 @@ mod write;
 
 use axum::{Router, extract::DefaultBodyLimit};
 
-pub use context::{Context, Modules, Node, Plugins, Quarantined, Status};
+pub use context::{Context, Controls, Modules, Node, Plugins, Quarantined, Status};
 
 /// The Admin API.
 pub fn router(context: Context) -> Router {

@@ -13,6 +13,7 @@ pub(super) enum Resource {
     Status,
     Ready,
     Metrics,
+    OpenApi,
     Endpoints,
     Tags,
     Tag(String),
@@ -24,6 +25,11 @@ pub(super) enum Resource {
     ValidateEntity(String),
     ValidatePlugin,
     LogLevel,
+    SetLogLevel(String),
+    Dns,
+    Timers,
+    Cache,
+    CacheKey,
     ControlPlaneOnly,
     Collection(Arc<Collection>),
     Entity(Arc<Collection>, String),
@@ -71,6 +77,7 @@ impl Resource {
         Some(match *segments {
             [] => Resource::Root,
             ["status"] => Resource::Status,
+            ["openapi.json"] => Resource::OpenApi,
             ["endpoints"] => Resource::Endpoints,
             ["tags"] => Resource::Tags,
             ["tags", tag] => Resource::Tag(tag.to_owned()),
@@ -81,6 +88,12 @@ impl Resource {
             ["schemas", name, "validate"] => Resource::ValidateEntity(name.to_owned()),
             ["schemas", name] => Resource::EntitySchema(name.to_owned()),
             ["debug", "node", "log-level"] => Resource::LogLevel,
+            ["debug", "node" | "cluster", "log-level", level] => Resource::SetLogLevel(level.to_owned()),
+            ["status", "dns"] => Resource::Dns,
+            ["timers"] => Resource::Timers,
+            ["cache"] => Resource::Cache,
+            ["cache", _] => Resource::CacheKey,
+            ["metrics"] => Resource::Metrics,
             ["clustering", "data-planes" | "status"] => Resource::ControlPlaneOnly,
             ["modules"] => Resource::Modules,
             ["modules", key] => Resource::Module(key.to_owned()),
@@ -132,6 +145,7 @@ impl Resource {
         match *segments {
             ["status"] => Some(Resource::Status),
             ["status", "ready"] => Some(Resource::Ready),
+            ["status", "dns"] => Some(Resource::Dns),
             ["metrics"] => Some(Resource::Metrics),
             _ => None,
         }
@@ -147,6 +161,9 @@ impl Resource {
             | Resource::ValidatePlugin
             | Resource::Rollback(_)
             | Resource::Transactions => &["OPTIONS", "POST"],
+            Resource::SetLogLevel(_) => &["OPTIONS", "PUT"],
+            Resource::Cache => &["DELETE", "OPTIONS"],
+            Resource::CacheKey => &["DELETE", "GET", "HEAD", "OPTIONS"],
             Resource::TargetHealth(_) => &["OPTIONS", "POST", "PUT"],
             _ => READ,
         }

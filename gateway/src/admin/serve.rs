@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use axum::{body::Body, extract::State};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use tokio::sync::oneshot;
 
 use super::{
     answer::Answer,
@@ -11,9 +12,9 @@ use super::{
     call::Call,
     cluster,
     context::Context,
-    entities,
+    debug, entities,
     failure::{Failure, message},
-    info, modules,
+    info, modules, openapi,
     resource::Resource,
     rollback, schemas, tags, targets, transactions, versions,
     wishes::{self, VERSION, Wishes},
@@ -40,6 +41,17 @@ pub(super) async fn status(State(context): State<Context>, request: Request<Body
 }
 
 async fn answer(side: Side, context: Context, request: Request<Body>) -> Response<Body> {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return respond(side, context, request).await;
+    }
+    // A client that hangs up drops this future: a write that is being committed must still be told to those who serve.
+    let (tasks, (sender, receiver)) = (context.tasks.clone(), oneshot::channel());
+    tasks.spawn("admin request", async move { _ = sender.send(respond(side, context, request).await) });
+    let ending = || message(StatusCode::SERVICE_UNAVAILABLE, "the gateway is ending").into_response(false);
+    receiver.await.unwrap_or_else(|_| ending())
+}
+
+async fn respond(side: Side, context: Context, request: Request<Body>) -> Response<Body> {
     let begin = Instant::now();
     let server = format!("sandgate/{}", context.node.version);
     let mut call = Call::new(context, request);
@@ -67,17 +79,19 @@ fn cross_origin(side: Side, request: &HeaderMap, answer: &mut Answer) {
 
 async fn dispatch(side: Side, call: &mut Call) -> Result<Answer, Failure> {
     call.check()?;
-    let segments = call.segments().ok_or(Failure::NotFound)?;
+    let segments = call.segments()?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let found = match side {
         Side::Admin => Resource::find(&call.registry, &segments),
-        Side::Status => Resource::find_status(&segments),
+        Side::Status => Resource::find_status(&segments).or_else(|| targets_to_read(call, &segments)),
     };
     let resource = found.ok_or(Failure::NotFound)?;
     if call.method == Method::OPTIONS {
         return Ok(options(call, &resource));
     }
-    if !resource.takes(&call.method) {
+    // A reference cannot be deleted through its child; Kong says so only where there is one.
+    let follows = call.method == Method::DELETE && matches!(resource, Resource::Referenced(..));
+    if !follows && !resource.takes(&call.method) {
         return Err(Failure::Method);
     }
     transactions::check(call, &resource)?;
@@ -93,15 +107,27 @@ pub(super) async fn operation(call: &mut Call) -> Result<Answer, Failure> {
     dispatch(Side::Admin, call).await
 }
 
+/// How targets fare, which the Status API says as well where no database holds them.
+fn targets_to_read(call: &Call, segments: &[&str]) -> Option<Resource> {
+    let named = matches!(segments, ["upstreams", _, "health"] | ["upstreams", _, "targets", ..]);
+    let reads = matches!(call.method, Method::GET | Method::HEAD);
+    (named && reads && !call.context.node.has_database()).then(|| Resource::find(&call.registry, segments)).flatten()
+}
+
 async fn serve(call: &mut Call, resource: Resource) -> Result<Answer, Failure> {
     match resource {
         Resource::Root => info::root(call).await,
         Resource::Status => info::status(call).await,
         Resource::Ready => Ok(info::ready(call)),
         Resource::Metrics => Ok(info::metrics(call)),
+        Resource::OpenApi => Ok(openapi::document(call)),
         Resource::Endpoints => Ok(info::endpoints(call)),
         Resource::EnabledPlugins => Ok(info::enabled_plugins(call)),
-        Resource::LogLevel => Ok(message(StatusCode::OK, "log level: notice")),
+        Resource::Dns => Ok(debug::dns()),
+        Resource::Timers => Ok(debug::timers(call)),
+        Resource::Cache | Resource::CacheKey => debug::cache(call),
+        Resource::LogLevel => Ok(debug::log_level(call)),
+        Resource::SetLogLevel(level) => debug::set_log_level(call, &level).await,
         Resource::ControlPlaneOnly => Err(Failure::Bad(
             "this endpoint is only available when Kong is configured to run as Control Plane for the cluster"
                 .to_owned(),

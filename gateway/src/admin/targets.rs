@@ -4,11 +4,12 @@
 use std::{net::IpAddr, time::Duration};
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{
     answer::Answer,
     call::Call,
-    entities::{page, present},
+    entities::{page, page_object, present},
     failure::Failure,
     query,
     read::{Reader, children_of, id_of},
@@ -20,6 +21,8 @@ type Result<T> = std::result::Result<T, Failure>;
 
 /// How long resolving a name may take before it counts as failed.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(2);
+/// The same for all names of an answer.
+const RESOLVE_ALL_LIMIT: Duration = Duration::from_secs(8);
 
 /// `GET /upstreams/{upstream}/targets`: newest first; offsets are numbers.
 pub(super) async fn newest_first(call: &Call, nested: &Nested) -> Result<Answer> {
@@ -29,7 +32,7 @@ pub(super) async fn newest_first(call: &Call, nested: &Nested) -> Result<Answer>
     let total = targets.len();
     let data: Vec<Value> =
         targets.into_iter().skip(begin).take(size).map(|target| present(call, &nested.child, target)).collect();
-    let end = begin + data.len();
+    let end = begin.saturating_add(data.len());
     Ok(page(call, data, (end < total).then(|| json!([end])), &[]))
 }
 
@@ -40,8 +43,9 @@ pub(super) async fn all(call: &Call, nested: &Nested) -> Result<Answer> {
     Ok(page(call, data, None, &[]))
 }
 
-/// `GET /upstreams/{upstream}/health`
+/// `GET /upstreams/{upstream}/health`: of the targets of a page, or of the balancer as a whole.
 pub(super) async fn health(call: &Call, key: &str) -> Result<Answer> {
+    let (size, begin) = (query::size(call)?, numeric_offset(call)?);
     let mut reader = Reader::Store(&*call.context.store);
     let upstreams = super::write::core_collection(&call.registry, "upstreams")?;
     let children = super::write::core_collection(&call.registry, "targets")?;
@@ -50,23 +54,36 @@ pub(super) async fn health(call: &Call, key: &str) -> Result<Answer> {
     let mut targets = reader.all(&children, &children_of(reference, id_of(&upstream))).await?;
     sort_by_age(&mut targets);
     let node = &call.context.node.id;
-    let mut resolved = Vec::with_capacity(targets.len());
-    for target in &targets {
-        resolved.push(Resolved::of(target).await);
-    }
     if call.argument("balancer_health").is_some() {
-        let data = balancer(&upstream, &resolved);
+        let data = balancer(&upstream, &resolve_all(&targets).await);
         return Ok(Answer::ok(json!({ "data": data, "next": null, "node_id": node })));
     }
-    let rows = targets.into_iter().zip(&resolved).rev();
-    let data: Vec<Value> = rows
-        .map(|(mut target, resolved)| {
-            target.insert("health".into(), resolved.health().into());
-            target.insert("data".into(), resolved.describe("health", json!("HEALTHCHECKS_OFF")));
-            Value::Object(target)
-        })
-        .collect();
-    Ok(Answer::ok(json!({ "data": data, "next": null, "node_id": node })))
+    targets.reverse();
+    let total = targets.len();
+    let targets: Vec<Object> = targets.into_iter().skip(begin).take(size).collect();
+    let end = begin.saturating_add(targets.len());
+    let resolved = resolve_all(&targets).await;
+    let data: Vec<Value> =
+        targets.into_iter().zip(&resolved).map(|(target, resolved)| fares(target, resolved)).collect();
+    let mut body = page_object(call, data, (end < total).then(|| json!([end])), &[]);
+    body.insert("node_id".into(), node.as_str().into());
+    Ok(Answer::ok(body))
+}
+
+fn fares(mut target: Object, resolved: &Resolved) -> Value {
+    target.insert("health".into(), resolved.health().into());
+    target.insert("data".into(), resolved.describe("health", json!("HEALTHCHECKS_OFF")));
+    Value::Object(target)
+}
+
+/// Looks every name up; when that takes too long together, the rest counts as not answered.
+async fn resolve_all(targets: &[Object]) -> Vec<Resolved> {
+    let end = Instant::now() + RESOLVE_ALL_LIMIT;
+    let mut resolved = Vec::with_capacity(targets.len());
+    for target in targets {
+        resolved.push(Resolved::of(target, end.min(Instant::now() + RESOLVE_LIMIT)).await);
+    }
+    resolved
 }
 
 /// `PUT /upstreams/{upstream}/targets/{target}/healthy`
@@ -122,7 +139,7 @@ struct Resolved {
 }
 
 impl Resolved {
-    async fn of(target: &Object) -> Self {
+    async fn of(target: &Object, end: Instant) -> Self {
         let text = target.get("target").and_then(Value::as_str).unwrap_or_default();
         let weight = target.get("weight").and_then(Value::as_u64).unwrap_or_default();
         let Some(host) = Host::parse(text) else {
@@ -131,7 +148,7 @@ impl Resolved {
         let port = host.port.unwrap_or_default();
         let addresses = match host.address {
             Some(address) => Ok(vec![address]),
-            None => resolve(host.name, port).await,
+            None => resolve(host.name, port, end).await,
         };
         Self { host: host.name.to_owned(), port, weight, addresses }
     }
@@ -163,8 +180,8 @@ impl Resolved {
     }
 }
 
-async fn resolve(name: &str, port: u16) -> std::result::Result<Vec<IpAddr>, &'static str> {
-    let looked_up = tokio::time::timeout(RESOLVE_LIMIT, tokio::net::lookup_host((name, port))).await;
+async fn resolve(name: &str, port: u16, end: Instant) -> std::result::Result<Vec<IpAddr>, &'static str> {
+    let looked_up = tokio::time::timeout_at(end, tokio::net::lookup_host((name, port))).await;
     let mut addresses: Vec<IpAddr> = match looked_up {
         Ok(Ok(found)) => found.map(|socket| socket.ip()).collect(),
         Ok(Err(_)) => return Err("dns server error: 3 name error"),

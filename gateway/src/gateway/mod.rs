@@ -1,6 +1,7 @@
 //! Builds, starts, drains and stops every room; the only place that knows them all.
 
 mod builtins;
+mod controls;
 mod database;
 mod desk;
 mod node;
@@ -32,10 +33,11 @@ use crate::{
     shutdown::Tasks,
     snapshot::{self, Builder, Deployments, Pace, Published},
     store::{self, Refused, Store, StoreError},
-    telemetry::Metrics,
+    telemetry::{LogDial, Metrics},
     tls,
     vault::Vaults,
 };
+use controls::Controls;
 use desk::Desk;
 use reporter::Reporter;
 use workers::Workers;
@@ -110,11 +112,12 @@ struct Rooms {
     node_id: String,
     reporter: Reporter,
     refusals: mpsc::Sender<Refused>,
+    controls: Arc<Controls>,
 }
 
 impl Gateway {
     /// Starts everything. Returns when requests are served.
-    pub fn start(config: &Config) -> Result<Self, GatewayError> {
+    pub fn start(config: &Config, log: LogDial) -> Result<Self, GatewayError> {
         let began = Instant::now();
         prepare_folder(&config.data_dir)?;
         let mut control = RuntimeBuilder::new_multi_thread();
@@ -124,7 +127,7 @@ impl Gateway {
         let sockets = workers::bind(config)?;
         let addresses = workers::addresses(&sockets);
         let metrics = Arc::new(Metrics::new());
-        let rooms = control.block_on(build(config, &tasks, &metrics))?;
+        let rooms = control.block_on(build(config, &tasks, &metrics, log))?;
         let workers = Workers::start(config, sockets, rooms.published.current.clone())?;
         let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
         let admin = control.block_on(serve(&config.admin_listen, admin::router(context.clone()), &tasks, "admin"))?;
@@ -152,7 +155,7 @@ impl Gateway {
 }
 
 /// Store, modules, first snapshot.
-async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Rooms, GatewayError> {
+async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogDial) -> Result<Rooms, GatewayError> {
     let store = store::open(&database::place(config)).await?;
     let node_id = node::id(&config.data_dir).map_err(system("the identity of the node"))?;
     let facts = NodeFacts { id: node_id.as_str().into(), hostname: node::hostname().into() };
@@ -180,7 +183,8 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), pace, tasks.shutdown()));
     tasks.spawn("watch of the database", database::watch(store.clone(), published.changed.clone(), tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
-    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id, reporter, refusals })
+    let controls = Arc::new(Controls::new(log, tasks.clone()));
+    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id, reporter, refusals, controls })
 }
 
 /// Removes entities whose time to live is over.

@@ -63,6 +63,8 @@ pub(super) fn context(
         served: rooms.published.served.subscribe(),
         live: rooms.reporter.live(),
         refusals: rooms.refusals.clone(),
+        tasks: rooms.controls.tasks(),
+        controls: rooms.controls.clone(),
     }
 }
 

@@ -47,7 +47,8 @@ fn schema() -> Schema {
         let plain = Rule::NotOneOf(["https", "tls"].map(Value::from).to_vec());
         checks.push(Check::when("protocol", plain, field, Rule::Eq(Value::Null)));
     }
-    Schema { fields, checks, expand: Hook(Some(expand_url)), ..Schema::default() }
+    let url = Field::string("url").described("Stands for protocol, host, port and path, and wins over them.");
+    Schema { fields, checks, sent: vec![url], expand: Hook(Some(expand_url)), ..Schema::default() }
 }
 
 /// `url` stands for protocol, host, port and path, and wins over them.

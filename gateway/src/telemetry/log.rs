@@ -1,11 +1,17 @@
 //! The node's log: one line an event on standard error.
 
-use std::{io::IsTerminal, str::FromStr};
+use std::{
+    io::IsTerminal,
+    str::FromStr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use tracing_subscriber::{
+    Registry,
     filter::{LevelFilter, Targets},
     fmt,
     layer::SubscriberExt,
+    reload,
     util::SubscriberInitExt,
 };
 
@@ -90,14 +96,70 @@ pub enum LogError {
 }
 
 /// Sends the events of this process to standard error from now on. Fails when that was done before.
-pub fn log_to_stderr(level: LogLevel, format: LogFormat) -> Result<(), LogError> {
+pub fn log_to_stderr(level: LogLevel, format: LogFormat) -> Result<LogDial, LogError> {
     let lines = fmt::layer().with_writer(std::io::stderr);
-    let registry = tracing_subscriber::registry().with(level.filter());
+    let (filter, dial) = LogDial::new(level);
+    let registry = tracing_subscriber::registry().with(filter);
     match format {
         LogFormat::Plain => registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init()?,
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init()?,
     }
-    Ok(())
+    Ok(dial)
+}
+
+/// Changes how much a running node logs. A clone is another hand at the same dial.
+#[derive(Debug, Clone)]
+pub struct LogDial {
+    filter: reload::Handle<Targets, Registry>,
+    setting: Arc<Mutex<Setting>>,
+}
+
+#[derive(Debug)]
+struct Setting {
+    configured: LogLevel,
+    now: LogLevel,
+    /// Counts the changes, so that the end of one does not undo a later one.
+    turn: u64,
+}
+
+impl LogDial {
+    fn new(level: LogLevel) -> (reload::Layer<Targets, Registry>, Self) {
+        let (layer, filter) = reload::Layer::new(level.filter());
+        let setting = Setting { configured: level, now: level, turn: 0 };
+        (layer, Self { filter, setting: Arc::new(Mutex::new(setting)) })
+    }
+
+    /// How much is logged now.
+    pub fn level(&self) -> LogLevel {
+        self.setting().now
+    }
+
+    /// Logs so much from now on. Answers with what [`LogDial::restore`] needs.
+    pub fn turn(&self, level: LogLevel) -> u64 {
+        let mut setting = self.setting();
+        setting.turn += 1;
+        setting.now = level;
+        self.apply(level);
+        setting.turn
+    }
+
+    /// Back to the configured level, unless the dial was turned again since then.
+    pub fn restore(&self, turn: u64) {
+        let mut setting = self.setting();
+        if setting.turn == turn {
+            setting.now = setting.configured;
+            self.apply(setting.configured);
+        }
+    }
+
+    fn apply(&self, level: LogLevel) {
+        // Fails only once there is no log any more.
+        _ = self.filter.reload(level.filter());
+    }
+
+    fn setting(&self) -> MutexGuard<'_, Setting> {
+        self.setting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl LogLevel {
@@ -120,6 +182,17 @@ mod tests {
     use tracing::Level;
 
     use super::*;
+
+    #[test]
+    fn the_end_of_a_change_does_not_undo_a_later_one() {
+        let (_layer, dial) = LogDial::new(LogLevel::Notice);
+        let first = dial.turn(LogLevel::Debug);
+        let second = dial.turn(LogLevel::Error);
+        dial.restore(first);
+        assert_eq!(dial.level(), LogLevel::Error);
+        dial.restore(second);
+        assert_eq!(dial.level(), LogLevel::Notice);
+    }
 
     #[test]
     fn each_level_lets_more_through() {

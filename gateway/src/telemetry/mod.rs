@@ -7,6 +7,6 @@ pub mod metric;
 mod metrics;
 mod number;
 
-pub use log::{LogError, LogFormat, LogLevel, UnknownName, log_to_stderr};
+pub use log::{LogDial, LogError, LogFormat, LogLevel, UnknownName, log_to_stderr};
 pub use metrics::{Definition, MetricError, Metrics, Traffic};
 pub use number::{Counter, Gauge, Histogram, Level};

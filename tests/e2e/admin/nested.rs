@@ -77,3 +77,14 @@ async fn targets_are_listed_newest_first() {
     let twice = gateway.admin.post("/upstreams/u/targets", json!({ "target": "a.test:1" })).await.expect(409).json();
     assert_eq!(twice["code"], 5);
 }
+
+#[tokio::test]
+async fn a_parent_cannot_be_deleted_through_its_child() {
+    let gateway = TestGateway::new().start().await;
+    gateway.admin.create("/services", json!({ "name": "a", "host": "a.test" })).await;
+    gateway.admin.create("/routes", json!({ "name": "with", "paths": ["/a"], "service": { "name": "a" } })).await;
+    gateway.admin.create("/routes", json!({ "name": "without", "paths": ["/b"] })).await;
+    gateway.admin.delete("/routes/with/service").await.expect(405);
+    gateway.admin.delete("/routes/without/service").await.expect(404);
+    gateway.admin.get("/services/a").await.expect(200);
+}

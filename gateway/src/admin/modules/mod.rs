@@ -3,6 +3,8 @@
 mod accept;
 mod upload;
 
+pub(super) use upload::SETTINGS;
+
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode, header};

@@ -13,7 +13,8 @@ use crate::model::{
 };
 
 /// What operators decide about a module.
-const SETTINGS: [&str; 6] = ["grants", "failure_policy", "priority", "memory_limit", "cpu_limit", "fresh"];
+pub(in crate::admin) const SETTINGS: [&str; 6] =
+    ["grants", "failure_policy", "priority", "memory_limit", "cpu_limit", "fresh"];
 
 /// An upload.
 pub(super) struct Upload {
@@ -31,7 +32,10 @@ pub(super) async fn read(call: &mut Call) -> Result<Upload, Failure> {
     let media_type = call.media_type()?;
     let limit = call.context.upload_limit;
     let body = call.bytes(limit).await;
-    let body = body.map_err(|_| Failure::Module(vec![format!("the module is larger than {limit} bytes")]))?;
+    let body = body.map_err(|failure| match failure {
+        Failure::TooLarge => Failure::Module(vec![format!("the module is larger than {limit} bytes")]),
+        other => other,
+    })?;
     let bytes = match media_type.as_deref() {
         Some("multipart/form-data") => {
             let mut module = None;
@@ -39,7 +43,7 @@ pub(super) async fn read(call: &mut Call) -> Result<Upload, Failure> {
                 if field.name == "module" || (field.file && module.is_none()) {
                     module = Some(field.bytes.to_vec());
                 } else {
-                    settings.insert(field.name, text(&field.bytes).into());
+                    settings.insert(field.name, text(&field.bytes)?.into());
                 }
             }
             module

@@ -2,6 +2,7 @@
 
 mod entities;
 mod modules;
+mod openapi;
 mod plugins;
 mod transport;
 mod versions;
@@ -12,6 +13,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -21,13 +23,15 @@ use http::{Request, Response};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
-use super::{Context, Modules, Node, Plugins, Status, router, status_router};
+use super::{Context, Controls, Modules, Node, Plugins, Status, router, status_router};
 use crate::{
     model::{
         Collection, ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, core_registry,
         declared_collections,
     },
+    shutdown::Tasks,
     store::SqliteStore,
+    telemetry::LogLevel,
 };
 
 /// A gateway's Admin API.
@@ -77,6 +81,8 @@ impl Admin {
             served: served.subscribe(),
             live: Arc::new(|| crate::store::NODE_LIVE),
             refusals,
+            controls: Arc::new(Dial(Mutex::new(LogLevel::Notice))),
+            tasks: Tasks::new(tokio::runtime::Handle::current()),
         };
         Self { context, notified, served, refused, _folder: folder }
     }
@@ -99,6 +105,23 @@ impl Admin {
 
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         self.call("GET", path, Value::Null).await
+    }
+}
+
+/// Keeps what it is set to.
+struct Dial(Mutex<LogLevel>);
+
+impl Controls for Dial {
+    fn log_level(&self) -> LogLevel {
+        *self.0.lock().unwrap()
+    }
+
+    fn set_log_level(&self, level: LogLevel, _: Option<Duration>) {
+        *self.0.lock().unwrap() = level;
+    }
+
+    fn tasks(&self) -> Vec<Arc<str>> {
+        vec!["publisher".into()]
     }
 }
 

@@ -109,3 +109,30 @@ async fn the_status_api_only_reads() {
         assert_eq!(response.status(), status, "{method} {path}");
     }
 }
+
+#[tokio::test]
+async fn without_a_database_the_status_api_shows_targets_and_the_log_level_stays() {
+    let mut admin = Admin::start().await;
+    admin.call("POST", "/upstreams", json!({"name": "u"})).await;
+    let off = |admin: &mut Admin| {
+        let node = std::sync::Arc::make_mut(&mut admin.context.node);
+        node.configuration.insert("database".into(), "off".into());
+    };
+    let ask = async |admin: &Admin, method: &str, path: &str| {
+        let service = hyper_util::service::TowerToHyperService::new(super::status_router(admin.context.clone()));
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        hyper::service::Service::call(&service, request).await.unwrap().status().as_u16()
+    };
+    assert_eq!(ask(&admin, "GET", "/upstreams/u/health").await, 404);
+    off(&mut admin);
+    for (method, path, status) in [
+        ("GET", "/upstreams/u/health", 200),
+        ("GET", "/upstreams/u/targets", 200),
+        ("GET", "/upstreams/u/targets/all", 200),
+        ("POST", "/upstreams/u/targets", 404),
+        ("GET", "/upstreams/u", 404),
+    ] {
+        assert_eq!(ask(&admin, method, path).await, status, "{method} {path}");
+    }
+    assert_eq!(admin.call("PUT", "/debug/node/log-level/debug", Value::Null).await.0, 405);
+}

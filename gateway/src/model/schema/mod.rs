@@ -10,6 +10,7 @@ mod json_schema;
 mod lua_pattern;
 mod references;
 mod rules;
+mod shape;
 mod text;
 mod validate;
 mod violations;
@@ -25,6 +26,7 @@ pub use json_schema::SchemaError;
 pub use lua_pattern::Pattern;
 pub use rules::Rule;
 pub(crate) use rules::is_uuid;
+pub use shape::Form;
 pub(crate) use text::Host;
 pub use text::TextKind;
 pub use violations::{Violations, lua_table};
@@ -40,6 +42,8 @@ pub struct Schema {
     pub checks: Vec<Check>,
     /// Old names for fields, accepted and shown beside the new ones.
     pub shorthands: Vec<Shorthand>,
+    /// Fields that clients may send and that `expand` turns into others; one of them may stand for a required field.
+    pub sent: Vec<Field>,
     /// Fields and checks that depend on the value of one field.
     pub variants: Option<Variants>,
     /// Changes to what the client sent, before anything is filled in or checked.

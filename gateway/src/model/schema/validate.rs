@@ -5,6 +5,10 @@ use serde_json::Value;
 use super::{Field, Kind, Rule, Schema, Violations};
 use crate::model::Object;
 
+/// Whole numbers up to 2^53: clients, and Kong, hold numbers as doubles, which have no others exactly.
+const EXACT: u64 = 1 << 53;
+const BEYOND: &str = "value should be between -9007199254740992 and 9007199254740992";
+
 impl Schema {
     /// Checks a completed entity. Errors: every mistake there is.
     pub fn validate(&self, entity: &Object) -> Result<(), Violations> {
@@ -64,7 +68,7 @@ impl Field {
         let expected = |good: bool, message: &str| (!good).then(|| Value::from(message));
         match &self.kind {
             Kind::String => expected(value.is_string(), "expected a string"),
-            Kind::Integer => expected(value.is_i64() || value.is_u64(), "expected an integer"),
+            Kind::Integer => integer_problem(value),
             Kind::Number => expected(value.is_number(), "expected a number"),
             Kind::Boolean => expected(value.is_boolean(), "expected a boolean"),
             Kind::Array(element) => elements_problem(element, value, "expected an array"),
@@ -75,6 +79,14 @@ impl Field {
             Kind::Abstract => expected(value.is_object(), "expected a record"),
             Kind::Any => None,
         }
+    }
+}
+
+fn integer_problem(value: &Value) -> Option<Value> {
+    match value.as_i64() {
+        Some(number) => (number.unsigned_abs() > EXACT).then(|| BEYOND.into()),
+        None if value.is_u64() => Some(BEYOND.into()),
+        None => Some("expected an integer".into()),
     }
 }
 

@@ -145,7 +145,8 @@ impl Gateway {
         for task in cut {
             tracing::warn!(task = &*task, "background work was cut");
         }
-        if self.control.block_on(tokio::time::timeout(BACKGROUND_GRACE, self.store.close())).is_err() {
+        let closing = async { tokio::time::timeout(BACKGROUND_GRACE, self.store.close()).await };
+        if self.control.block_on(closing).is_err() {
             tracing::warn!("connections to the configuration database were cut");
         }
         self.services.flush_sinks();

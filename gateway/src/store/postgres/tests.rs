@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-#[expect(dead_code, clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "shared with the end-to-end tests")]
+#[expect(dead_code, unreachable_pub, reason = "shared with the end-to-end tests")]
 #[path = "../../../../tests/harness/postgres.rs"]
 mod server;
 

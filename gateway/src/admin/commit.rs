@@ -1,12 +1,6 @@
 //! The two ends of every write: its transaction, and the version it makes with word of who made it.
 
-use super::{
-    audit,
-    call::Call,
-    failure::Failure,
-    transactions::Part,
-    wishes,
-};
+use super::{audit, call::Call, failure::Failure, transactions::Part, wishes};
 use crate::store::{Transaction, Version};
 
 /// Entities of a write that `dry_run` shows.

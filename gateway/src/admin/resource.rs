@@ -157,10 +157,9 @@ impl Resource {
             Resource::Collection(_) | Resource::Children(_) | Resource::Modules => LIST,
             Resource::Entity(..) | Resource::Child(..) | Resource::Module(_) => ONE,
             Resource::Referenced(..) => &["GET", "HEAD", "OPTIONS", "PATCH", "PUT"],
-            Resource::ValidateEntity(_)
-            | Resource::ValidatePlugin
-            | Resource::Rollback(_)
-            | Resource::Transactions => &["OPTIONS", "POST"],
+            Resource::ValidateEntity(_) | Resource::ValidatePlugin | Resource::Rollback(_) | Resource::Transactions => {
+                &["OPTIONS", "POST"]
+            }
             Resource::SetLogLevel(_) => &["OPTIONS", "PUT"],
             Resource::Cache => &["DELETE", "OPTIONS"],
             Resource::CacheKey => &["DELETE", "GET", "HEAD", "OPTIONS"],

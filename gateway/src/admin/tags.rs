@@ -2,7 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{answer::Answer, call::Call, entities::{REPEATED, page}, failure::Failure, query, read::id_of};
+use super::{
+    answer::Answer,
+    call::Call,
+    entities::{REPEATED, page},
+    failure::Failure,
+    query,
+    read::id_of,
+};
 use crate::store::{Filter, Page, Tags};
 
 /// Where a page of tags begins: collection, entity after which, tags of the next entity to leave out.

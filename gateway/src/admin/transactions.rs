@@ -8,14 +8,7 @@ use http::{Request, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{
-    answer::Answer,
-    call::Call,
-    commit,
-    failure::Failure,
-    resource::Resource,
-    serve,
-};
+use super::{answer::Answer, call::Call, commit, failure::Failure, resource::Resource, serve};
 use crate::{
     model::{Collection, Object, Registry},
     store::{Changes, Filter, Key, Note, Page, Result, Rows, Transaction, Version},

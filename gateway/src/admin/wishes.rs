@@ -37,7 +37,8 @@ impl Wishes {
             Some("1" | "true") => return Err(Failure::Bad("dry_run is not possible here".to_owned())),
             Some(_) => return Err(Failure::Bad("dry_run must be 1 or 0".to_owned())),
         };
-        let wait = match call.argument("wait") {
+        let waits = matches!(resource, Resource::Version(_)) || (call.is_write() && resource.makes_versions());
+        let wait = match call.argument("wait").filter(|_| waits) {
             None => None,
             Some("applied") => Some(patience(call)?),
             Some(_) => return Err(Failure::Bad("wait must be 'applied'".to_owned())),
@@ -98,7 +99,8 @@ pub(super) async fn fulfil(call: &Call, answer: Answer) -> Answer {
 /// Whether the client may be told what Kong's answers do not have.
 pub(super) fn may_hear(call: &Call) -> bool {
     let ours = ["/modules", "/transactions", "/config/versions", "/audit", "/cluster"];
-    let path = |prefix: &str| call.path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let path =
+        |prefix: &str| call.path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let wished = ["wait", "dry_run"].iter().any(|name| call.argument(name).is_some());
     wished || ours.iter().any(|prefix| path(prefix)) || call.headers().keys().any(is_ours)
 }

@@ -7,8 +7,8 @@ use serde_json::Value;
 use sqlx::Database;
 
 use super::{
-    Counts, Diff, DiffPage, EntityChange, Entry, EntryFilter, EntryPage, Heard, History, NodeReport, Note, Refused, Request,
-    Result, StoreError, Version,
+    Counts, Diff, DiffPage, EntityChange, Entry, EntryFilter, EntryPage, Heard, History, NodeReport, Note, Refused,
+    Request, Result, StoreError, Version,
     backend::{Backend, Session},
     entity,
     history::{NODE_KEPT, REFUSALS},
@@ -21,11 +21,9 @@ use super::{
 const IDS_A_STATEMENT: usize = 10_000;
 
 /// Columns of [`Logged`].
-const LOGGED: &str =
-    "SELECT seq, at, version, actor, address, method, path, status, created, updated, deleted, entities FROM audit WHERE TRUE";
+const LOGGED: &str = "SELECT seq, at, version, actor, address, method, path, status, created, updated, deleted, entities FROM audit WHERE TRUE";
 
-type Logged =
-    (i64, f64, Option<i64>, String, Option<String>, String, String, Option<i64>, i64, i64, i64, String);
+type Logged = (i64, f64, Option<i64>, String, Option<String>, String, String, Option<i64>, i64, i64, i64, String);
 
 /// Id, host name, software, version, quarantined, modules, age.
 type Node = (String, String, String, i64, String, String, f64);
@@ -100,8 +98,7 @@ pub(super) async fn keep<S: Session>(db: &mut S, version: i64, counts: Counts, n
     let counts = [counts.created, counts.updated, counts.deleted].map(|count| count.cast_signed().into());
     let [created, updated, deleted] = counts;
     let entities = note.entities.to_string().into();
-    let values =
-        [now().into(), version.into(), actor, address, method, path, created, updated, deleted, entities];
+    let values = [now().into(), version.into(), actor, address, method, path, created, updated, deleted, entities];
     db.execute(Query::with(text, values)).await
 }
 
@@ -156,7 +153,8 @@ pub(super) async fn refused<S: Session>(db: &mut S, writes: &[Refused]) -> Resul
 /// Keeps the report of a node and forgets those of long ago. The clock is that of the database.
 pub(super) async fn report<S: Session>(db: &mut S, node: &NodeReport) -> Result<()> {
     let clock = S::CLOCK;
-    let mut query = Query::new("INSERT INTO nodes (id, hostname, software, version, quarantined, modules, reported_at) VALUES (");
+    let mut query =
+        Query::new("INSERT INTO nodes (id, hostname, software, version, quarantined, modules, reported_at) VALUES (");
     let NodeReport { id, hostname, software, version, quarantined, modules } = node;
     query.list([id.as_str().into(), hostname.as_str().into(), software.as_str().into(), version.cast_signed().into()]);
     query.push(", ").list([quarantined.to_string().into(), modules.to_string().into()]);
@@ -292,7 +290,10 @@ fn entry(row: Logged) -> Result<Entry> {
 
 fn heard((id, hostname, software, version, quarantined, modules, age): Node) -> Result<Heard> {
     let (quarantined, modules) = (json("nodes", &quarantined)?, json("nodes", &modules)?);
-    Ok(Heard { report: NodeReport { id, hostname, software, version: version.cast_unsigned(), quarantined, modules }, age })
+    Ok(Heard {
+        report: NodeReport { id, hostname, software, version: version.cast_unsigned(), quarantined, modules },
+        age,
+    })
 }
 
 fn json(table: &str, text: &str) -> Result<Value> {

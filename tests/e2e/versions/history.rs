@@ -36,7 +36,8 @@ async fn a_rollback_restores_exactly_what_was_and_serves_it() {
 #[tokio::test]
 async fn a_transaction_with_a_bad_third_operation_changes_nothing() {
     let gateway = TestGateway::new().start().await;
-    let (version, before) = (gateway.admin.get("/config/versions").await.json()["data"][0]["version"].clone(), dump(&gateway).await);
+    let (version, before) =
+        (gateway.admin.get("/config/versions").await.json()["data"][0]["version"].clone(), dump(&gateway).await);
     let operations = json!({ "operations": [
         { "method": "POST", "path": "/services", "body": { "name": "a", "host": "a.test" } },
         { "method": "POST", "path": "/services/a/routes", "body": { "paths": ["/a"] } },
@@ -62,7 +63,8 @@ async fn a_dry_run_of_a_transaction_says_what_the_transaction_then_does() {
     let version = gateway.admin.post("/transactions", operations).await.expect(200).json()["version"].as_u64().unwrap();
     let done = gateway.admin.get(&format!("/config/versions/{}/diff/{version}", version - 1)).await.expect(200).json();
     let sides = |changes: &Value| -> Vec<Value> {
-        let id = |change: &Value| json!([change["collection"], change["id"], change["action"], change["after"]["name"]]);
+        let id =
+            |change: &Value| json!([change["collection"], change["id"], change["action"], change["after"]["name"]]);
         changes["data"].as_array().unwrap().iter().map(id).collect()
     };
     assert_eq!(sides(&tried), sides(&done));

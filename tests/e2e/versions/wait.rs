@@ -38,7 +38,10 @@ async fn a_node_reports_what_it_serves() {
     gateway.admin.create("/consumers?wait=applied", json!({ "username": "bob" })).await;
     let cluster = gateway.admin.get("/cluster").await.expect(200).json();
     let node = &cluster["data"][0];
-    assert_eq!((&node["live"], &node["this_node"], &node["version"]), (&json!(true), &json!(true), &cluster["version"]));
+    assert_eq!(
+        (&node["live"], &node["this_node"], &node["version"]),
+        (&json!(true), &json!(true), &cluster["version"])
+    );
     assert_eq!(node["id"], gateway.admin.get("/").await.json()["node_id"]);
     assert_eq!(node["modules"]["key-auth"], gateway.module("key-auth").await["digest"]);
     assert_eq!(cluster["data"].as_array().unwrap().len(), 1);

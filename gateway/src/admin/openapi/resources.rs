@@ -68,7 +68,36 @@ pub(super) fn describe(resource: &Resource, method: &str) -> Operation {
             .empty(304)
             .of("modules")
             .refused(&[404]),
+        Resource::Versions
+        | Resource::Version(_)
+        | Resource::VersionDiff(..)
+        | Resource::Rollback(_)
+        | Resource::Transactions
+        | Resource::Audit
+        | Resource::Cluster => of_versions(resource),
     }
+}
+
+fn of_versions(resource: &Resource) -> Operation {
+    let rows = || shapes::page(json!({ "type": "object" }));
+    let tried = |summary: &str| Operation::read(summary, json!({ "type": "object" })).writes().with(&["dry-run"]);
+    match resource {
+        Resource::Version(_) => {
+            let one = Operation::read("What made a version", json!({ "type": "object" }));
+            one.with(&["wait", "wait-timeout"]).refused(&[404, 410, 504])
+        }
+        Resource::VersionDiff(..) => {
+            Operation::read("How two versions differ", rows()).with(&["size", "offset"]).refused(&[404, 410])
+        }
+        Resource::Rollback(_) => tried("A new version with the state of this one").refused(&[404, 409, 410]),
+        Resource::Transactions => tried("Many operations as one version, all of them or none")
+            .takes(shapes::operations())
+            .refused(&[404, 409]),
+        Resource::Audit => Operation::read("Who changed what, or tried", rows()).with(&["size", "offset"]),
+        Resource::Cluster => Operation::read("Nodes, and what they serve", rows()),
+        _ => Operation::read("Versions, newest first", rows()).with(&["size", "offset"]),
+    }
+    .of("versions")
 }
 
 fn collection_operation(name: &str, also: &[u16], method: &str) -> Operation {

@@ -48,7 +48,8 @@ async fn a_transaction_is_one_version() {
     let (status, answer) = admin.transaction("/transactions", orders()).await;
     assert_eq!(status, 200, "{answer}");
     assert_eq!((answer["version"].as_u64(), admin.version().await), (Some(1), 1));
-    let statuses: Vec<_> = answer["results"].as_array().unwrap().iter().map(|result| result["status"].clone()).collect();
+    let statuses: Vec<_> =
+        answer["results"].as_array().unwrap().iter().map(|result| result["status"].clone()).collect();
     assert_eq!(json!(statuses), json!([201, 201, 201, 200, 201, 200]));
     assert_eq!(admin.get("/routes/r").await.1["paths"], json!(["/orders"]));
     assert_eq!(admin.notified.load(Ordering::SeqCst), 1);
@@ -59,16 +60,26 @@ async fn a_transaction_with_a_bad_operation_changes_nothing() {
     let admin = Admin::start().await;
     admin.create("/services", json!({ "name": "there", "host": "a.test" })).await;
     let before = admin.dump().await;
-    let service = |name: &str| json!({ "method": "POST", "path": "/services", "body": { "name": name, "host": "a.test" } });
+    let service =
+        |name: &str| json!({ "method": "POST", "path": "/services", "body": { "name": name, "host": "a.test" } });
     let cases = [
         (json!({ "method": "POST", "path": "/services", "body": { "name": "c", "port": 99_999 } }), 400, 2),
         (service("there"), 409, 5),
         (json!({ "method": "PATCH", "path": "/services/none", "body": {} }), 404, 6),
-        (json!({ "method": "POST", "path": "/routes", "body": { "paths": ["/"], "service": { "name": "none" } } }), 400, 13),
+        (
+            json!({ "method": "POST", "path": "/routes", "body": { "paths": ["/"], "service": { "name": "none" } } }),
+            400,
+            13,
+        ),
     ];
     for (bad, status, code) in cases {
-        let (found, answer) = admin.transaction("/transactions", json!([service("a"), service("b"), bad, service("d")])).await;
-        assert_eq!((found, &answer["operation"], &answer["error"]["code"]), (status, &json!(2), &json!(code)), "{answer}");
+        let (found, answer) =
+            admin.transaction("/transactions", json!([service("a"), service("b"), bad, service("d")])).await;
+        assert_eq!(
+            (found, &answer["operation"], &answer["error"]["code"]),
+            (status, &json!(2), &json!(code)),
+            "{answer}"
+        );
         assert_eq!(admin.dump().await, before);
     }
     assert_eq!(admin.version().await, 1);
@@ -81,9 +92,18 @@ async fn what_is_no_transaction_is_refused() {
         (json!({}), "operations must be a list"),
         (json!({ "operations": [] }), "operations must be 1 to 10000"),
         (json!({ "operations": [], "more": 1 }), "unknown field 'more'"),
-        (json!({ "operations": [{ "method": "GET", "path": "/" }] }), "operations[0]: method must be POST, PUT, PATCH or DELETE"),
-        (json!({ "operations": [{ "method": "POST", "path": "/services", "body": 1 }] }), "operations[0]: body must be an object"),
-        (json!({ "operations": [{ "method": "POST", "path": "/services", "b": 1 }] }), "operations[0]: unknown field 'b'"),
+        (
+            json!({ "operations": [{ "method": "GET", "path": "/" }] }),
+            "operations[0]: method must be POST, PUT, PATCH or DELETE",
+        ),
+        (
+            json!({ "operations": [{ "method": "POST", "path": "/services", "body": 1 }] }),
+            "operations[0]: body must be an object",
+        ),
+        (
+            json!({ "operations": [{ "method": "POST", "path": "/services", "b": 1 }] }),
+            "operations[0]: unknown field 'b'",
+        ),
     ];
     for (body, message) in cases {
         let (status, answer) = admin.call("POST", "/transactions", body).await;
@@ -198,7 +218,10 @@ async fn versions_are_listed_newest_first() {
     admin.create("/services", json!({ "name": "a", "host": "a.test" })).await;
     admin.call("DELETE", "/services/a", Value::Null).await;
     let (_, page) = admin.get("/config/versions?size=1").await;
-    assert_eq!((&page["data"][0]["version"], &page["data"][0]["summary"]), (&json!(2), &json!("DELETE /services/a: 1 deleted")));
+    assert_eq!(
+        (&page["data"][0]["version"], &page["data"][0]["summary"]),
+        (&json!(2), &json!("DELETE /services/a: 1 deleted"))
+    );
     let (_, page) = admin.get(page["next"].as_str().unwrap()).await;
     assert_eq!((&page["data"][0]["version"], &page["next"]), (&json!(1), &Value::Null));
     assert_eq!(admin.get("/config/versions/1").await.1["actor"], "anonymous");
@@ -276,7 +299,10 @@ async fn the_audit_log_has_who_and_what_but_no_secret() {
     let last = &audit["data"][1];
     let head = json!([last["actor"], last["address"], last["method"], last["path"], last["version"], last["outcome"]]);
     assert_eq!(head, json!(["anonymous", "10.1.2.3", "POST", "/consumers/bob/key-auth", 2, "committed"]));
-    assert_eq!((&last["entities"][0]["collection"], &last["entities"][0]["action"]), (&json!("keyauth_credentials"), &json!("create")));
+    assert_eq!(
+        (&last["entities"][0]["collection"], &last["entities"][0]["action"]),
+        (&json!("keyauth_credentials"), &json!("create"))
+    );
     for path in ["/audit", "/config/versions", "/config/versions/2", "/config/versions/0/diff/3"] {
         let (status, answer) = admin.get(path).await;
         assert_eq!(status, 200);
@@ -313,7 +339,8 @@ async fn waiting_ends_when_the_version_is_served_or_names_who_lags() {
     assert_eq!(admin.get("/config/versions/1?wait=applied").await.0, 200);
     let other = crate::store::NodeReport { id: "other".into(), hostname: "far".into(), ..Default::default() };
     admin.context.store.report(&other).await.unwrap();
-    let (status, answer) = admin.call("PATCH", "/services/a?wait=applied&wait_timeout=0.01", json!({ "port": 81 })).await;
+    let (status, answer) =
+        admin.call("PATCH", "/services/a?wait=applied&wait_timeout=0.01", json!({ "port": 81 })).await;
     admin.served.send_replace(2);
     assert_eq!(status, 504);
     assert_eq!(answer["lagging"].as_array().unwrap().len(), 2, "{answer}");

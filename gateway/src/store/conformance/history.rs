@@ -192,7 +192,10 @@ pub(in crate::store) async fn refused_writes_make_no_version<H: Harness>() {
     store.refused(&[refused.clone(), Refused { at: 8.5, ..refused }]).await.unwrap();
     let only = EntryFilter { committed: Some(false), since: Some(8.0), ..EntryFilter::default() };
     let found = store.entries(&only, &EntryPage { before: None, size: 10 }).await.unwrap();
-    assert_eq!(found.iter().map(|entry| (entry.at, entry.version, entry.status)).collect::<Vec<_>>(), [(8.5, None, Some(403))]);
+    assert_eq!(
+        found.iter().map(|entry| (entry.at, entry.version, entry.status)).collect::<Vec<_>>(),
+        [(8.5, None, Some(403))]
+    );
     assert_eq!(store.version().await.unwrap(), 0);
 }
 

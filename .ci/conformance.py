@@ -33,7 +33,8 @@ def start(binary, ports, data):
         "SANDGATE_ADMIN_LISTEN": f"127.0.0.1:{admin}",
         "SANDGATE_STATUS_LISTEN": f"127.0.0.1:{status}",
         "SANDGATE_DATA_DIR": data,
-        "SANDGATE_LOG_LEVEL": "warn",
+        # That of the recorded node, which says so.
+        "SANDGATE_LOG_LEVEL": "notice",
     }
     gateway = subprocess.Popen([binary, "run"], env=environment)
     for _ in range(600):

@@ -67,7 +67,7 @@ impl TestPostgres {
         keeper.args(["-c", KEEPER, "sh"]).arg(server.get_program()).args(server.get_args());
         let keeper = keeper.env("FOLDER", &folder).current_dir("/").stdin(Stdio::piped()).spawn().expect("a shell");
         let server = Self { bin, folder, port, keeper: Mutex::new(keeper), databases: AtomicU32::new(0) };
-        server.wait(&made);
+        server.wait(&made, 0);
         server
     }
 
@@ -108,8 +108,9 @@ impl TestPostgres {
 
     /// Starts it again on what it left behind.
     pub fn start_again(&self) {
+        let refused = self.refused();
         self.again();
-        self.wait("");
+        self.wait("", refused);
     }
 
     fn again(&self) {
@@ -127,13 +128,23 @@ impl TestPostgres {
         ready.status().is_ok_and(|status| status.success())
     }
 
-    /// Waits until it takes connections. What a killed server leaves in memory may refuse the first starts.
-    fn wait(&self, made: &str) {
+    /// What it said.
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// How often a start was refused for what a killed server had left in memory, which its children still held.
+    fn refused(&self) -> usize {
+        self.log().matches("pre-existing shared memory").count()
+    }
+
+    /// Waits until it takes connections, starting it again when a start is refused once more than `refused` times.
+    fn wait(&self, made: &str, mut refused: usize) {
         let ends = Instant::now() + START;
         while !self.is_ready() {
-            let log = || fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-            assert!(Instant::now() < ends, "PostgreSQL does not start:\n{made}\n{}", log());
-            if !self.folder.join("data/postmaster.pid").exists() && log().contains("pre-existing shared memory") {
+            assert!(Instant::now() < ends, "PostgreSQL does not start:\n{made}\n{}", self.log());
+            if self.refused() > refused {
+                refused = self.refused();
                 self.again();
             }
             thread::sleep(Duration::from_millis(20));

@@ -3,9 +3,12 @@
 //! there at this moment.
 
 mod entities;
+mod entity_operations;
+mod node;
 mod operation;
 mod resources;
 mod shapes;
+mod versions;
 
 use serde_json::{Value, json};
 

@@ -79,37 +79,39 @@ async fn send(admin: &Admin, line: &str, media_type: &str, body: Vec<u8>) -> (u1
 
 #[tokio::test]
 async fn a_hostile_body_is_refused_and_changes_nothing() {
-    let mut besieged = Besieged::start().await;
-    for line in ["POST /services", "PUT /services/h", "PATCH /services/a", "POST /schemas/services/validate"] {
-        for (label, body) in json_bodies() {
-            let (status, text) = send(&besieged.gateway.admin, line, JSON, body).await;
-            assert!(is_clear_refusal(status, &text), "{line}, {label}: {status} {text}");
+    for mut besieged in Besieged::both().await {
+        for line in ["POST /services", "PUT /services/h", "PATCH /services/a", "POST /schemas/services/validate"] {
+            for (label, body) in json_bodies() {
+                let (status, text) = send(&besieged.gateway.admin, line, JSON, body).await;
+                assert!(is_clear_refusal(status, &text), "{line}, {label}: {status} {text}");
+            }
+            for (label, media_type, body) in other_bodies() {
+                let (status, text) = send(&besieged.gateway.admin, line, media_type, body).await;
+                assert!(is_clear_refusal(status, &text), "{line}, {label}: {status} {text}");
+            }
+            besieged.is_unharmed(line).await;
         }
-        for (label, media_type, body) in other_bodies() {
-            let (status, text) = send(&besieged.gateway.admin, line, media_type, body).await;
-            assert!(is_clear_refusal(status, &text), "{line}, {label}: {status} {text}");
-        }
-        besieged.is_unharmed(line).await;
     }
 }
 
 #[tokio::test]
 async fn a_hostile_body_is_refused_by_every_collection() {
-    let mut besieged = Besieged::start().await;
-    for path in [
-        "/routes",
-        "/consumers",
-        "/plugins",
-        "/upstreams",
-        "/upstreams/a/targets",
-        "/consumers/a/key-auth",
-        "/consumers/a/acls",
-    ] {
-        for (label, body) in json_bodies() {
-            let (status, text) = send(&besieged.gateway.admin, &format!("POST {path}"), JSON, body).await;
-            assert!(is_clear_refusal(status, &text), "{path}, {label}: {status} {text}");
+    for mut besieged in Besieged::both().await {
+        for path in [
+            "/routes",
+            "/consumers",
+            "/plugins",
+            "/upstreams",
+            "/upstreams/a/targets",
+            "/consumers/a/key-auth",
+            "/consumers/a/acls",
+        ] {
+            for (label, body) in json_bodies() {
+                let (status, text) = send(&besieged.gateway.admin, &format!("POST {path}"), JSON, body).await;
+                assert!(is_clear_refusal(status, &text), "{path}, {label}: {status} {text}");
+            }
+            besieged.is_unharmed(path).await;
         }
-        besieged.is_unharmed(path).await;
     }
 }
 
@@ -154,26 +156,38 @@ async fn chunked(address: std::net::SocketAddr, bytes: usize) -> u16 {
 
 #[tokio::test]
 async fn what_databases_take_for_their_own_is_plain_text() {
-    let mut besieged = Besieged::start().await;
-    let admin = besieged.gateway.admin.clone();
-    for name in
-        ["'; DROP TABLE services; --", "\" OR \"1\"=\"1", "%", "_", "\\", "*", "a' --", "$1", "?1", ":a", "\u{2028}é"]
-    {
-        let encoded: String = form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20");
-        let consumer = admin.create("/consumers", json!({ "username": name, "tags": ["t'\"%_;--"] })).await;
-        assert_eq!(consumer["username"], *name);
-        let found = admin.get(&format!("/consumers/{encoded}")).await.expect(200).json();
-        assert_eq!(found["id"], consumer["id"], "{name}");
-        let tagged = admin.get("/consumers?tags=t%27%22%25%5F%3B--").await.expect(200).json();
-        assert_eq!(tagged["data"].as_array().unwrap().len(), 1, "{name}: one at a time");
-        admin.get(&format!("/services/{encoded}")).await.expect(404);
-        admin.get(&format!("/tags/{encoded}")).await.expect(200);
-        admin.get(&format!("/consumers?offset={encoded}")).await.expect(400);
-        admin.get(&format!("/consumers?size={encoded}")).await.expect(400);
-        admin.get(&format!("/consumers?custom_id={encoded}")).await.expect(200);
-        admin.delete(&format!("/consumers/{encoded}")).await.expect(204);
+    for mut besieged in Besieged::both().await {
+        let admin = besieged.gateway.admin.clone();
+        for name in [
+            "'; DROP TABLE services; --",
+            "\" OR \"1\"=\"1",
+            "%",
+            "_",
+            "\\",
+            "*",
+            "a' --",
+            "$1",
+            "?1",
+            ":a",
+            "\u{2028}é",
+        ] {
+            let encoded: String =
+                form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20");
+            let consumer = admin.create("/consumers", json!({ "username": name, "tags": ["t'\"%_;--"] })).await;
+            assert_eq!(consumer["username"], *name);
+            let found = admin.get(&format!("/consumers/{encoded}")).await.expect(200).json();
+            assert_eq!(found["id"], consumer["id"], "{name}");
+            let tagged = admin.get("/consumers?tags=t%27%22%25%5F%3B--").await.expect(200).json();
+            assert_eq!(tagged["data"].as_array().unwrap().len(), 1, "{name}: one at a time");
+            admin.get(&format!("/services/{encoded}")).await.expect(404);
+            admin.get(&format!("/tags/{encoded}")).await.expect(200);
+            admin.get(&format!("/consumers?offset={encoded}")).await.expect(400);
+            admin.get(&format!("/consumers?size={encoded}")).await.expect(400);
+            admin.get(&format!("/consumers?custom_id={encoded}")).await.expect(200);
+            admin.delete(&format!("/consumers/{encoded}")).await.expect(204);
+        }
+        // Each name cost two writes.
+        besieged.version += 22;
+        besieged.is_unharmed("names like SQL").await;
     }
-    // Each name cost two writes.
-    besieged.version += 22;
-    besieged.is_unharmed("names like SQL").await;
 }

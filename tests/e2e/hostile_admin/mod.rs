@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, TestGateway};
+use crate::harness::{Gateway, TestGateway, TestPostgres};
 
 /// The collections that a dump holds.
 const COLLECTIONS: [&str; 8] = ["services", "routes", "consumers", "plugins", "upstreams", "key-auths", "acls", "tags"];
@@ -22,9 +22,24 @@ pub struct Besieged {
     marks: u16,
 }
 
+/// A gateway on each kind of database: what is hostile to one need not be so to the other.
+async fn both() -> [Gateway; 2] {
+    let url = tokio::task::spawn_blocking(|| TestPostgres::shared().database()).await.unwrap();
+    [TestGateway::new().start().await, TestGateway::new().on_postgres(&url).start().await]
+}
+
 impl Besieged {
+    /// One on each kind of database.
+    pub async fn both() -> [Self; 2] {
+        let [sqlite, postgres] = both().await;
+        [Self::furnish(sqlite).await, Self::furnish(postgres).await]
+    }
+
     pub async fn start() -> Self {
-        let gateway = TestGateway::new().start().await;
+        Self::furnish(TestGateway::new().start().await).await
+    }
+
+    async fn furnish(gateway: Gateway) -> Self {
         for (path, entity) in [
             ("/services", json!({ "name": "marker", "host": "a.test" })),
             ("/services", json!({ "name": "a", "host": "a.test", "tags": ["x"] })),

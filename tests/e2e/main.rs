@@ -16,6 +16,7 @@ mod durability;
 mod hostile;
 mod hostile_admin;
 mod modules;
+mod outage;
 mod plugins;
 mod postgres;
 mod proxy;

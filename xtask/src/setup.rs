@@ -38,7 +38,7 @@ struct Need {
 }
 
 /// For what each Debian package is needed. A C compiler and cmake build aws-lc and SQLite.
-const NEEDS: [Need; 13] = [
+const NEEDS: [Need; 14] = [
     Need { since: Purpose::Run, present: || program("cc"), package: "build-essential" },
     Need { since: Purpose::Run, present: || program("cmake"), package: "cmake" },
     Need { since: Purpose::Run, present: || program("pkg-config"), package: "pkg-config" },

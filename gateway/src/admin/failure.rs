@@ -133,7 +133,8 @@ fn store_answer(error: StoreError) -> Answer {
             let text = format!("an existing '{by}' entity references this '{collection}' entity");
             coded(4, text, json!({ "@referenced_by": by }))
         }
-        StoreError::Unreachable(_) | StoreError::Busy(_) | StoreError::Slow(_) => {
+        StoreError::ReadOnly { .. } => message(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        StoreError::Unreachable(_) | StoreError::Uncertain(_) | StoreError::Busy(_) | StoreError::Slow(_) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "a request of the Admin API is not done");
             message(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
         }

@@ -1,6 +1,6 @@
 //! Who this node is and how it fares: `/`, `/status`, `/endpoints`, and the Status API.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::UNIX_EPOCH};
 
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
@@ -79,9 +79,12 @@ pub(super) fn enabled_plugins(call: &Call) -> Answer {
 pub(super) async fn status(call: &Call) -> Result<Answer> {
     let size = Size::of(call)?;
     let reachable = call.context.store.version().await.is_ok();
+    let away = call.context.store.unreachable_since();
+    let since = away.and_then(|since| Some(since.duration_since(UNIX_EPOCH).ok()?.as_secs()));
     let now = (call.context.status)();
     Ok(Answer::ok(json!({
-        "database": { "reachable": reachable },
+        "database": { "reachable": reachable && away.is_none() },
+        "sandgate": { "database": { "unreachable_since": since } },
         "server": {
             "connections_accepted": now.connections_accepted,
             "connections_active": now.connections_active,

@@ -5,6 +5,7 @@ mod controls;
 mod database;
 mod desk;
 mod node;
+mod outage;
 mod reporter;
 mod workers;
 
@@ -32,7 +33,7 @@ use crate::{
     plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
     shutdown::Tasks,
     snapshot::{self, Builder, Deployments, Pace, Published},
-    store::{self, Refused, Store, StoreError},
+    store::{self, Refused, Resilient, Store, StoreError},
     telemetry::{LogDial, Metrics},
     tls,
     vault::Vaults,
@@ -157,7 +158,8 @@ impl Gateway {
 
 /// Store, modules, first snapshot.
 async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogDial) -> Result<Rooms, GatewayError> {
-    let store = store::open(&database::place(config)).await?;
+    let resilient = Resilient::open(database::place(config), outage::options(config)).await?;
+    let store: Arc<dyn Store> = resilient.clone();
     let node_id = node::id(&config.data_dir).map_err(system("the identity of the node"))?;
     let facts = NodeFacts { id: node_id.as_str().into(), hostname: node::hostname().into() };
     prepare_folder(&config.plugin_cache_dir)?;
@@ -165,7 +167,7 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
     let services = Services::start(facts, tasks.clone(), metrics.clone());
     let catalog = Catalog::new(&cache, bounds(config), services).map_err(GatewayError::Engine)?;
     let core = model::core_registry();
-    builtins::install(&*store, &core, &catalog).await?;
+    outage::install_builtins(&store, &core, &catalog, tasks).await?;
     let registry = Arc::new(ArcSwap::from_pointee(core));
     let vaults = Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval);
     let builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config)).with_vaults(vaults);
@@ -182,6 +184,8 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
     let refusals = reporter::spawn(reporter.clone(), tasks);
     let pace = Pace { debounce: config.config_debounce, poll: config.database_use.poll_interval };
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), pace, tasks.shutdown()));
+    let kept = store::keep(resilient, published.served.subscribe(), config.snapshot_interval, tasks.shutdown());
+    tasks.spawn("snapshots on disk", kept);
     tasks.spawn("watch of the database", database::watch(store.clone(), published.changed.clone(), tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
     let controls = Arc::new(Controls::new(log, tasks.clone()));

@@ -35,6 +35,7 @@ pub(super) fn context(
     let (metrics, services) = (metrics.clone(), rooms.catalog.services().clone());
     let (published, deployments, node_id) = (rooms.published.clone(), rooms.deployments.clone(), rooms.node_id.clone());
     let (counted, counters, served) = (counters.clone(), counters, rooms.published.clone());
+    let store = rooms.store.clone();
     let text = move || {
         let snapshot = published.current.load();
         let gauge = |definition: &Definition, labels: &[(&str, &str)], value| {
@@ -43,6 +44,7 @@ pub(super) fn context(
             }
         };
         gauge(&metric::SNAPSHOT_VERSION, &[], snapshot.version as f64);
+        gauge(&metric::DATASTORE_REACHABLE, &[], f64::from(u8::from(store.unreachable_since().is_none())));
         gauge(&metric::QUARANTINED, &[], snapshot.quarantined.len() as f64);
         for deployment in deployments.all() {
             let open = deployment.health.report().open_for.is_some();

@@ -46,12 +46,14 @@ struct Contact {
     last: Instant,
     regained: Instant,
     away: Duration,
+    /// The last report failed, and the log says so already.
+    failing: bool,
 }
 
 impl Contact {
     fn new() -> Self {
         let now = Instant::now();
-        Self { last: now, regained: now, away: Duration::ZERO }
+        Self { last: now, regained: now, away: Duration::ZERO, failing: false }
     }
 
     /// The database answered at `now`.
@@ -60,7 +62,7 @@ impl Contact {
         if silence > HEARTBEAT + PATIENCE {
             (self.regained, self.away) = (now, silence);
         }
-        self.last = now;
+        (self.last, self.failing) = (now, false);
     }
 
     /// How old the report of a live node may be at `now`.
@@ -92,7 +94,10 @@ impl Reporter {
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {PATIENCE:?}"),
         };
-        tracing::warn!(failure, version = report.version, "this node could not report what it serves");
+        let mut contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
+        if !std::mem::replace(&mut contact.failing, true) {
+            tracing::warn!(failure, version = report.version, "this node could not report what it serves");
+        }
     }
 
     fn report(&self) -> NodeReport {

@@ -107,7 +107,7 @@ impl Builder {
     /// The newest snapshot: the last one if nothing changed, else a new one.
     pub async fn refresh(&mut self) -> Result<Arc<Snapshot>, BuildError> {
         let delta = self.store.changes_since(&self.registry.load(), self.state.version).await?;
-        let unchanged = delta.version == self.state.version && !delta.full;
+        let unchanged = delta.version == self.state.version && !delta.full && delta.changes.is_empty();
         if unchanged && !self.secrets.rotate().await {
             return Ok(self.last.clone());
         }

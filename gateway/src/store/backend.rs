@@ -1,6 +1,12 @@
 //! What a database adds to the statements that all of them share, and the [`Store`] that comes of both.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use async_trait::async_trait;
 use sqlx::{Database, pool::PoolConnection};
@@ -153,27 +159,39 @@ where
     async fn close(&self) {
         Backend::close(self).await;
     }
+
+    fn breaks(&self) -> u64 {
+        self.health().breaks.load(Relaxed)
+    }
 }
 
 /// Whether the database is there, as who watches it says. Work that waits for a database fails once it is lost, instead
 /// of waiting on.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Health(Arc<watch::Sender<Option<Arc<sqlx::Error>>>>);
+pub(super) struct Health {
+    lost: Arc<watch::Sender<Option<Arc<sqlx::Error>>>>,
+    breaks: Arc<AtomicU64>,
+}
 
 impl Health {
     /// The database cannot be reached, for this reason.
     pub(super) fn lost(&self, reason: Arc<sqlx::Error>) {
-        self.0.send_replace(Some(reason));
+        self.lost.send_replace(Some(reason));
+    }
+
+    /// The connection that listens broke, whatever became of the others.
+    pub(super) fn broke(&self) {
+        self.breaks.fetch_add(1, Relaxed);
     }
 
     /// The database is there. True when it had been lost.
     pub(super) fn found(&self) -> bool {
-        self.0.send_replace(None).is_some()
+        self.lost.send_replace(None).is_some()
     }
 
     /// Does `work` unless it would wait for a database that is lost.
     pub(super) async fn guard<T>(&self, work: impl Future<Output = Result<T>> + Send) -> Result<T> {
-        let mut seen = self.0.subscribe();
+        let mut seen = self.lost.subscribe();
         // A write that is dropped here leaves nothing behind or was committed; the caller is told neither.
         tokio::select! {
             biased;

@@ -1,6 +1,10 @@
 //! Why the store refuses or fails.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use serde_json::Value;
 
@@ -46,6 +50,15 @@ pub enum StoreError {
     /// The database cannot be reached or does not answer. A write that was being committed may have been.
     #[error("the configuration database cannot be reached")]
     Unreachable(#[source] Arc<sqlx::Error>),
+    /// The database has been away for a while, and nothing can be written.
+    #[error("the configuration database cannot be reached, since {}: the configuration is read-only until it is back", httpdate::fmt_http_date(*since))]
+    ReadOnly {
+        /// When that was noticed.
+        since: SystemTime,
+    },
+    /// The connection broke before the database had answered the commit.
+    #[error("the configuration database went away during the commit: the change may or may not have been made")]
+    Uncertain(#[source] Arc<sqlx::Error>),
     /// Other writes, or whoever else uses the database, took too long.
     #[error("the configuration database was busy for {0:?}")]
     Busy(Duration),

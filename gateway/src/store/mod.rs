@@ -8,6 +8,7 @@ mod entity;
 mod failure;
 mod history;
 mod ledger;
+mod outage;
 mod postgres;
 mod query;
 mod read;
@@ -16,7 +17,7 @@ mod sqlite;
 mod table;
 mod write;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -28,6 +29,7 @@ pub use history::{
     Changes, Counts, Diff, DiffPage, EntityChange, Entry, EntryFilter, EntryPage, HEARTBEAT, Heard, History, NODE_LIVE,
     NodeReport, Note, Refused, Request,
 };
+pub use outage::{OutageOptions, Resilient, keep};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::SqliteStore;
 
@@ -157,6 +159,15 @@ pub trait Store: History + Send + Sync + 'static {
     async fn watch(&self, changed: Arc<Notify>);
     /// Closes every connection; those in use first finish. Afterwards every call fails.
     async fn close(&self);
+    /// How often the connection that [`Store::watch`] holds broke. Another database may have come in the place of this
+    /// one each time, unnoticed by the connections of calls.
+    fn breaks(&self) -> u64 {
+        0
+    }
+    /// Since when the database is away, as far as this store finds out.
+    fn unreachable_since(&self) -> Option<SystemTime> {
+        None
+    }
 }
 
 /// A write: all of it or nothing, and one version.

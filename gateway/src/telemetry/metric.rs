@@ -16,6 +16,9 @@ pub const PLUGIN_CIRCUIT_OPEN: Definition =
 /// Version of the configuration that is served.
 pub const SNAPSHOT_VERSION: Definition =
     Definition::of("sandgate_snapshot_version", "Version of the configuration that is served");
+/// 0 while the configuration database is away; with Kong's name.
+pub const DATASTORE_REACHABLE: Definition =
+    Definition::of("kong_datastore_reachable", "Datastore reachable from the gateway, 0 is unreachable");
 /// Entities left out of the snapshot because they cannot be built. Label `collection`.
 pub const QUARANTINED: Definition =
     Definition::of("sandgate_quarantined_entities", "Entities that are not served because they cannot be built");

@@ -224,6 +224,9 @@ pub(super) fn status() -> Value {
         "required": ["server", "memory"],
         "properties": {
             "database": { "type": "object", "properties": { "reachable": { "type": "boolean" } } },
+            "sandgate": { "type": "object", "properties": {
+                "database": { "type": "object", "properties": { "unreachable_since": { "type": ["integer", "null"] } } },
+            } },
             "configuration_hash": { "type": "string" },
             "server": { "type": "object", "additionalProperties": { "type": "integer", "minimum": 0 } },
             "memory": { "type": "object" },

@@ -21,6 +21,7 @@ const PULSE: Duration = Duration::from_secs(2);
 pub(super) async fn watch(store: &PostgresStore, changed: &Arc<Notify>) {
     loop {
         let Err(error) = listen(store, changed).await;
+        store.health.broke();
         tracing::debug!(error = &error as &dyn std::error::Error, "not listening to the configuration database");
         if let Err(StoreError::Unreachable(reason)) = reach(store).await {
             tracing::debug!(error = &*reason as &dyn std::error::Error, "the configuration database is lost");

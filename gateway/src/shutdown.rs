@@ -1,6 +1,8 @@
 //! Owns every background task of the control runtime and ends them in order. Knows no other room; `gateway` alone makes
 //! [`Tasks`] and drains them, everyone else holds a clone to spawn with.
 
+mod quiet;
+
 use std::{
     collections::BTreeMap,
     future::Future,
@@ -12,6 +14,8 @@ use std::{
 };
 
 use tokio::{runtime::Handle, sync::watch};
+
+pub use quiet::QuietThread;
 
 /// The wish to end, given once and never taken back. Works on any runtime, a worker's local one too: clones may be sent
 /// to other threads and waited for there.

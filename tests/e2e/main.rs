@@ -12,6 +12,7 @@
 mod harness;
 
 mod admin;
+mod deck;
 mod durability;
 mod hostile;
 mod hostile_admin;

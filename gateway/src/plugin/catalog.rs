@@ -3,12 +3,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     path::Path,
-    sync::{Arc, Mutex, PoisonError, Weak, mpsc},
-    thread,
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
-use tokio::sync::oneshot;
 use wasmtime::{
     Engine,
     component::{Component, InstancePre},
@@ -25,6 +23,7 @@ use super::{
     manifest::Manifest,
     phases::Phases,
 };
+use crate::shutdown::QuietThread;
 
 /// Package of the contract, and the version this gateway serves.
 const PACKAGE: &str = "sandgate:plugin/";
@@ -133,10 +132,9 @@ pub struct Catalog {
     loaded: Mutex<HashMap<Arc<str>, Weak<LoadedModule>>>,
     /// The last uploads: their configurations are checked before a deployment keeps them.
     uploads: Mutex<VecDeque<Arc<LoadedModule>>>,
-    compiler: mpsc::Sender<Job>,
+    /// Compilation takes seconds of a core and nobody's request waits for it.
+    compiler: QuietThread,
 }
-
-type Job = Box<dyn FnOnce() + Send>;
 
 impl std::fmt::Debug for Catalog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -149,7 +147,7 @@ impl Catalog {
     pub fn new(cache: &Path, bounds: Bounds, services: Arc<Services>) -> wasmtime::Result<Arc<Self>> {
         let engine = engine(cache, bounds)?;
         let linkers = Linkers::new(&engine)?;
-        let compiler = start_compiler();
+        let compiler = QuietThread::start("wasm-compiler", 10);
         Ok(Arc::new(Self { engine, linkers, services, loaded: Mutex::default(), uploads: Mutex::default(), compiler }))
     }
 
@@ -157,7 +155,8 @@ impl Catalog {
     pub async fn inspect(self: &Arc<Self>, bytes: Vec<u8>) -> Result<Inspected, Vec<Refused>> {
         let catalog = self.clone();
         let (component, module) = self
-            .off_thread(move || {
+            .compiler
+            .run(move || {
                 let component = componentize(bytes).map_err(|refused| vec![refused])?;
                 let module = catalog.compile(&component)?;
                 Ok::<_, Vec<Refused>>((component, module))
@@ -186,7 +185,7 @@ impl Catalog {
             return Ok(known);
         }
         let catalog = self.clone();
-        self.off_thread(move || catalog.compile(&component)).await
+        self.compiler.run(move || catalog.compile(&component)).await
     }
 
     /// Compiled code that is in memory already.
@@ -227,13 +226,6 @@ impl Catalog {
         };
         let deployment = self.deploy(module.clone(), Arc::new(Manifest::nameless()), terms);
         Instance::new(deployment, 0).await.map_err(|error| error.to_string())
-    }
-
-    async fn off_thread<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move || drop(answer.send(work())));
-        self.compiler.send(job).expect("the compiler thread ends with the catalogue");
-        answered.await.expect("the compiler thread answers every job")
     }
 
     fn compile(&self, component: &[u8]) -> Result<Arc<LoadedModule>, Vec<Refused>> {
@@ -357,20 +349,6 @@ fn componentize(bytes: Vec<u8>) -> Result<Vec<u8>, Refused> {
         }
         _ => Err(Refused::NotWasm("it does not begin as a module or component does".into())),
     }
-}
-
-/// One thread with low priority: compilation takes seconds of a core and nobody's request waits for it.
-fn start_compiler() -> mpsc::Sender<Job> {
-    let (sender, jobs) = mpsc::channel::<Job>();
-    let started = thread::Builder::new().name("wasm-compiler".into()).spawn(move || {
-        let thread = rustix::thread::gettid();
-        if let Err(error) = rustix::process::setpriority_process(Some(thread), 10) {
-            tracing::debug!(%error, "the compiler runs with ordinary priority");
-        }
-        jobs.into_iter().for_each(|job| job());
-    });
-    started.expect("the process can start a thread at its start");
-    sender
 }
 
 /// SHA-256 of a component in lower-case hexadecimal: what a module is known by.

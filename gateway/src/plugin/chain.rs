@@ -194,6 +194,12 @@ impl Chain {
         Self { slots }
     }
 
+    /// In the order in which they run.
+    #[cfg(test)]
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
     /// Whether no plugin takes part.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()

@@ -59,7 +59,7 @@ fn chain(plugins: &[&Arc<Plugin>]) -> Chain {
 fn directory() -> Arc<Directory> {
     let mut directory = Directory::default();
     let consumer = crate::model::Consumer { id: "c1".into(), username: Some("alice".into()), custom_id: None };
-    directory.add_consumer(ConsumerEntry { consumer, json: "{}".into() });
+    directory.add_consumer(Arc::new(ConsumerEntry { consumer, json: "{}".into() }));
     let data = json!({ "key": "alice-key" }).as_object().unwrap().clone();
     let collection: Arc<str> = "keyauth_credentials".into();
     let credential = Credential { id: "k1".into(), collection, consumer: Some("c1".into()), data, expires: None };

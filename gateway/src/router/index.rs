@@ -1,94 +1,39 @@
-//! Rules arranged by host, then by path, then by rank: what a search walks.
+//! Rules arranged by host, then by path, then by precedence: what a search walks. A clone shares everything; a change
+//! copies what lies between the root and the places that it concerns.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
-use regex::{RegexSet, RegexSetBuilder};
+use rpds::HashTrieMapSync;
 
 use super::name::NamePattern;
-use super::pattern::{PathPattern, SIZE_LIMIT};
+use super::pattern::PathPattern;
+use super::place::{Change, Entry, Place, Rank};
 use super::rule::{CompiledRule, PathTest};
 use super::trie::Trie;
 
-/// Fewer expressions than this are tried one by one.
-const SMALLEST_SET: usize = 8;
-/// More expressions than this go into several sets: the automaton of a large one outgrows its cache.
-const LARGEST_SET: usize = 64;
-/// Fewer rules than this in one place are compared one by one.
-const SMALLEST_KEYED: usize = 16;
-
 /// All rules by host.
-#[derive(Debug)]
-pub(super) struct Index {
-    pub(super) exact: HashMap<Box<[u8]>, Paths>,
+#[derive(Debug, Clone)]
+pub(super) struct Index<T: Clone> {
+    pub(super) exact: HashTrieMapSync<Box<[u8]>, Paths<T>>,
     /// By `x.*`.
-    pub(super) prefixes: Trie<Paths>,
+    pub(super) prefixes: Trie<Paths<T>>,
     /// By `*.x`, with the bytes of the names in reverse.
-    pub(super) suffixes: Trie<Paths>,
+    pub(super) suffixes: Trie<Paths<T>>,
     /// Rules without hosts.
-    pub(super) any: Paths,
+    pub(super) any: Paths<T>,
 }
 
 /// The rules of one host by what a path has to begin with.
-pub(super) type Paths = Trie<Place>;
+pub(super) type Paths<T> = Trie<Place<T>>;
 
-/// The rules that ask for the same host and the same start of the path.
+/// A rule with what it leads to.
 #[derive(Debug)]
-pub(super) struct Place {
-    pub(super) literals: Literals,
-    pub(super) patterns: Option<Box<PatternGroup>>,
-}
-
-/// A rule on one of its paths, in the lists best first.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
-    /// Its place in the order of precedence; 0 is the best.
-    pub(super) rank: u32,
-    pub(super) rule: u32,
-    pub(super) port: Option<u16>,
-    pub(super) has_more_conditions: bool,
-}
-
-/// Rules for which host and path are settled.
-#[derive(Debug)]
-pub(super) struct Literals {
-    pub(super) scanned: Box<[Entry]>,
-    /// Only where there are many rules.
-    pub(super) keyed: Option<Box<Keyed>>,
-}
-
-/// Rules by a header value or server name that they cannot match without.
-#[derive(Debug, Default)]
-pub(super) struct Keyed {
-    /// By header name, then by value in lower case.
-    pub(super) headers: HashMap<Box<str>, ByValue>,
-    pub(super) snis: HashMap<Box<str>, Vec<Entry>>,
-    /// All rules that stand in `snis`, for requests that are not asked for a server name.
-    pub(super) any_sni: Vec<Entry>,
-}
-
-type ByValue = HashMap<Box<[u8]>, Vec<Entry>>;
-
-/// Expressions to try, best first.
-#[derive(Debug)]
-pub(super) struct PatternGroup {
-    pub(super) chunks: Box<[PatternChunk]>,
-}
-
-/// Expressions that can be tried at once.
-#[derive(Debug)]
-pub(super) struct PatternChunk {
-    pub(super) entries: Box<[(Entry, PathPattern)]>,
-    pub(super) set: Option<RegexSet>,
-}
-
-/// Where an entry belongs.
-struct Placement<'r> {
-    host: HostKey<'r>,
-    path: &'r [u8],
-    entry: Entry,
-    pattern: Option<&'r PathPattern>,
+pub(super) struct Served<T> {
+    pub(super) rule: CompiledRule,
+    pub(super) value: T,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,48 +44,90 @@ enum HostKey<'r> {
     Suffix(Cow<'r, [u8]>),
 }
 
-impl Index {
-    pub(super) fn build(rules: &[CompiledRule]) -> Self {
-        let mut placements = place(rules);
-        // Stable, so that within one place the best stays first.
-        placements.sort_by(|one, other| (&one.host, one.path).cmp(&(&other.host, other.path)));
-        let (mut exact, mut prefixes, mut suffixes, mut any) = (HashMap::new(), Vec::new(), Vec::new(), None);
-        for same_host in placements.chunk_by(|one, other| one.host == other.host) {
-            let paths = paths(same_host, rules);
-            match &same_host[0].host {
-                HostKey::Any => any = Some(paths),
-                HostKey::Exact(name) => drop(exact.insert(name.as_bytes().into(), paths)),
-                HostKey::Prefix(name) => prefixes.push((name.as_bytes(), paths)),
-                HostKey::Suffix(name) => suffixes.push((&**name, paths)),
-            }
+/// What happens to each place of a host, by the start of the path.
+type Changes<'r, T> = BTreeMap<&'r [u8], Change<'r, T>>;
+
+impl<T: Clone> Index<T> {
+    pub(super) fn new() -> Self {
+        Self { exact: HashTrieMapSync::new_sync(), prefixes: Trie::new(), suffixes: Trie::new(), any: Trie::new() }
+    }
+
+    /// Takes rules out and puts others in.
+    pub(super) fn change(&mut self, gone: &[Arc<Served<T>>], new: &[Arc<Served<T>>]) {
+        let ids: HashSet<&str> = gone.iter().map(|served| &**served.rule.id()).collect();
+        let mut hosts: BTreeMap<HostKey<'_>, Changes<'_, T>> = BTreeMap::new();
+        for served in gone {
+            each_place(served, |host, path, _, _| {
+                hosts.entry(host).or_default().entry(path).or_default();
+            });
         }
-        let (prefixes, suffixes) = (Trie::build(prefixes), Trie::build(suffixes));
-        Self { exact, prefixes, suffixes, any: any.unwrap_or_else(|| Trie::build(Vec::new())) }
+        for served in new {
+            each_place(served, |host, path, entry, pattern| {
+                hosts.entry(host).or_default().entry(path).or_default().add(entry, pattern);
+            });
+        }
+        for (host, changes) in hosts {
+            self.change_host(&host, |paths| change_paths(paths, changes, &ids));
+        }
+    }
+
+    fn change_host(&mut self, host: &HostKey<'_>, change: impl FnOnce(&mut Paths<T>)) {
+        match host {
+            HostKey::Any => change(&mut self.any),
+            HostKey::Exact(name) => self.change_exact(name.as_bytes(), change),
+            HostKey::Prefix(name) => change_wildcard(&mut self.prefixes, name.as_bytes(), change),
+            HostKey::Suffix(name) => change_wildcard(&mut self.suffixes, name, change),
+        }
+    }
+
+    fn change_exact(&mut self, name: &[u8], change: impl FnOnce(&mut Paths<T>)) {
+        let mut paths = self.exact.get(name).cloned().unwrap_or(Trie::new());
+        change(&mut paths);
+        if paths.is_empty() {
+            self.exact.remove_mut(name);
+        } else {
+            self.exact.insert_mut(name.into(), paths);
+        }
     }
 }
 
-/// One placement for each rule, path and host, best first.
-fn place(rules: &[CompiledRule]) -> Vec<Placement<'_>> {
-    let numbered = rules.iter().enumerate();
-    let mut ranked: Vec<_> = numbered
-        .flat_map(|(at, rule)| rule.precedences().enumerate().map(move |(path, precedence)| (precedence, at, path)))
-        .collect();
-    ranked.sort_by(|(one, ..), (other, ..)| Reverse(one).cmp(&Reverse(other)));
-    let mut placements = Vec::with_capacity(ranked.len());
-    for (rank, (_, at, path)) in ranked.into_iter().enumerate() {
-        let rule = &rules[at];
-        let (path, pattern) = match rule.paths().get(path) {
+fn change_wildcard<T: Clone>(hosts: &mut Trie<Paths<T>>, name: &[u8], change: impl FnOnce(&mut Paths<T>)) {
+    let mut paths = hosts.get(name).cloned().unwrap_or(Trie::new());
+    change(&mut paths);
+    if paths.is_empty() {
+        hosts.remove(name);
+    } else {
+        hosts.insert(name, paths);
+    }
+}
+
+fn change_paths<T: Clone>(paths: &mut Paths<T>, changes: Changes<'_, T>, gone: &HashSet<&str>) {
+    for (path, change) in changes {
+        match Place::changed(paths.get(path), change, gone) {
+            Some(place) => paths.insert(path, place),
+            None => paths.remove(path),
+        }
+    }
+}
+
+/// Calls `put` for every host and path of a rule.
+fn each_place<'r, T>(
+    served: &'r Arc<Served<T>>,
+    mut put: impl FnMut(HostKey<'r>, &'r [u8], Entry<T>, Option<&'r PathPattern>),
+) {
+    let rule = &served.rule;
+    let has_more_conditions = rule.has_more_conditions();
+    for (at, precedence) in rule.precedences().enumerate() {
+        let (path, pattern) = match rule.paths().get(at) {
             None => (&[][..], None),
             Some(PathTest::Literal(prefix)) => (prefix.as_bytes(), None),
             Some(PathTest::Pattern(pattern)) => (pattern.literal(), Some(pattern)),
         };
         for (host, port) in host_keys(rule) {
-            let has_more_conditions = rule.has_more_conditions();
-            let entry = Entry { rank: number(rank), rule: number(at), port, has_more_conditions };
-            placements.push(Placement { host, path, entry, pattern });
+            let rank = Rank { precedence: Reverse(precedence.clone()), path: at };
+            put(host, path, Entry { rank, port, has_more_conditions, served: served.clone() }, pattern);
         }
     }
-    placements
 }
 
 fn host_keys(rule: &CompiledRule) -> impl Iterator<Item = (HostKey<'_>, Option<u16>)> {
@@ -153,79 +140,4 @@ fn host_keys(rule: &CompiledRule) -> impl Iterator<Item = (HostKey<'_>, Option<u
         (key, host.port)
     });
     keys.chain(rule.hosts().is_empty().then_some((HostKey::Any, None)))
-}
-
-fn paths(placements: &[Placement<'_>], rules: &[CompiledRule]) -> Paths {
-    let places = placements.chunk_by(|one, other| one.path == other.path);
-    Trie::build(places.map(|place| (place[0].path, Place::build(place, rules))).collect())
-}
-
-fn number(at: usize) -> u32 {
-    u32::try_from(at).expect("four billion rules do not fit into memory")
-}
-
-impl Place {
-    fn build(placements: &[Placement<'_>], rules: &[CompiledRule]) -> Self {
-        let literals = placements.iter().filter(|placement| placement.pattern.is_none());
-        let patterns: Vec<_> =
-            placements.iter().filter_map(|placement| Some((placement.entry, placement.pattern?.clone()))).collect();
-        Self {
-            literals: Literals::build(literals.map(|placement| placement.entry).collect(), rules),
-            patterns: (!patterns.is_empty()).then(|| Box::new(PatternGroup::build(&patterns))),
-        }
-    }
-}
-
-impl Literals {
-    fn build(entries: Vec<Entry>, rules: &[CompiledRule]) -> Self {
-        if entries.len() < SMALLEST_KEYED {
-            return Self { scanned: entries.into(), keyed: None };
-        }
-        let mut keyed = Keyed::default();
-        let scanned = entries.into_iter().filter(|entry| !keyed.take(*entry, &rules[entry.rule as usize])).collect();
-        Self { scanned, keyed: (!keyed.is_empty()).then(|| Box::new(keyed)) }
-    }
-}
-
-impl Keyed {
-    /// Files an entry if its rule has exact header values or server names; says whether it did.
-    fn take(&mut self, entry: Entry, rule: &CompiledRule) -> bool {
-        let by_header = rule.headers().iter().find_map(|header| Some((header.name(), header.exact_values()?)));
-        if let Some((name, values)) = by_header {
-            let by_value = self.headers.entry(name.into()).or_default();
-            values.into_iter().for_each(|value| by_value.entry(value.into()).or_default().push(entry));
-            return true;
-        }
-        let exact = |sni: &NamePattern| matches!(sni, NamePattern::Exact(_));
-        if rule.snis().is_empty() || !rule.snis().iter().all(exact) {
-            return false;
-        }
-        for sni in rule.snis() {
-            self.snis.entry(sni.text().into()).or_default().push(entry);
-        }
-        self.any_sni.push(entry);
-        true
-    }
-
-    fn is_empty(&self) -> bool {
-        self.headers.is_empty() && self.snis.is_empty()
-    }
-}
-
-impl PatternGroup {
-    fn build(entries: &[(Entry, PathPattern)]) -> Self {
-        Self { chunks: entries.chunks(LARGEST_SET).map(PatternChunk::build).collect() }
-    }
-}
-
-impl PatternChunk {
-    /// Without a set, should it be too large, the expressions are tried one by one.
-    fn build(entries: &[(Entry, PathPattern)]) -> Self {
-        let set = || {
-            let expressions = entries.iter().map(|(_, pattern)| pattern.as_str());
-            let limit = LARGEST_SET * SIZE_LIMIT;
-            RegexSetBuilder::new(expressions).size_limit(limit).dfa_size_limit(SIZE_LIMIT).build().ok()
-        };
-        Self { entries: entries.into(), set: (entries.len() >= SMALLEST_SET).then(set).flatten() }
-    }
 }

@@ -10,33 +10,30 @@ mod index;
 mod name;
 mod path;
 mod pattern;
+mod place;
 mod precedence;
 mod query;
 mod rule;
 mod search;
+mod table;
 mod trie;
 mod upstream_path;
-
-use std::sync::Arc;
 
 use index::Index;
 pub use path::{NormalPath, PathError, escape_for_upstream};
 pub use pattern::{Captures, PathPattern};
 pub use precedence::{HostKind, PathKind, Precedence};
 pub use query::{Query, Transport};
-use rule::Patterns;
 pub use rule::{CompiledRule, Mismatch, Rejected, Rule, RuleError};
 use search::Search;
+pub use table::Table;
 pub use upstream_path::{PathHandling, upstream_path};
 
-/// Rules compiled for finding the one that a request takes. Immutable: a change builds another.
-#[derive(Debug)]
-pub struct Router<T> {
-    rules: Vec<CompiledRule>,
-    /// What each rule leads to, at the same place.
-    values: Vec<T>,
-    index: Index,
-    patterns: Patterns,
+/// Rules compiled for finding the one that a request takes. Immutable: a changed [`Table`] makes another, which shares
+/// with this one all that did not change.
+#[derive(Debug, Clone)]
+pub struct Router<T: Clone> {
+    index: Index<T>,
 }
 
 /// The rule that a request takes.
@@ -52,57 +49,24 @@ pub struct Match<'a, T> {
     path: &'a str,
 }
 
-impl<T> Router<T> {
+impl<T: Clone> Router<T> {
     /// Compiles rules, each with what it leads to. Rules that cannot be served are left out and returned.
     pub fn build(rules: Vec<(Rule, T)>) -> (Self, Vec<Rejected>) {
-        Self::assemble(rules, &Patterns::new())
-    }
-
-    /// Like [`build`](Self::build), but takes over the regular expressions that this router has compiled already, which
-    /// are by far the slowest part.
-    pub fn rebuild(&self, rules: Vec<(Rule, T)>) -> (Self, Vec<Rejected>) {
-        Self::assemble(rules, &self.patterns)
+        let mut table = Table::default();
+        let rejected = table.change(rules.into_iter().map(|(rule, value)| (rule.id.clone(), Some((rule, value)))));
+        (table.router(), rejected)
     }
 
     /// Finds the rule with the greatest [`Precedence`] among those that match. Nothing is allocated unless regular
     /// expressions have to be tried.
     pub fn find<'a>(&'a self, query: &Query<'a>) -> Option<Match<'a, T>> {
-        let hit = Search::new(&self.rules, query).run(&self.index)?;
+        let hit = Search::new(query).run(&self.index)?;
         Some(Match {
-            value: &self.values[hit.rule],
+            value: &hit.entry.served.value,
             prefix: hit.prefix_length.map(|length| &query.path[..length]),
             pattern: hit.pattern,
             path: query.path,
         })
-    }
-
-    /// The rules that are served with what they lead to, in the order in which they were given.
-    pub fn rules(&self) -> impl Iterator<Item = (&CompiledRule, &T)> {
-        self.rules.iter().zip(&self.values)
-    }
-
-    fn assemble(sources: Vec<(Rule, T)>, known: &Patterns) -> (Self, Vec<Rejected>) {
-        let mut patterns = Patterns::new();
-        let mut take = |expression: &Arc<str>| {
-            if let Some(pattern) = patterns.get(expression) {
-                return Ok(pattern.clone());
-            }
-            let pattern = known.get(expression).cloned().map_or_else(|| PathPattern::compile(expression), Ok)?;
-            patterns.insert(expression.clone(), pattern.clone());
-            Ok(pattern)
-        };
-        let (mut rules, mut values, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
-        for (source, value) in sources {
-            match source.compile_with(&mut take) {
-                Ok(rule) => {
-                    rules.push(rule);
-                    values.push(value);
-                }
-                Err(reason) => rejected.push(Rejected { id: source.id, reason }),
-            }
-        }
-        let index = Index::build(&rules);
-        (Self { rules, values, index, patterns }, rejected)
     }
 }
 

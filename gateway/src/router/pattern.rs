@@ -54,6 +54,11 @@ impl PathPattern {
         &self.0.literal
     }
 
+    /// Whether there are clones of it.
+    pub(super) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// The expression as it was compiled.
     pub(super) fn as_str(&self) -> &str {
         self.0.regex.as_str()

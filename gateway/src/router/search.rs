@@ -1,54 +1,53 @@
 //! One search through the index.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::index::{Entry, Index, Keyed, Literals, Paths, PatternChunk, PatternGroup};
+use super::index::{Index, Paths};
 use super::name::Authority;
 use super::pattern::PathPattern;
+use super::place::{Entry, Keyed, Literals, PatternChunk};
 use super::query::{Query, Transport};
-use super::rule::CompiledRule;
 use super::trie::Trie;
 
 /// What was found.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Hit<'a> {
-    pub(super) rule: usize,
+#[derive(Debug)]
+pub(super) struct Hit<'a, T> {
+    pub(super) entry: &'a Entry<T>,
     /// How much of the path its path matched; `None` if the rule has no paths.
     pub(super) prefix_length: Option<usize>,
     pub(super) pattern: Option<&'a PathPattern>,
-    rank: u32,
 }
 
 /// Literal paths are looked at first, as nearly nothing has to be tried for them; expressions only where they would
 /// still win.
-pub(super) struct Search<'a, 'q> {
-    rules: &'a [CompiledRule],
+pub(super) struct Search<'a, 'q, T> {
     query: &'q Query<'a>,
     authority: Option<Authority<'a>>,
-    patterns: SmallVec<[&'a PatternGroup; 8]>,
-    best: Option<Hit<'a>>,
+    patterns: SmallVec<[&'a [Arc<PatternChunk<T>>]; 8]>,
+    best: Option<Hit<'a, T>>,
 }
 
-impl<'a, 'q> Search<'a, 'q> {
-    pub(super) fn new(rules: &'a [CompiledRule], query: &'q Query<'a>) -> Self {
+impl<'a, 'q, T: Clone> Search<'a, 'q, T> {
+    pub(super) fn new(query: &'q Query<'a>) -> Self {
         let authority = Authority::of(query.host, query.port);
-        Self { rules, query, authority, patterns: SmallVec::new(), best: None }
+        Self { query, authority, patterns: SmallVec::new(), best: None }
     }
 
-    pub(super) fn run(mut self, index: &'a Index) -> Option<Hit<'a>> {
+    pub(super) fn run(mut self, index: &'a Index<T>) -> Option<Hit<'a, T>> {
         if let Some(authority) = self.authority {
             self.visit_hosts(index, authority.name.as_bytes());
         }
         self.visit(&index.any);
-        for group in std::mem::take(&mut self.patterns) {
-            self.try_patterns(group);
+        for chunks in std::mem::take(&mut self.patterns) {
+            self.try_patterns(chunks);
         }
         self.best
     }
 
-    fn visit_hosts(&mut self, index: &'a Index, name: &'a [u8]) {
+    fn visit_hosts(&mut self, index: &'a Index<T>, name: &'a [u8]) {
         if let Some(paths) = index.exact.get(name) {
             self.visit(paths);
         }
@@ -59,18 +58,20 @@ impl<'a, 'q> Search<'a, 'q> {
         }
     }
 
-    fn visit_each(&mut self, hosts: &'a Trie<Paths>, name: &[u8]) {
+    fn visit_each(&mut self, hosts: &'a Trie<Paths<T>>, name: &[u8]) {
         hosts.prefixes_of(name).for_each(|(_, paths)| self.visit(paths));
     }
 
-    fn visit(&mut self, paths: &'a Paths) {
+    fn visit(&mut self, paths: &'a Paths<T>) {
         for (length, place) in paths.prefixes_of(self.query.path.as_bytes()) {
             self.try_literals(&place.literals, length);
-            self.patterns.extend(place.patterns.as_deref());
+            if !place.patterns.is_empty() {
+                self.patterns.push(&place.patterns);
+            }
         }
     }
 
-    fn try_literals(&mut self, literals: &'a Literals, length: usize) {
+    fn try_literals(&mut self, literals: &'a Literals<T>, length: usize) {
         self.scan(&literals.scanned, length);
         if let Some(keyed) = &literals.keyed {
             self.try_headers(keyed, length);
@@ -84,7 +85,7 @@ impl<'a, 'q> Search<'a, 'q> {
         }
     }
 
-    fn try_headers(&mut self, keyed: &'a Keyed, length: usize) {
+    fn try_headers(&mut self, keyed: &'a Keyed<T>, length: usize) {
         if keyed.headers.is_empty() {
             return;
         }
@@ -100,7 +101,7 @@ impl<'a, 'q> Search<'a, 'q> {
     }
 
     /// Takes the first entry that matches, unless a better one is known by then.
-    fn scan(&mut self, entries: &[Entry], length: usize) {
+    fn scan(&mut self, entries: &'a [Entry<T>], length: usize) {
         for entry in entries {
             if !self.would_win(entry) {
                 return;
@@ -113,8 +114,8 @@ impl<'a, 'q> Search<'a, 'q> {
         }
     }
 
-    fn try_patterns(&mut self, group: &'a PatternGroup) {
-        for chunk in &group.chunks {
+    fn try_patterns(&mut self, chunks: &'a [Arc<PatternChunk<T>>]) {
+        for chunk in chunks {
             if !self.would_win(&chunk.entries[0].0) {
                 return;
             }
@@ -122,7 +123,7 @@ impl<'a, 'q> Search<'a, 'q> {
         }
     }
 
-    fn try_chunk(&mut self, chunk: &'a PatternChunk) {
+    fn try_chunk(&mut self, chunk: &'a PatternChunk<T>) {
         match &chunk.set {
             None => _ = (0..chunk.entries.len()).any(|at| self.try_pattern(chunk, at)),
             Some(set) => _ = set.matches(self.query.path).iter().any(|at| self.try_pattern(chunk, at)),
@@ -130,7 +131,7 @@ impl<'a, 'q> Search<'a, 'q> {
     }
 
     /// Says whether the rest of the chunk need not be tried.
-    fn try_pattern(&mut self, chunk: &'a PatternChunk, at: usize) -> bool {
+    fn try_pattern(&mut self, chunk: &'a PatternChunk<T>, at: usize) -> bool {
         let (entry, pattern) = &chunk.entries[at];
         if !self.would_win(entry) {
             return true;
@@ -142,18 +143,17 @@ impl<'a, 'q> Search<'a, 'q> {
         length.is_some()
     }
 
-    fn would_win(&self, entry: &Entry) -> bool {
-        self.best.is_none_or(|best| entry.rank < best.rank)
+    fn would_win(&self, entry: &Entry<T>) -> bool {
+        self.best.as_ref().is_none_or(|best| entry.rank < best.entry.rank)
     }
 
-    fn admits(&self, entry: &Entry) -> bool {
+    fn admits(&self, entry: &Entry<T>) -> bool {
         let has_port = |port| self.authority.is_some_and(|authority| authority.port == port);
-        entry.port.is_none_or(has_port)
-            && (!entry.has_more_conditions || self.rules[entry.rule as usize].admits_rest(self.query))
+        entry.port.is_none_or(has_port) && (!entry.has_more_conditions || entry.served.rule.admits_rest(self.query))
     }
 
-    fn take(&mut self, entry: &Entry, prefix_length: Option<usize>, pattern: Option<&'a PathPattern>) {
-        self.best = Some(Hit { rule: entry.rule as usize, prefix_length, pattern, rank: entry.rank });
+    fn take(&mut self, entry: &'a Entry<T>, prefix_length: Option<usize>, pattern: Option<&'a PathPattern>) {
+        self.best = Some(Hit { entry, prefix_length, pattern });
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -25,50 +25,105 @@ type Order = (Reverse<i32>, Reverse<Arc<str>>);
 /// Plugins of one name, by consumer.
 type OfConsumers = HashMap<Arc<str>, Arc<Plugin>>;
 
+/// Rows by the id of the plugin entity.
+type ById = BTreeMap<Arc<str>, Row>;
+
 /// All rows, by where they apply.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    everywhere: Vec<Row>,
-    by_route: HashMap<Arc<str>, Vec<Row>>,
-    by_service: HashMap<Arc<str>, Vec<Row>>,
+    everywhere: ById,
+    by_route: HashMap<Arc<str>, ById>,
+    by_service: HashMap<Arc<str>, ById>,
     /// By plugin name: for a consumer and nothing else.
     by_consumer: HashMap<Arc<str>, (i32, Arc<OfConsumers>)>,
+    /// The chains of routes that have no plugins of their own, by their service if that has any.
+    shared: HashMap<Option<Arc<str>>, Arc<Chain>>,
+}
+
+/// Which chains are other than before.
+#[derive(Debug, Default)]
+pub(super) struct Affected {
+    pub(super) all: bool,
+    pub(super) routes: HashSet<Arc<str>>,
+    pub(super) services: HashSet<Arc<str>>,
 }
 
 impl Rows {
-    pub(super) fn new(rows: Vec<Row>) -> Self {
-        let mut sorted = Self::default();
-        let mut people: HashMap<Arc<str>, (i32, OfConsumers)> = HashMap::new();
-        for row in rows {
-            match (&row.route, &row.service, &row.consumer) {
-                (Some(route), ..) => sorted.by_route.entry(route.clone()).or_default().push(row),
-                (None, Some(service), _) => sorted.by_service.entry(service.clone()).or_default().push(row),
-                (None, None, Some(consumer)) => {
-                    let named = people.entry(row.name.clone()).or_insert_with(|| (row.priority, HashMap::new()));
-                    named.1.insert(consumer.clone(), row.plugin.clone());
+    pub(super) fn insert(&mut self, row: Row, affected: &mut Affected) {
+        self.affect(&row, affected);
+        let id = row.plugin.id.clone();
+        match (&row.route, &row.service, &row.consumer) {
+            (Some(route), ..) => drop(self.by_route.entry(route.clone()).or_default().insert(id, row)),
+            (None, Some(service), _) => drop(self.by_service.entry(service.clone()).or_default().insert(id, row)),
+            (None, None, Some(consumer)) => {
+                let named = self.by_consumer.entry(row.name.clone()).or_default();
+                named.0 = row.priority;
+                Arc::make_mut(&mut named.1).insert(consumer.clone(), row.plugin.clone());
+            }
+            (None, None, None) => drop(self.everywhere.insert(id, row)),
+        }
+    }
+
+    /// Removes a row that was inserted.
+    pub(super) fn remove(&mut self, row: &Row, affected: &mut Affected) {
+        self.affect(row, affected);
+        let id = &row.plugin.id;
+        match (&row.route, &row.service, &row.consumer) {
+            (Some(route), ..) => remove(&mut self.by_route, route, id),
+            (None, Some(service), _) => remove(&mut self.by_service, service, id),
+            (None, None, Some(consumer)) => {
+                let Some((_, named)) = self.by_consumer.get_mut(&row.name) else { return };
+                Arc::make_mut(named).remove(consumer);
+                if named.is_empty() {
+                    self.by_consumer.remove(&row.name);
                 }
-                (None, None, None) => sorted.everywhere.push(row),
+            }
+            (None, None, None) => drop(self.everywhere.remove(id)),
+        }
+    }
+
+    fn affect(&mut self, row: &Row, affected: &mut Affected) {
+        match (&row.route, &row.service) {
+            (Some(route), _) => drop(affected.routes.insert(route.clone())),
+            (None, Some(service)) => {
+                affected.services.insert(service.clone());
+                self.shared.remove(&Some(service.clone()));
+            }
+            (None, None) => {
+                affected.all = true;
+                self.shared.clear();
             }
         }
-        let shared = people.into_iter().map(|(name, (priority, named))| (name, (priority, Arc::new(named))));
-        sorted.by_consumer = shared.collect();
-        sorted
     }
 
     /// The chain of requests that match no route.
     pub(super) fn global(&self) -> Chain {
-        let mut rows: Vec<&Row> = self.everywhere.iter().collect();
+        let mut rows: Vec<&Row> = self.everywhere.values().collect();
         rows.sort_by_key(|row| order(row));
         let slot = |row: &Row| Slot { broad: Some(row.plugin.clone()), ..Slot::default() };
         Chain::new(rows.into_iter().map(slot).collect())
     }
 
     /// The chain of a route.
-    pub(super) fn of_route(&self, route: &str, service: Option<&str>) -> Chain {
-        let of_route = self.by_route.get(route).map_or(&[][..], Vec::as_slice);
-        let of_service = service.and_then(|service| self.by_service.get(service)).map_or(&[][..], Vec::as_slice);
+    pub(super) fn of_route(&mut self, route: &str, service: Option<&Arc<str>>) -> Arc<Chain> {
+        if self.by_route.contains_key(route) {
+            return Arc::new(self.build(Some(route), service.map(|service| &**service)));
+        }
+        let service = service.filter(|service| self.by_service.contains_key(*service));
+        if let Some(chain) = self.shared.get(&service.cloned()) {
+            return chain.clone();
+        }
+        let chain = Arc::new(self.build(None, service.map(|service| &**service)));
+        self.shared.insert(service.cloned(), chain.clone());
+        chain
+    }
+
+    fn build(&self, route: Option<&str>, service: Option<&str>) -> Chain {
+        let of_route = route.and_then(|route| self.by_route.get(route)).into_iter().flat_map(BTreeMap::values);
+        let of_service =
+            service.and_then(|service| self.by_service.get(service)).into_iter().flat_map(BTreeMap::values);
         let fits = |row: &&Row| row.service.is_none() || row.service.as_deref() == service;
-        let relevant: Vec<&Row> = of_route.iter().filter(fits).chain(of_service).chain(&self.everywhere).collect();
+        let relevant: Vec<&Row> = of_route.filter(fits).chain(of_service).chain(self.everywhere.values()).collect();
         let mut names: BTreeSet<Order> = relevant.iter().map(|row| order(row)).collect();
         names.extend(self.by_consumer.iter().map(|(name, (priority, _))| (Reverse(*priority), Reverse(name.clone()))));
         let slots = names.iter().map(|(_, Reverse(name))| self.slot(name, &relevant)).collect();
@@ -88,6 +143,14 @@ impl Rows {
             }
         }
         slot
+    }
+}
+
+fn remove(rows: &mut HashMap<Arc<str>, ById>, parent: &Arc<str>, id: &str) {
+    let Some(of_parent) = rows.get_mut(parent) else { return };
+    of_parent.remove(id);
+    if of_parent.is_empty() {
+        rows.remove(parent);
     }
 }
 

@@ -4,10 +4,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
-use super::{
-    Quarantined, ServiceEntry, TargetEntry, UpstreamEntry,
-    state::{Shown, State},
-};
+use super::{Quarantined, ServiceEntry, TargetEntry, UpstreamEntry, state::Shown};
 use crate::{
     balancer::{Address, Algorithm, Balancer},
     model,
@@ -17,24 +14,8 @@ use crate::{
 const TIMEOUT: u64 = 60_000;
 const RETRIES: u32 = 5;
 
-/// Upstreams by name; the balancers of those that were there before go on where they were.
-pub(super) fn upstreams(
-    state: &State,
-    before: &HashMap<Arc<str>, Arc<UpstreamEntry>>,
-) -> HashMap<Arc<str>, Arc<UpstreamEntry>> {
-    let mut targets: HashMap<&str, Vec<&model::Target>> = HashMap::new();
-    for target in state.targets.values() {
-        targets.entry(&target.upstream.id).or_default().push(target);
-    }
-    let build = |upstream: &Arc<model::Upstream>| {
-        let own = targets.get(&*upstream.id).map_or(&[][..], Vec::as_slice);
-        let known = before.get(&upstream.name).map(|entry| &entry.balancer);
-        (upstream.name.clone(), Arc::new(upstream_entry(upstream, own, known)))
-    };
-    state.upstreams.values().map(build).collect()
-}
-
-fn upstream_entry(upstream: &model::Upstream, own: &[&model::Target], known: Option<&Balancer>) -> UpstreamEntry {
+/// An upstream with its targets; the balancer goes on where the one before it was.
+pub(super) fn upstream(upstream: &model::Upstream, own: &[&model::Target], known: Option<&Balancer>) -> UpstreamEntry {
     let targets: Vec<TargetEntry> = own.iter().filter_map(|target| target_entry(target)).collect();
     let address = |target: &TargetEntry| Address {
         key: format!("{}:{}", target.host, target.port).into(),

@@ -3,8 +3,11 @@
 
 mod builder;
 mod chains;
+mod compiled;
 mod entries;
 mod modules;
+mod people;
+mod plugins;
 mod publisher;
 mod secrets;
 mod state;
@@ -30,7 +33,7 @@ pub struct Snapshot {
     /// Routes.
     pub router: Router<Arc<RouteEntry>>,
     /// Plugins of requests that match no route.
-    pub global: Chain,
+    pub global: Arc<Chain>,
     /// Consumers and credentials.
     pub directory: Arc<Directory>,
     /// Entities that could not be built.
@@ -43,7 +46,7 @@ impl Snapshot {
         Self {
             version: 0,
             router: Router::build(Vec::new()).0,
-            global: Chain::default(),
+            global: Arc::default(),
             directory: Arc::default(),
             quarantined: Vec::new(),
         }
@@ -77,7 +80,7 @@ pub struct RouteEntry {
     /// Where it leads; `None` for a route without a service.
     pub service: Option<Arc<ServiceEntry>>,
     /// Its plugins.
-    pub chain: Chain,
+    pub chain: Arc<Chain>,
 }
 
 /// A service, ready to serve.
@@ -130,3 +133,6 @@ pub struct TargetEntry {
     /// Host header for requests to it.
     pub host_header: http::HeaderValue,
 }
+
+#[cfg(test)]
+mod tests;

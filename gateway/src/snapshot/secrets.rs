@@ -51,9 +51,16 @@ impl Secrets {
         self.vaults.forget_unused();
     }
 
+    /// Whether the configuration of a plugin may refer to any.
+    pub(super) fn are_in(entity: &PluginShown) -> bool {
+        entity.config.contains(MARK)
+    }
+
     /// The configuration of a plugin, as the plugin gets it.
-    pub(super) async fn config(&mut self, entity: &PluginShown, manifest: Option<&Manifest>) -> Arc<str> {
-        let (true, Some(manifest)) = (entity.config.contains(MARK), manifest) else { return entity.config.clone() };
+    pub(super) async fn config(&mut self, entity: &PluginShown, manifest: &Manifest) -> Arc<str> {
+        if !Self::are_in(entity) {
+            return entity.config.clone();
+        }
         let described = serde_json::to_value(manifest).map_err(|error| error.to_string());
         let info =
             described.and_then(|manifest| PluginInfo::from_manifest(&manifest).map_err(|error| error.to_string()));

@@ -1,12 +1,15 @@
 //! The configuration as the store has it, kept up to date by its deltas, with the typed form of what requests need.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
 use crate::{
     model::{self, Object},
-    plugin::WORKSPACE,
+    plugin::{ConsumerEntry, Credential, WORKSPACE},
     store::{Delta, Version},
 };
 
@@ -28,14 +31,14 @@ pub(super) struct State {
     pub(super) version: Version,
     pub(super) services: Typed<Shown<model::Service>>,
     pub(super) routes: Typed<RouteShown>,
-    pub(super) consumers: Typed<Shown<model::Consumer>>,
+    pub(super) consumers: Typed<ConsumerEntry>,
     pub(super) plugins: Typed<PluginShown>,
     pub(super) upstreams: Typed<model::Upstream>,
     pub(super) targets: Typed<model::Target>,
     pub(super) modules: Typed<model::Module>,
     pub(super) vaults: Typed<model::Vault>,
     /// Entities of plugin-declared collections: by collection, then id.
-    pub(super) declared: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Object>>,
+    pub(super) declared: BTreeMap<Arc<str>, Typed<Credential>>,
     /// Entities that cannot be read.
     pub(super) unreadable: BTreeMap<(&'static str, Arc<str>), String>,
 }
@@ -54,54 +57,85 @@ pub(super) struct PluginShown {
     pub(super) config: Arc<str>,
 }
 
-/// Which parts a delta touched.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+/// What a delta touched, by id.
+#[derive(Debug, Default)]
 pub(super) struct Touched {
-    pub(super) people: bool,
-    pub(super) upstreams: bool,
+    /// Nothing is as it was; the lists are empty then.
+    pub(super) everything: bool,
+    pub(super) modules: bool,
+    pub(super) services: BTreeSet<Arc<str>>,
+    pub(super) routes: BTreeSet<Arc<str>>,
+    pub(super) plugins: BTreeSet<Arc<str>>,
+    /// Also those of which a target was touched.
+    pub(super) upstreams: BTreeSet<Arc<str>>,
+    pub(super) consumers: Vec<Turn<ConsumerEntry>>,
+    pub(super) credentials: Vec<Turn<Credential>>,
+}
+
+/// An entity before a delta and after it.
+#[derive(Debug)]
+pub(super) struct Turn<T> {
+    pub(super) before: Option<Arc<T>>,
+    pub(super) after: Option<Arc<T>>,
 }
 
 impl State {
     /// Takes a delta over.
     pub(super) fn apply(&mut self, delta: Delta) -> Touched {
+        let mut touched = Touched::default();
         if delta.full {
             *self = Self::default();
         }
-        let mut touched = Touched { people: delta.full, upstreams: delta.full };
         for change in delta.changes {
             self.change(&change.collection, change.id, change.entity, &mut touched);
         }
         self.version = delta.version;
-        touched
+        if delta.full { Touched { everything: true, modules: true, ..Touched::default() } } else { touched }
     }
 
     fn change(&mut self, collection: &Arc<str>, id: Arc<str>, entity: Option<Object>, touched: &mut Touched) {
         let bad = &mut self.unreadable;
         match &**collection {
-            "services" => put(&mut self.services, bad, ("services", id), entity, shown),
-            "routes" => put(&mut self.routes, bad, ("routes", id), entity, route_shown),
-            "plugins" => put(&mut self.plugins, bad, ("plugins", id), entity, plugin_shown),
-            "modules" => put(&mut self.modules, bad, ("modules", id), entity, plain),
-            "vaults" => put(&mut self.vaults, bad, ("vaults", id), entity, plain),
+            "services" => {
+                touched.services.insert(id.clone());
+                put(&mut self.services, bad, ("services", id), entity, shown);
+            }
+            "routes" => {
+                touched.routes.insert(id.clone());
+                put(&mut self.routes, bad, ("routes", id), entity, route_shown);
+            }
+            "plugins" => {
+                touched.plugins.insert(id.clone());
+                put(&mut self.plugins, bad, ("plugins", id), entity, plugin_shown);
+            }
+            "modules" => {
+                touched.modules = true;
+                put(&mut self.modules, bad, ("modules", id), entity, plain);
+            }
+            "vaults" => {
+                put(&mut self.vaults, bad, ("vaults", id), entity, plain);
+            }
             "consumers" => {
-                touched.people = true;
-                put(&mut self.consumers, bad, ("consumers", id), entity, consumer_shown);
+                let turn = put(&mut self.consumers, bad, ("consumers", id), entity, consumer_entry);
+                touched.consumers.push(turn);
             }
             "upstreams" => {
-                touched.upstreams = true;
+                touched.upstreams.insert(id.clone());
                 put(&mut self.upstreams, bad, ("upstreams", id), entity, plain);
             }
             "targets" => {
-                touched.upstreams = true;
-                put(&mut self.targets, bad, ("targets", id), entity, plain);
+                let turn = put(&mut self.targets, bad, ("targets", id), entity, plain::<model::Target>);
+                let both = turn.before.into_iter().chain(turn.after);
+                touched.upstreams.extend(both.map(|target| target.upstream.id.clone()));
             }
             _ => {
-                touched.people = true;
                 let of_collection = self.declared.entry(collection.clone()).or_default();
-                match entity {
-                    Some(entity) => drop(of_collection.insert(id, entity)),
-                    None => drop(of_collection.remove(&id)),
-                }
+                let after = entity.map(|entity| Arc::new(credential(collection, &id, entity)));
+                let before = match &after {
+                    Some(after) => of_collection.insert(id, after.clone()),
+                    None => of_collection.remove(&id),
+                };
+                touched.credentials.push(Turn { before, after });
             }
         }
     }
@@ -125,14 +159,21 @@ fn put<T>(
     (collection, id): (&'static str, Arc<str>),
     entity: Option<Object>,
     read: fn(Object) -> serde_json::Result<T>,
-) {
+) -> Turn<T> {
     bad.remove(&(collection, id.clone()));
-    entities.remove(&id);
-    match entity.map(read) {
-        None => {}
-        Some(Ok(entity)) => drop(entities.insert(id, Arc::new(entity))),
-        Some(Err(error)) => drop(bad.insert((collection, id), format!("it cannot be read: {error}"))),
+    let before = entities.remove(&id);
+    let after = match entity.map(read) {
+        None => None,
+        Some(Ok(entity)) => Some(Arc::new(entity)),
+        Some(Err(error)) => {
+            bad.insert((collection, id), format!("it cannot be read: {error}"));
+            return Turn { before, after: None };
+        }
+    };
+    if let Some(after) = &after {
+        entities.insert(id, after.clone());
     }
+    Turn { before, after }
 }
 
 fn plain<T: serde::de::DeserializeOwned>(entity: Object) -> serde_json::Result<T> {
@@ -144,9 +185,21 @@ fn shown<T: serde::de::DeserializeOwned>(entity: Object) -> serde_json::Result<S
     Ok(Shown { entity: plain(entity)?, json })
 }
 
-fn consumer_shown(entity: Object) -> serde_json::Result<Shown<model::Consumer>> {
+fn consumer_entry(entity: Object) -> serde_json::Result<ConsumerEntry> {
     let json = record_of(&entity, false);
-    Ok(Shown { entity: plain(entity)?, json })
+    Ok(ConsumerEntry { consumer: plain(entity)?, json })
+}
+
+fn credential(collection: &Arc<str>, id: &Arc<str>, entity: Object) -> Credential {
+    let owner = entity.get("consumer").and_then(|reference| reference.get("id")?.as_str());
+    let seconds = |field| entity.get(field).and_then(Value::as_u64);
+    Credential {
+        id: id.clone(),
+        collection: collection.clone(),
+        consumer: owner.map(Arc::from),
+        expires: seconds("ttl").map(|life| seconds("created_at").unwrap_or_default() + life),
+        data: entity,
+    }
 }
 
 fn route_shown(entity: Object) -> serde_json::Result<RouteShown> {

@@ -8,6 +8,7 @@ mod instructions;
 mod load;
 mod nginx;
 mod sandgate;
+mod scale;
 mod table;
 
 use std::fs;
@@ -63,6 +64,8 @@ enum Rows {
     Routes,
     /// Memory, start, upload, change
     Times,
+    /// 10,000 routes and 10,000 consumers: import, memory, traffic while things change
+    Scale,
     /// Only the controls, without a gateway: to check the yardstick
     Control,
 }
@@ -108,7 +111,7 @@ impl Options {
     }
 
     fn wants_load(&self) -> bool {
-        self.only.is_empty() || self.only.iter().any(|rows| *rows != Rows::Times)
+        self.only.is_empty() || self.only.iter().any(|rows| !matches!(rows, Rows::Times | Rows::Scale))
     }
 }
 
@@ -131,13 +134,31 @@ pub fn run(options: &Options) -> Result<()> {
         guests::build()?;
         results.times = Some(bench.subject().times()?);
     }
+    let scale = options.wants(Rows::Scale).then(|| scale::measure(&bench.subject())).transpose()?;
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let table = results.markdown(&format!("cargo xtask {}", arguments.join(" ")));
+    let begin = format!("`cargo xtask {}`, {}.", arguments.join(" "), table::machine());
+    let page = shell::root().join("docs/performance.md");
+    if let Some(scale) = scale {
+        let table = scale.markdown(&begin);
+        println!("{table}");
+        if !options.dry {
+            table::write(&page, table::SCALE, &table)?;
+        }
+    }
+    if options.only == [Rows::Scale] {
+        return Ok(());
+    }
+    let table = results.markdown(&begin);
     println!("{table}");
     if options.dry || !options.only.is_empty() {
         return Ok(());
     }
-    table::write(&shell::root().join("docs/performance.md"), &table)
+    table::write(&page, table::BESIDE_NGINX, &table)
+}
+
+/// Since this moment.
+fn milliseconds(begin: Instant) -> f64 {
+    begin.elapsed().as_secs_f64() * 1000.0
 }
 
 fn binary(options: &Options) -> Result<PathBuf> {

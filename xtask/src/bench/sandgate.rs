@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::{CONSUMERS, ROUTES, consumer_key, cpu, guests};
+use super::{CONSUMERS, ROUTES, consumer_key, cpu, guests, milliseconds};
 use crate::gateway::{Gateway, Ports, Start};
 use crate::http;
 
@@ -155,8 +155,4 @@ fn first_answer(start: &Start) -> Result<f64> {
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(milliseconds(begin))
-}
-
-fn milliseconds(begin: Instant) -> f64 {
-    begin.elapsed().as_secs_f64() * 1000.0
 }

@@ -10,7 +10,10 @@ use super::load::Sample;
 use super::sandgate::Times;
 use crate::shell;
 
-const BEGIN: &str = "<!-- begin: written by cargo xtask bench -->";
+/// Where the table beside nginx begins on the page.
+pub const BESIDE_NGINX: &str = "<!-- begin: written by cargo xtask bench -->";
+/// Where the table of large configurations begins.
+pub const SCALE: &str = "<!-- begin: written by cargo xtask bench --only scale -->";
 const END: &str = "<!-- end -->";
 
 /// What was measured, by the name of the side. A side has one sample a round.
@@ -58,8 +61,8 @@ const CALLS: [(&str, &str, f64); 2] = [
 
 impl Results {
     /// The table in Markdown.
-    pub fn markdown(&self, command: &str) -> String {
-        let mut text = format!("`{command}`, {}.\n\n", machine());
+    pub fn markdown(&self, begin: &str) -> String {
+        let mut text = format!("{begin}\n\n");
         text.push_str("| what | figure | mark | holds | Sandgate | beside it |\n|---|---|---|---|---|---|\n");
         for row in self.rows() {
             let holds = row.holds.map_or("", |holds| if holds { "yes" } else { "**no**" });
@@ -198,7 +201,8 @@ fn thousands(instructions: f64) -> String {
     format!("{:.1} k instructions", instructions / 1000.0)
 }
 
-fn machine() -> String {
+/// What all of it is measured on.
+pub fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("an unknown processor");
     let count = cpu.lines().filter(|line| line.starts_with("processor")).count();
@@ -208,12 +212,12 @@ fn machine() -> String {
     format!("{count} × {model}, Linux {}, at {}", kernel.trim(), commit.trim())
 }
 
-/// Puts the table between the markers of the page.
-pub fn write(page: &Path, table: &str) -> Result<()> {
-    let old = fs::read_to_string(page).unwrap_or_else(|_| format!("# Performance\n\n{BEGIN}\n{END}\n"));
-    let (before, rest) = old.split_once(BEGIN).context("docs/performance.md lost its first marker")?;
-    let (_, after) = rest.split_once(END).context("docs/performance.md lost its second marker")?;
-    shell::write_if_changed(page, format!("{before}{BEGIN}\n{table}{END}{after}").as_bytes()).map(drop)
+/// Puts a table after its marker on the page.
+pub fn write(page: &Path, marker: &str, table: &str) -> Result<()> {
+    let old = fs::read_to_string(page).context("reading docs/performance.md")?;
+    let (before, rest) = old.split_once(marker).context("docs/performance.md lost a first marker")?;
+    let (_, after) = rest.split_once(END).context("docs/performance.md lost a second marker")?;
+    shell::write_if_changed(page, format!("{before}{marker}\n{table}{END}{after}").as_bytes()).map(drop)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use serde_json::json;
 use crate::{
     balancer::{Address, Algorithm, Balancer},
     listener::{self, Counters, Drained, Entry},
-    plugin::{Chain, Directory},
+    plugin::Directory,
     proxy::{Proxy, Settings},
     router::{Router, Rule},
     shutdown::Shutdown,
@@ -215,14 +215,14 @@ fn snapshot(routes: Vec<Route>) -> Snapshot {
             route: serde_json::from_value(route.route).unwrap(),
             facts: Arc::default(),
             service: route.service.map(Arc::new),
-            chain: Chain::default(),
+            chain: Arc::default(),
         };
         (route.rule, Arc::new(entry))
     });
     let (router, rejected) = Router::build(rules.collect());
     assert!(rejected.is_empty(), "{rejected:?}");
     let directory = Arc::new(Directory::default());
-    Snapshot { version: 1, router, global: Chain::default(), directory, quarantined: Vec::new() }
+    Snapshot { version: 1, router, global: Arc::default(), directory, quarantined: Vec::new() }
 }
 
 /// A target that gets each connection in a thread of its own.

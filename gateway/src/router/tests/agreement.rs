@@ -140,3 +140,56 @@ proptest! {
         check(&crowded, &requests)?;
     }
 }
+
+/// What happens to a table: some rules come or change, some go.
+fn changes(rules: Vec<Rule>) -> impl Strategy<Value = Vec<Vec<(usize, usize)>>> {
+    let (at, kind) = (0..rules.len(), 0..3_usize);
+    prop::collection::vec(prop::collection::vec((at, kind), 1..12), 1..12)
+}
+
+/// Applies changes step by step; after each, the router must answer as one that was built at once.
+fn check_steps(rules: &[Rule], steps: &[Vec<(usize, usize)>], requests: &[Request]) -> Result<(), TestCaseError> {
+    let (mut table, mut now) = (Table::default(), std::collections::BTreeMap::new());
+    for step in steps {
+        let step: std::collections::BTreeMap<_, _> = step.iter().copied().collect();
+        let mut batch = Vec::new();
+        for (at, kind) in step {
+            let rule = match kind {
+                0 => None,
+                1 => Some(rules[at].clone()),
+                // The same id with the conditions of its neighbour.
+                _ => Some(Rule { id: rules[at].id.clone(), ..rules[(at + 1) % rules.len()].clone() }),
+            };
+            match &rule {
+                None => drop(now.remove(&at)),
+                Some(rule) => drop(now.insert(at, rule.clone())),
+            }
+            batch.push((rules[at].id.clone(), rule.map(|rule| (rule.clone(), rule.id))));
+        }
+        let rejected = table.change(batch);
+        prop_assert!(rejected.is_empty());
+        let (changed, whole) = (table.router(), router(now.values().cloned()));
+        for request in requests {
+            prop_assert_eq!(indexed(&changed, request), indexed(&whole, request), "{:?}", request);
+        }
+    }
+    Ok(())
+}
+
+fn crowded(rule: Rule, crowd: bool) -> Rule {
+    if crowd { Rule { hosts: None, paths: texts(&["/", "~/a+", "~/[ab]/b"]), ..rule } } else { rule }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn a_table_changed_step_by_step_answers_as_one_built_at_once(
+        (rules, steps) in (rules(100), any::<bool>())
+            .prop_map(|(rules, crowd)| rules.into_iter().map(|rule| crowded(rule, crowd)).collect::<Vec<_>>())
+            .prop_flat_map(|rules| (Just(rules.clone()), changes(rules))),
+        requests in prop::collection::vec(any_request(), 40),
+    ) {
+        check_steps(&rules, &steps, &requests)?;
+    }
+}

@@ -1,0 +1,186 @@
+//! What was made of the configuration, kept from one snapshot to the next: a change costs as much as it concerns.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    Quarantined, RouteEntry, ServiceEntry, UpstreamEntry,
+    chains::{Affected, Rows},
+    entries, people,
+    state::{RouteShown, State, Touched},
+};
+use crate::{
+    model::Registry,
+    plugin::{Directory, RouteFacts},
+    router::{Rule, Table},
+};
+
+/// Upstreams, services, routes and people, ready to serve.
+#[derive(Debug, Default)]
+pub(super) struct Compiled {
+    /// By name.
+    upstreams: HashMap<Arc<str>, Arc<UpstreamEntry>>,
+    services: HashMap<Arc<str>, Arc<ServiceEntry>>,
+    pub(super) table: Table<Arc<RouteEntry>>,
+    pub(super) directory: Arc<Directory>,
+    /// What the directory was made by.
+    registry: Arc<Registry>,
+    refused: BTreeMap<(&'static str, Arc<str>), String>,
+}
+
+impl Compiled {
+    /// Brings everything up to date with the configuration.
+    pub(super) fn change(
+        &mut self,
+        state: &State,
+        rows: &mut Rows,
+        (touched, affected): (&Touched, &Affected),
+        registry: &Arc<Registry>,
+    ) {
+        self.people(state, touched, registry);
+        if touched.everything {
+            // The balancers stay, to go on where they were.
+            *self = Self {
+                upstreams: std::mem::take(&mut self.upstreams),
+                directory: self.directory.clone(),
+                registry: registry.clone(),
+                ..Self::default()
+            };
+        }
+        let names = self.upstreams(state, touched);
+        let services = self.services(state, touched, &names);
+        let routes = routes(state, touched, affected, &services);
+        self.routes(state, rows, routes);
+    }
+
+    /// Services and routes that are not served, for operators.
+    pub(super) fn quarantined(&self) -> impl Iterator<Item = Quarantined> {
+        let shown = |((collection, id), reason): (&(&'static str, Arc<str>), &String)| Quarantined {
+            collection,
+            id: id.clone(),
+            reason: reason.clone(),
+        };
+        self.refused.iter().map(shown)
+    }
+
+    fn people(&mut self, state: &State, touched: &Touched, registry: &Arc<Registry>) {
+        if touched.everything || !Arc::ptr_eq(&self.registry, registry) {
+            self.directory = Arc::new(people::directory(state, registry));
+            self.registry = registry.clone();
+        } else if !touched.consumers.is_empty() || !touched.credentials.is_empty() {
+            people::change(Arc::make_mut(&mut self.directory), touched, registry);
+        }
+    }
+
+    /// The names that lead to other upstreams than before.
+    fn upstreams(&mut self, state: &State, touched: &Touched) -> HashSet<Arc<str>> {
+        let is_touched = |id: &Arc<str>| touched.everything || touched.upstreams.contains(id);
+        if !touched.everything && touched.upstreams.is_empty() {
+            return HashSet::new();
+        }
+        let before: HashMap<_, _> = self.upstreams.extract_if(|_, entry| is_touched(&entry.upstream.id)).collect();
+        let mut targets: HashMap<&Arc<str>, Vec<_>> = HashMap::new();
+        for target in state.targets.values().filter(|target| is_touched(&target.upstream.id)) {
+            targets.entry(&target.upstream.id).or_default().push(&**target);
+        }
+        let mut names: HashSet<_> = before.keys().cloned().collect();
+        for upstream in state.upstreams.values().filter(|upstream| is_touched(&upstream.id)) {
+            let own = targets.get(&upstream.id).map_or(&[][..], Vec::as_slice);
+            let known = before.get(&upstream.name).map(|entry| &entry.balancer);
+            names.insert(upstream.name.clone());
+            self.upstreams.insert(upstream.name.clone(), Arc::new(entries::upstream(upstream, own, known)));
+        }
+        names
+    }
+
+    /// The services that are other than before. `names` are of upstreams.
+    fn services(&mut self, state: &State, touched: &Touched, names: &HashSet<Arc<str>>) -> HashSet<Arc<str>> {
+        let mut ids: HashSet<Arc<str>> = touched.services.iter().cloned().collect();
+        if touched.everything {
+            ids.extend(state.services.keys().cloned());
+        } else if !names.is_empty() {
+            let leads = state.services.iter().filter(|(_, shown)| names.contains(&shown.entity.host));
+            ids.extend(leads.map(|(id, _)| id.clone()));
+        }
+        for id in &ids {
+            self.services.remove(id);
+            self.refused.remove(&("services", id.clone()));
+            let Some(shown) = state.services.get(id) else { continue };
+            match entries::service(shown, &self.upstreams) {
+                Ok(entry) => drop(self.services.insert(id.clone(), Arc::new(entry))),
+                Err(refused) => drop(self.refused.insert((refused.collection, refused.id), refused.reason)),
+            }
+        }
+        ids
+    }
+
+    fn routes(&mut self, state: &State, rows: &mut Rows, ids: BTreeSet<Arc<str>>) {
+        let mut changes = Vec::with_capacity(ids.len());
+        for id in ids {
+            self.refused.remove(&("routes", id.clone()));
+            let entry = state.routes.get(&id).and_then(|shown| self.route(shown, rows));
+            changes.push((id, entry));
+        }
+        for rejected in self.table.change(changes) {
+            self.refused.insert(("routes", rejected.id), rejected.reason.to_string());
+        }
+    }
+
+    /// A route whose service is there and enabled.
+    fn route(&self, shown: &RouteShown, rows: &mut Rows) -> Option<(Rule, Arc<RouteEntry>)> {
+        let service = match &shown.route.service {
+            Some(reference) => Some(self.services.get(&reference.id).filter(|entry| entry.service.enabled)?.clone()),
+            None => None,
+        };
+        Some((rule(shown), Arc::new(route_entry(shown, service, rows))))
+    }
+}
+
+/// The routes that are other than before.
+fn routes(state: &State, touched: &Touched, affected: &Affected, services: &HashSet<Arc<str>>) -> BTreeSet<Arc<str>> {
+    let mut ids = touched.routes.clone();
+    if touched.everything || affected.all {
+        ids.extend(state.routes.keys().cloned());
+        return ids;
+    }
+    ids.extend(affected.routes.iter().cloned());
+    if !services.is_empty() || !affected.services.is_empty() {
+        let leads = |shown: &RouteShown| {
+            let service = shown.route.service.as_ref();
+            service.is_some_and(|service| services.contains(&service.id) || affected.services.contains(&service.id))
+        };
+        ids.extend(state.routes.iter().filter(|(_, shown)| leads(shown)).map(|(id, _)| id.clone()));
+    }
+    ids
+}
+
+fn rule(shown: &RouteShown) -> Rule {
+    let route = &shown.route;
+    Rule {
+        id: route.id.clone(),
+        protocols: route.protocols.clone(),
+        methods: route.methods.clone().unwrap_or_default(),
+        hosts: route.hosts.clone(),
+        paths: route.paths.clone().unwrap_or_default(),
+        headers: route.headers.clone().unwrap_or_default(),
+        snis: route.snis.clone().unwrap_or_default(),
+        regex_priority: route.regex_priority.unwrap_or(0),
+    }
+}
+
+fn route_entry(shown: &RouteShown, service: Option<Arc<ServiceEntry>>, rows: &mut Rows) -> RouteEntry {
+    let route = &shown.route;
+    let of_service = service.as_ref().map(|entry| &entry.service);
+    let facts = RouteFacts {
+        route_id: Some(route.id.clone()),
+        route_name: route.name.clone(),
+        service_id: of_service.map(|service| service.id.clone()),
+        service_name: of_service.and_then(|service| service.name.clone()),
+        route_json: Some(shown.json.clone()),
+        service_json: service.as_ref().map(|entry| entry.json.clone()),
+    };
+    let chain = rows.of_route(&route.id, of_service.map(|service| &service.id));
+    RouteEntry { route: route.clone(), facts: Arc::new(facts), service, chain }
+}

@@ -1,10 +1,13 @@
 //! The command line: from arguments and environment to what is meant. No logic beyond that.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
-use crate::config::{Config, ConfigError, Settings};
+use crate::{
+    admin::NewToken,
+    config::{self, Config, ConfigError, Settings},
+};
 
 /// An API gateway in which every plugin is a sandboxed WebAssembly component.
 #[derive(Debug, Parser)]
@@ -20,8 +23,29 @@ enum Typed {
     Run(Node),
     /// Reads the settings and shows every mistake
     Check(Node),
+    /// Tokens of the Admin API, on the database itself: for whoever is locked out
+    #[command(subcommand)]
+    AdminToken(TypedToken),
     /// Shows the version
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum TypedToken {
+    /// Makes a token and shows it, this once; running gateways know it within a second or two
+    Create {
+        /// Name of the token, for /admin-tokens, the log and the audit
+        #[arg(long)]
+        name: String,
+        /// Role of the token; may be given again
+        #[arg(long = "role", value_name = "NAME", default_value = "admin")]
+        roles: Vec<String>,
+        /// How long it is valid, such as 90m or 720h [default: until it is deleted]
+        #[arg(long, value_name = "DURATION")]
+        ttl: Option<String>,
+        #[command(flatten)]
+        node: Box<Node>,
+    },
 }
 
 /// Each flag is also a `SANDGATE_*` variable and a key of the file, with `_` for `-`.
@@ -41,6 +65,8 @@ pub enum Command {
     Run(Box<Config>),
     /// The settings were checked and are these.
     Check(Box<Config>),
+    /// Make a token in the database.
+    NewToken(Box<Config>, NewToken),
     /// Show the version.
     Version,
 }
@@ -61,8 +87,17 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, C
     match Arguments::try_parse_from(arguments)?.command {
         Typed::Run(node) => node.config().map(Box::new).map(Command::Run),
         Typed::Check(node) => node.config().map(Box::new).map(Command::Check),
+        Typed::AdminToken(TypedToken::Create { name, roles, ttl, node }) => {
+            let life = ttl.as_deref().map(life).transpose()?;
+            Ok(Command::NewToken(Box::new(node.config()?), NewToken { name, roles, life }))
+        }
         Typed::Version => Ok(Command::Version),
     }
+}
+
+fn life(text: &str) -> Result<Duration, CliError> {
+    config::duration(text)
+        .map_err(|problem| clap::Error::raw(ErrorKind::ValueValidation, format!("--ttl: {problem}\n")).into())
 }
 
 impl Node {

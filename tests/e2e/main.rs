@@ -11,6 +11,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod access;
 mod admin;
 mod deck;
 mod durability;

@@ -23,16 +23,27 @@ pub struct Admin {
     pub address: SocketAddr,
     /// The newest version that a write was acknowledged with.
     acknowledged: Arc<AtomicU64>,
+    /// Sent with every request, if there is one.
+    token: Option<Arc<str>>,
 }
 
 impl Admin {
     pub(super) fn new(address: SocketAddr) -> Self {
-        Self { address, acknowledged: Arc::default() }
+        Self { address, acknowledged: Arc::default(), token: None }
     }
 
     /// Any request: `PATCH /services/a`.
     pub fn call(&self, line: &str) -> Call {
-        Call::new(self.address, line)
+        let call = Call::new(self.address, line);
+        match &self.token {
+            Some(token) => call.header("authorization", format!("Bearer {token}")),
+            None => call,
+        }
+    }
+
+    /// The same API for somebody with this token.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.into()), ..self.clone() }
     }
 
     /// Any request that may be a write.

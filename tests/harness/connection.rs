@@ -14,7 +14,7 @@ use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
 use super::{
     client::{Answer, Body, Wire, full},
-    tls,
+    tls::{self, ClientKey},
 };
 
 /// No answer takes longer.
@@ -45,6 +45,15 @@ impl Client {
             Wire::Tls => Self::http1(TokioIo::new(tls::connect(stream, "http/1.1").await?), &mut driver).await?,
             Wire::TlsHttp2 => Self::http2(TokioIo::new(tls::connect(stream, "h2").await?), &mut driver).await?,
         };
+        Ok(Self { authority: address.to_string(), sender, _driver: driver })
+    }
+
+    /// Connects over TLS with a client certificate.
+    pub async fn with_certificate(address: SocketAddr, client: ClientKey) -> Result<Self> {
+        let stream = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
+        let mut driver = JoinSet::new();
+        let stream = tls::connect_as(stream, "http/1.1", Some(client)).await?;
+        let sender = Self::http1(TokioIo::new(stream), &mut driver).await?;
         Ok(Self { authority: address.to_string(), sender, _driver: driver })
     }
 

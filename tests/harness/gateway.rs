@@ -220,6 +220,29 @@ impl Gateway {
         module
     }
 
+    /// Another setting from the next start on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Runs the binary once more, on the same data. Answers with what it says; error: what it complains of.
+    pub fn command(&self, arguments: &[&str]) -> Result<String, String> {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sandgate"));
+        command.args(arguments).env_clear().env("SANDGATE_DATA_DIR", self.data.path());
+        let output = command.output().expect("the binary runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// Waits until this holds.
+    pub async fn until(&self, holds: impl AsyncFn() -> bool) {
+        let end = tokio::time::Instant::now() + SERVED;
+        while !holds().await {
+            assert!(tokio::time::Instant::now() < end, "it never holds");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Asks it to end, and waits until it has.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.process.terminate().expect("the gateway runs");

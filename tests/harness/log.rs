@@ -87,6 +87,11 @@ impl Log {
         self.0.borrow().served
     }
 
+    /// Every line that is kept.
+    pub fn all(&self) -> String {
+        self.0.borrow().lines.iter().cloned().collect::<Vec<_>>().join("\n")
+    }
+
     /// The last lines.
     pub fn tail(&self) -> String {
         let heard = self.0.borrow();

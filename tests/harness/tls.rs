@@ -14,10 +14,22 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 
 /// Shakes hands, agreeing on this protocol.
 pub async fn connect(stream: TcpStream, protocol: &str) -> Result<TlsStream<TcpStream>> {
+    connect_as(stream, protocol, None).await
+}
+
+/// A client's certificate with its key.
+pub type ClientKey = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// As `connect`, showing a certificate when asked for one.
+pub async fn connect_as(stream: TcpStream, protocol: &str, client: Option<ClientKey>) -> Result<TlsStream<TcpStream>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Arc::new(Credulous(provider.clone()));
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut config = config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let config = config.dangerous().with_custom_certificate_verifier(verifier);
+    let mut config = match client {
+        Some((chain, key)) => config.with_client_auth_cert(chain, key)?,
+        None => config.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
     let name = ServerName::try_from("localhost")?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.context("the TLS handshake")?;

@@ -20,7 +20,7 @@ pub(super) fn note(call: &Call, changes: &Changes) -> Note {
 fn request(call: &Call) -> Request {
     Request {
         actor: call.actor.clone(),
-        address: call.peer(),
+        address: Some(call.peer()),
         method: call.method.to_string(),
         path: call.path.clone(),
     }

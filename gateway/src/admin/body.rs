@@ -12,18 +12,16 @@ use super::failure::Failure;
 
 /// How long a client may send nothing.
 const IDLE_LIMIT: Duration = Duration::from_secs(10);
-/// How long it may take over the whole body.
-const WHOLE_LIMIT: Duration = Duration::from_secs(300);
 /// What is read of a body that was refused, and how long, so that its sender gets to read the answer.
 const REST_LIMIT: usize = 64 * 1024 * 1024;
 const REST_TIME: Duration = Duration::from_secs(2);
 
-/// The whole body, if it has at most `limit` bytes.
-pub(super) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
+/// The whole body, if it has at most `limit` bytes and arrives within `patience`.
+pub(super) async fn read(mut body: Body, limit: usize, patience: Duration) -> Result<Bytes, Failure> {
     if body.size_hint().lower() > limit as u64 {
         return too_large(body).await;
     }
-    let end = Instant::now() + WHOLE_LIMIT;
+    let end = Instant::now() + patience;
     let mut read = BytesMut::new();
     loop {
         let next = timeout_at(end, timeout(IDLE_LIMIT, body.frame()));

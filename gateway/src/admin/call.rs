@@ -1,13 +1,10 @@
 //! One request to the Admin API: what it asks, and its body read as an object.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::{
     body::Body,
-    extract::{ConnectInfo, FromRequest, Multipart},
+    extract::{FromRequest, Multipart},
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, header, request::Parts};
@@ -15,30 +12,33 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::{
+    access::{Demand, Door, Identity, demands, refuse_foreign},
     body,
     context::Context,
     failure::Failure,
     form::{self, MOST_FIELDS},
     json,
+    resource::Resource,
     transactions::Shared,
     wishes::Wishes,
 };
-use crate::model::{Object, Registry, schema::simplify_numbers};
-
-/// The longest body, modules apart.
-const BODY_LIMIT: usize = 10 * 1024 * 1024;
+use crate::model::{Object, Registry, Touched, Verb, schema::simplify_numbers};
 
 /// A request.
 pub(super) struct Call {
     pub(super) context: Context,
     pub(super) registry: Arc<Registry>,
     pub(super) method: Method,
+    /// Where it came in.
+    pub(super) door: Door,
+    /// Who asks; nobody until that was found out.
+    pub(super) identity: Identity,
+    /// Their name, for the log and the audit.
+    pub(super) actor: Arc<str>,
     /// As it came, without a trailing slash.
     pub(super) path: String,
     /// Decoded; empty when that is not possible, which `check` tells.
     pub(super) query: Vec<(String, String)>,
-    /// Who asks, for the audit log. Access control puts a name here.
-    pub(super) actor: Arc<str>,
     /// Whether to commit, and when to answer.
     pub(super) wishes: Wishes,
     /// The transaction that this call is an operation of.
@@ -74,15 +74,19 @@ impl Call {
         let query = form::pairs(parts.uri.query().unwrap_or_default().as_bytes());
         let (legible, query) = (query.is_some(), query.unwrap_or_default());
         let registry = context.registry.load_full();
-        let (method, body) = (parts.method.clone(), Mutex::new(body));
+        let door = parts.extensions.get::<Door>().cloned().unwrap_or_default();
+        let identity = Identity::Known { name: "nobody".into(), roles: Vec::new(), ambient: true };
+        let (method, actor, body) = (parts.method.clone(), identity.name(), Mutex::new(body));
         Self {
             context,
             registry,
             method,
+            door,
+            identity,
+            actor,
             path,
             query,
             legible,
-            actor: "anonymous".into(),
             wishes: Wishes::default(),
             part_of: None,
             parts,
@@ -92,13 +96,13 @@ impl Call {
 
     /// An operation of a transaction: another request of the same client.
     pub(super) fn part(&self, request: Request<Body>, transaction: Shared) -> Self {
-        let actor = self.actor.clone();
-        Self { actor, part_of: Some(transaction), ..Self::new(self.context.clone(), request) }
+        let (door, identity, actor) = (self.door.clone(), self.identity.clone(), self.actor.clone());
+        Self { door, identity, actor, part_of: Some(transaction), ..Self::new(self.context.clone(), request) }
     }
 
     /// Where the client connected from.
-    pub(super) fn peer(&self) -> Option<String> {
-        self.parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string())
+    pub(super) fn peer(&self) -> String {
+        self.door.peer.ip().to_string()
     }
 
     /// Whether the method may change something.
@@ -128,6 +132,41 @@ impl Call {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// Finds out who asks.
+    pub(super) fn identify(&mut self) -> Result<(), Failure> {
+        let access = &self.context.access;
+        let identity = access.identify(&self.door, &self.parts.headers).map_err(Failure::Denied)?;
+        refuse_foreign(access, &identity, &self.method, &self.parts.headers).map_err(Failure::Foreign)?;
+        (self.actor, self.identity) = (identity.name(), identity);
+        Ok(())
+    }
+
+    /// Refuses what the roles of whoever asks do not allow.
+    pub(super) fn authorize(&self, resource: &Resource, segments: &[&str]) -> Result<(), Failure> {
+        for Demand { verb, touched } in demands(&self.method, resource, segments) {
+            self.demand(verb, &touched)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a verb on the module of the path.
+    pub(super) fn permit(&self, verb: Verb) -> Result<(), Failure> {
+        let segments = self.segments().unwrap_or_default();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        self.demand(verb, &Touched { names: ["modules"; 2], segments: &segments })
+    }
+
+    fn demand(&self, verb: Verb, touched: &Touched<'_>) -> Result<(), Failure> {
+        if self.identity.allows(verb, touched) {
+            return Ok(());
+        }
+        let (who, verb, [_, resource]) = (self.actor.clone(), verb.as_str(), touched.names);
+        if self.context.access.forbidden(self.door.peer.ip()) {
+            tracing::warn!(client = %self.door.peer.ip(), %who, verb, resource, "a request to the Admin API was forbidden");
+        }
+        Err(Failure::Forbidden { who, verb, resource: if resource.is_empty() { "/" } else { resource }.to_owned() })
+    }
+
     /// Refuses what no resource takes.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if !self.legible {
@@ -153,13 +192,13 @@ impl Call {
     /// The body as it came, at most `limit` bytes.
     pub(super) async fn bytes(&mut self, limit: usize) -> Result<Bytes, Failure> {
         let body = std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner));
-        body::read(body, limit).await
+        body::read(body, limit, self.context.limits.body_timeout).await
     }
 
     /// The body as an object.
     pub(super) async fn input(&mut self) -> Result<Input, Failure> {
         let media_type = self.media_type()?;
-        let bytes = self.bytes(BODY_LIMIT).await?;
+        let bytes = self.bytes(self.context.limits.body).await?;
         let is = |known: &str| media_type.as_deref().is_some_and(|media_type| media_type.starts_with(known));
         if media_type.is_none() && bytes.is_empty() {
             Ok(Input::default())

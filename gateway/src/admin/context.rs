@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
+use super::{Access, Limits};
 use crate::{
     model::{ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, Registry},
     shutdown::Tasks,
@@ -25,8 +26,10 @@ pub struct Context {
     pub plugins: Arc<dyn Plugins>,
     /// Inspecting and knowing modules.
     pub modules: Arc<dyn Modules>,
-    /// Bytes that an uploaded module may have.
-    pub upload_limit: usize,
+    /// Who may use the Admin API.
+    pub access: Arc<Access>,
+    /// What requests to the Admin API may use.
+    pub limits: Limits,
     /// Who this node is.
     pub node: Arc<Node>,
     /// Counters and readiness at this moment.

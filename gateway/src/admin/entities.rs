@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
+    access,
     answer::Answer,
     call::Call,
     failure::Failure,
@@ -229,6 +230,7 @@ pub(super) fn present(call: &Call, collection: &Collection, mut entity: Object) 
     if &*collection.name == "plugins" {
         plugins::present(&call.context, &mut entity);
     }
+    access::present(collection, &mut entity);
     ttl::present(collection, &mut entity, SystemTime::now());
     Value::Object(entity)
 }

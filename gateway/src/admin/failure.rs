@@ -1,9 +1,11 @@
 //! What operators are told when a request fails. The only place where a failure becomes a status and a body.
 
-use http::StatusCode;
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::answer::Answer;
+use super::{access::Denied, answer::Answer};
 use crate::{
     model::{
         Object,
@@ -25,6 +27,16 @@ pub(super) enum Failure {
     MediaType,
     #[error("the body is too large")]
     TooLarge,
+    #[error("too many requests are being answered")]
+    Busy,
+    #[error("nobody who may do this: {0:?}")]
+    Denied(Denied),
+    #[error("{who} may not {verb} {resource}")]
+    Forbidden { who: Arc<str>, verb: &'static str, resource: String },
+    #[error("a page from {0} may change nothing")]
+    Foreign(String),
+    #[error("the system has no randomness")]
+    NoRandomness,
     #[error("the body comes too slowly")]
     Slow,
     #[error("a text in the body is not UTF-8 or holds a NUL character")]
@@ -68,6 +80,16 @@ impl Failure {
             Failure::Method => message(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
             Failure::MediaType => Answer::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Failure::TooLarge => message(StatusCode::PAYLOAD_TOO_LARGE, "Payload too large"),
+            Failure::Busy => later(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once", Duration::ZERO),
+            Failure::Denied(denied) => denied_answer(denied),
+            Failure::Forbidden { who, verb, resource } => {
+                message(StatusCode::FORBIDDEN, &format!("'{who}' may not '{verb}' '{resource}'"))
+            }
+            Failure::Foreign(origin) => {
+                let text = format!("a page from '{origin}' may not change anything: name its origin in admin_gui_url");
+                message(StatusCode::FORBIDDEN, &text)
+            }
+            Failure::NoRandomness => message(StatusCode::INTERNAL_SERVER_ERROR, "An unexpected error occurred"),
             Failure::Slow => message(StatusCode::REQUEST_TIMEOUT, "Request timeout"),
             Failure::Text => message(StatusCode::BAD_REQUEST, &self.to_string()),
             Failure::Tag(problem) => coded(10, format!("invalid unique tag: {problem}"), Value::Null),
@@ -111,6 +133,29 @@ impl Failure {
             Failure::Store(error) => store_answer(error),
         }
     }
+}
+
+/// RFC 6750 §3: what to send, and whether what was sent was wrong.
+fn denied_answer(denied: Denied) -> Answer {
+    let (text, challenge) = match denied {
+        Denied::TooMany(wait) => return later(StatusCode::TOO_MANY_REQUESTS, "too many failed attempts", wait),
+        Denied::Missing => {
+            ("authentication is required: send 'Authorization: Bearer <token>'", "Bearer realm=\"admin\"")
+        }
+        Denied::Certificate => ("the certificate has no role", "Bearer realm=\"admin\""),
+        Denied::Unknown => ("the token is not valid", "Bearer realm=\"admin\", error=\"invalid_token\""),
+        Denied::Expired => ("the token or certificate has expired", "Bearer realm=\"admin\", error=\"invalid_token\""),
+    };
+    let mut answer = message(StatusCode::UNAUTHORIZED, text);
+    answer.set(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    answer
+}
+
+/// An answer that asks to wait, at least a second.
+fn later(status: StatusCode, text: &str, wait: Duration) -> Answer {
+    let mut answer = message(status, text);
+    answer.set(header::RETRY_AFTER, wait.as_secs().max(1).into());
+    answer
 }
 
 fn store_answer(error: StoreError) -> Answer {

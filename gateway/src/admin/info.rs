@@ -179,6 +179,13 @@ fn sorted(mut names: Vec<Arc<str>>) -> Vec<Arc<str>> {
 
 const FIXED: &[&str] = &[
     "/",
+    "/admin-access",
+    "/admin-certificates",
+    "/admin-certificates/{admin_certificates}",
+    "/admin-roles",
+    "/admin-roles/{admin_roles}",
+    "/admin-tokens",
+    "/admin-tokens/{admin_tokens}",
     "/audit",
     "/cache",
     "/cache/{key}",

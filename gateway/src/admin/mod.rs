@@ -1,6 +1,7 @@
 //! The Admin API: Kong's resources and semantics over the store, and `/modules`, which Kong never had. It decides nothing
 //! about traffic: what it commits reaches the proxy through the snapshot. Built by the assembly, which serves the routers.
 
+mod access;
 mod answer;
 mod audit;
 mod body;
@@ -14,6 +15,7 @@ mod failure;
 mod form;
 mod info;
 mod json;
+mod limits;
 mod modules;
 mod openapi;
 mod plugins;
@@ -34,7 +36,9 @@ mod write;
 
 use axum::{Router, extract::DefaultBodyLimit};
 
+pub use access::{Access, AccessSettings, Bootstrap, Door, NewToken, NewTokenError, Newest, new_token};
 pub use context::{Context, Controls, Modules, Node, Plugins, Quarantined, Status};
+pub use limits::Limits;
 
 /// The Admin API.
 pub fn router(context: Context) -> Router {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use crate::model::{Collection, Reference, Registry};
+use crate::model::{ADMIN_CERTIFICATES, ADMIN_ROLES, ADMIN_TOKENS, Collection, Reference, Registry};
 
 /// What a path names.
 #[derive(Debug)]
@@ -40,6 +40,10 @@ pub(super) enum Resource {
     AllTargets(Nested),
     Health(String),
     TargetHealth(String),
+    /// `/admin-tokens` and its like, in no registry.
+    Access(Arc<Collection>),
+    AccessOne(Arc<Collection>, String),
+    Who,
     Modules,
     Module(String),
     ModuleCode(String),
@@ -95,6 +99,9 @@ impl Resource {
             ["cache", _] => Resource::CacheKey,
             ["metrics"] => Resource::Metrics,
             ["clustering", "data-planes" | "status"] => Resource::ControlPlaneOnly,
+            ["admin-access"] => Resource::Who,
+            [path] if access(path).is_some() => Resource::Access(access(path)?),
+            [path, key] if access(path).is_some() => Resource::AccessOne(access(path)?, key.to_owned()),
             ["modules"] => Resource::Modules,
             ["modules", key] => Resource::Module(key.to_owned()),
             ["modules", key, "code"] => Resource::ModuleCode(key.to_owned()),
@@ -154,8 +161,12 @@ impl Resource {
     /// The methods it takes, sorted.
     pub(super) fn methods(&self) -> &'static [&'static str] {
         match self {
-            Resource::Collection(_) | Resource::Children(_) | Resource::Modules => LIST,
-            Resource::Entity(..) | Resource::Child(..) | Resource::Module(_) => ONE,
+            Resource::Collection(_) | Resource::Children(_) | Resource::Modules | Resource::Access(_) => LIST,
+            // A token is made by POST alone, which shows it.
+            Resource::AccessOne(collection, _) if *collection.name == *ADMIN_TOKENS.name => {
+                &["DELETE", "GET", "HEAD", "OPTIONS", "PATCH"]
+            }
+            Resource::Entity(..) | Resource::Child(..) | Resource::Module(_) | Resource::AccessOne(..) => ONE,
             Resource::Referenced(..) => &["GET", "HEAD", "OPTIONS", "PATCH", "PUT"],
             Resource::ValidateEntity(_) | Resource::ValidatePlugin | Resource::Rollback(_) | Resource::Transactions => {
                 &["OPTIONS", "POST"]
@@ -184,4 +195,10 @@ impl Resource {
         use Resource::{Module, Modules, Rollback, Transactions};
         self.is_entity() || matches!(self, Modules | Module(_) | Rollback(_) | Transactions)
     }
+}
+
+/// The collection about access at a path.
+fn access(path: &str) -> Option<Arc<Collection>> {
+    let all = [&ADMIN_TOKENS, &ADMIN_CERTIFICATES, &ADMIN_ROLES];
+    all.into_iter().find(|collection| *collection.path == *path).map(|collection| Arc::clone(collection))
 }

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use axum::{body::Body, extract::State};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use tokio::sync::oneshot;
 
 use super::{
+    access,
     answer::Answer,
     audit,
     call::Call,
@@ -63,22 +64,21 @@ async fn respond(side: Side, context: Context, request: Request<Body>) -> Respon
     }
     answer.set(LATENCY, u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX).into());
     answer.set(header::SERVER, HeaderValue::try_from(server).unwrap_or(HeaderValue::from_static("sandgate")));
-    cross_origin(side, call.headers(), &mut answer);
-    answer.into_response(call.method == Method::HEAD)
-}
-
-/// Browsers may call from anywhere: who may reach the port is the operator's choice.
-fn cross_origin(side: Side, request: &HeaderMap, answer: &mut Answer) {
-    let origin = request.get(header::ORIGIN).filter(|_| side == Side::Admin);
-    let any = HeaderValue::from_static("*");
-    answer.set(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.cloned().unwrap_or(any));
-    if side == Side::Admin {
-        answer.set(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    match side {
+        Side::Admin => access::cross_origin(&call.context.access, &call.door, call.headers(), &mut answer),
+        Side::Status => answer.set(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
     }
+    answer.into_response(call.method == Method::HEAD)
 }
 
 async fn dispatch(side: Side, call: &mut Call) -> Result<Answer, Failure> {
     call.check()?;
+    // Browsers ask this first, and never show who they are with it.
+    if call.method != Method::OPTIONS && needs_identity(side, call) && call.part_of.is_none() {
+        call.identify()?;
+    }
+    // An operation of a transaction shares the place of the whole, which waits for it.
+    let _place = if call.part_of.is_none() { Some(call.context.limits.place().await?) } else { None };
     let segments = call.segments()?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let found = match side {
@@ -94,6 +94,9 @@ async fn dispatch(side: Side, call: &mut Call) -> Result<Answer, Failure> {
     if !follows && !resource.takes(&call.method) {
         return Err(Failure::Method);
     }
+    if needs_identity(side, call) {
+        call.authorize(&resource, &segments)?;
+    }
     transactions::check(call, &resource)?;
     call.wishes = Wishes::read(call, &resource)?;
     let tried = call.wishes.dry_run;
@@ -102,9 +105,14 @@ async fn dispatch(side: Side, call: &mut Call) -> Result<Answer, Failure> {
     if tried && answer.status.is_success() { wishes::nothing_to_do(call).await } else { Ok(answer) }
 }
 
-/// One operation of a transaction: dispatched like a request of its own, access control and all.
+/// One operation of a transaction: dispatched and authorized like a request of its own.
 pub(super) async fn operation(call: &mut Call) -> Result<Answer, Failure> {
     dispatch(Side::Admin, call).await
+}
+
+/// The Status API on this machine is open, and so is the question whether the node is ready, which load balancers ask.
+fn needs_identity(side: Side, call: &Call) -> bool {
+    side == Side::Admin || (call.door.public && call.path != "/status/ready")
 }
 
 /// How targets fare, which the Status API says as well where no database holds them.
@@ -152,6 +160,9 @@ async fn serve(call: &mut Call, resource: Resource) -> Result<Answer, Failure> {
         Resource::AllTargets(nested) => targets::all(call, &nested).await,
         Resource::Health(upstream) => targets::health(call, &upstream).await,
         Resource::TargetHealth(upstream) => targets::set_health(call, &upstream).await,
+        Resource::Access(collection) => access::collection(call, collection).await,
+        Resource::AccessOne(collection, key) => access::entity(call, collection, &key).await,
+        Resource::Who => Ok(access::who(call)),
         Resource::Modules => modules::all(call).await,
         Resource::Module(key) => modules::one(call, &key).await,
         Resource::ModuleCode(key) => modules::code(call, &key).await,

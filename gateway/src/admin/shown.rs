@@ -18,7 +18,7 @@ use crate::{
 const SECRET: &str = "<redacted>";
 
 /// Fields that hold secrets even where no schema says so.
-const SECRET_NAMES: [&str; 5] = ["password", "secret", "client_secret", "private_key", "passphrase"];
+const SECRET_NAMES: [&str; 7] = ["password", "secret", "client_secret", "private_key", "passphrase", "salt", "hash"];
 
 /// Counts of a write.
 pub(super) fn counts(counts: &Counts) -> Value {

@@ -17,9 +17,48 @@ pub struct Settings {
     /// Addresses for clients, or `off` [default: 0.0.0.0:8000, 0.0.0.0:8443 ssl http2]
     #[arg(long, value_name = "ADDRESSES")]
     pub proxy_listen: Option<Text>,
-    /// Addresses of the Admin API, or `off`; loopback only [default: 127.0.0.1:8001]
+    /// Addresses of the Admin API, or `off`; others than loopback need authentication [default: 127.0.0.1:8001]
     #[arg(long, value_name = "ADDRESSES")]
     pub admin_listen: Option<Text>,
+    /// Token that may do everything: at least 32 characters. No flag, as other users see those [default: none]
+    #[arg(skip)]
+    pub admin_token: Option<Text>,
+    /// File whose first line is such a token [default: none]
+    #[arg(long, value_name = "PATH")]
+    pub admin_token_file: Option<Text>,
+    /// PEM file with the certificate chain of Admin and Status listeners with ssl [default: a self-signed one]
+    #[arg(long, value_name = "PATH")]
+    pub admin_ssl_cert: Option<Text>,
+    /// PEM file with its key
+    #[arg(long, value_name = "PATH")]
+    pub admin_ssl_cert_key: Option<Text>,
+    /// PEM file with the CA of client certificates that may use the Admin API [default: none]
+    #[arg(long, value_name = "PATH")]
+    pub admin_client_ca: Option<Text>,
+    /// Role of client certificates that no /admin-certificates names [default: none]
+    #[arg(long, value_name = "NAME")]
+    pub admin_client_role: Option<Text>,
+    /// URLs of web interfaces whose pages may call the Admin API [default: none]
+    #[arg(long, value_name = "URLS")]
+    pub admin_gui_url: Option<Text>,
+    /// Open connections to the Admin API, and as many to the Status API: 1 to 100,000 [default: 512]
+    #[arg(long, value_name = "NUMBER")]
+    pub admin_connections: Option<Text>,
+    /// Requests to the Admin API that are answered at once: 1 to 100,000 [default: 256]
+    #[arg(long, value_name = "NUMBER")]
+    pub admin_requests: Option<Text>,
+    /// Size of all headers of a request to the Admin API: 8KiB to 1MiB [default: 32KiB]
+    #[arg(long, value_name = "SIZE")]
+    pub admin_header_limit: Option<Text>,
+    /// Size of a body to the Admin API, modules apart: 64KiB to 1GiB [default: 10MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub admin_body_limit: Option<Text>,
+    /// For a TLS handshake, the head of the next request, and idle connections: 1s to 1h [default: 60s]
+    #[arg(long, value_name = "DURATION")]
+    pub admin_header_timeout: Option<Text>,
+    /// For a whole body to arrive: 1s to 24h [default: 5m]
+    #[arg(long, value_name = "DURATION")]
+    pub admin_body_timeout: Option<Text>,
     /// Addresses of the Status API, or `off` [default: 127.0.0.1:8007]
     #[arg(long, value_name = "ADDRESSES")]
     pub status_listen: Option<Text>,
@@ -107,7 +146,7 @@ pub struct Settings {
     /// Calls after which an instance of a plugin is replaced: 1 or more [default: 100000]
     #[arg(long, value_name = "NUMBER")]
     pub plugin_instance_calls: Option<Text>,
-    /// Size of a request to the Admin API, uploads included: 64KiB to 1GiB [default: 64MiB]
+    /// Size of an uploaded module with its settings: 64KiB to 1GiB [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     pub upload_limit: Option<Text>,
     /// How long changes are gathered before they are served: 0 to 10s [default: 20ms]

@@ -1,6 +1,7 @@
 //! What this node needs to boot: listeners, database, limits. Read once, from flags over `SANDGATE_*` variables over one
 //! TOML file; every mistake is found before anything starts. What operators manage at run time is `model`.
 
+mod admin;
 mod database;
 mod file;
 mod listen;
@@ -23,18 +24,21 @@ use ipnet::IpNet;
 
 use crate::telemetry::{LogFormat, LogLevel, UnknownName};
 
+pub use admin::{Admin, BootstrapToken};
 pub use database::{Database, DatabaseUse, PostgresUrl};
 pub use file::{Settings, Text};
 pub use listen::Listen;
-pub use quantity::ByteCount;
+pub use quantity::{ByteCount, duration};
 
 /// The settings of a node as meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Addresses for clients.
     pub proxy_listen: Vec<Listen>,
-    /// Addresses of the Admin API: loopback only, as it has no authentication.
+    /// Addresses of the Admin API: those that other machines reach need authentication.
     pub admin_listen: Vec<Listen>,
+    /// Who may use the Admin API, and what its requests may use.
+    pub admin: Admin,
     /// Addresses of the Status API.
     pub status_listen: Vec<Listen>,
     /// Where the configuration is kept.
@@ -63,7 +67,7 @@ pub struct Config {
     pub request_limits: RequestLimits,
     /// What a plugin may use, unless its module says otherwise.
     pub plugin_limits: PluginLimits,
-    /// Size of a request to the Admin API, uploads included.
+    /// Size of an uploaded module with its settings.
     pub upload_limit: ByteCount,
     /// How long changes are gathered before they are served.
     pub config_debounce: Duration,
@@ -210,9 +214,18 @@ pub enum Problem {
     /// Two listeners at one address.
     #[error("{0} is listened on already")]
     AddressTaken(SocketAddr),
-    /// The Admin API would be open to other machines.
-    #[error("{0} can be reached from other machines, and the Admin API has no authentication: use a loopback address")]
-    OpenAdmin(SocketAddr),
+    /// A token that somebody could guess. It is not repeated.
+    #[error("a token has at least {0} visible ASCII characters, such as those of `openssl rand -hex 32`")]
+    Token(usize),
+    /// Two settings for one thing.
+    #[error("`{0}` is set as well: set one of them")]
+    Both(&'static str),
+    /// Half of a pair.
+    #[error("`{0}` is missing")]
+    Alone(&'static str),
+    /// Not a URL.
+    #[error("`{0}` is not a URL, such as https://ops.example")]
+    Url(String),
     /// A database that later versions will have.
     #[error("`{0}` is not built yet: use sqlite://path or postgres://…")]
     DatabaseNotBuilt(String),

@@ -54,7 +54,10 @@ impl FromStr for ByteCount {
 }
 
 /// A whole number with `ms`, `s`, `m` or `h` behind it; `0` needs no unit.
-pub(super) fn duration(text: &str) -> Result<Duration, Problem> {
+///
+/// # Errors
+/// When it is anything else.
+pub fn duration(text: &str) -> Result<Duration, Problem> {
     let (number, unit) = split(text);
     let problem = || Problem::Duration(text.to_owned());
     let number: u64 = number.parse().map_err(|_| problem())?;

@@ -13,13 +13,13 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use super::{
-    AccessLog, ByteCount, Config, Database, DatabaseUse, Keepalive, Listen, Mistake, PluginLimits, PostgresUrl,
-    Problem, RealIp, RequestLimits, file::Sources, listen::listens, quantity::duration,
+    AccessLog, ByteCount, Config, Database, DatabaseUse, Keepalive, Mistake, PluginLimits, PostgresUrl, Problem,
+    RealIp, RequestLimits, file::Sources, listen::listens, quantity::duration,
 };
 
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const KIB: u64 = 1 << 10;
+pub(super) const MIB: u64 = 1 << 20;
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// Reads everything, and gathers mistakes on the way: a setting with one counts as its default until the end.
 pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
@@ -27,7 +27,8 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
     let data_dir = reader.take("data_dir", "./sandgate-data", path);
     let config = Config {
         proxy_listen: reader.take("proxy_listen", "0.0.0.0:8000, 0.0.0.0:8443 ssl http2", listens),
-        admin_listen: reader.take("admin_listen", "127.0.0.1:8001", loopback),
+        admin_listen: reader.take("admin_listen", "127.0.0.1:8001", listens),
+        admin: reader.admin(),
         status_listen: reader.take("status_listen", "127.0.0.1:8007", listens),
         database: reader.database(&data_dir),
         database_use: reader.database_use(),
@@ -53,13 +54,13 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
     if reader.sources.mistakes.is_empty() { Ok(config) } else { Err(reader.sources.mistakes) }
 }
 
-struct Reader {
+pub(super) struct Reader {
     sources: Sources,
 }
 
 impl Reader {
     /// The setting `name` as `parse` understands it, or `default`.
-    fn take<T>(&mut self, name: &str, default: &str, parse: impl Fn(&str) -> Result<T, Problem>) -> T {
+    pub(super) fn take<T>(&mut self, name: &str, default: &str, parse: impl Fn(&str) -> Result<T, Problem>) -> T {
         if let Some(typed) = self.sources.settings.get(name) {
             match parse(typed.text.trim()) {
                 Ok(value) => return value,
@@ -67,6 +68,22 @@ impl Reader {
             }
         }
         parse(default).expect("every default is sound, as a test checks")
+    }
+
+    /// The setting `name` as `parse` understands it, if it is set.
+    pub(super) fn optional<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, Problem>) -> Option<T> {
+        let typed = self.sources.settings.get(name)?;
+        match parse(typed.text.trim()) {
+            Ok(value) => Some(value),
+            Err(problem) => self.mistake(name, problem),
+        }
+    }
+
+    /// Gathers a mistake in the setting `name`.
+    pub(super) fn mistake<T>(&mut self, name: &str, problem: Problem) -> Option<T> {
+        let at = self.sources.settings.get(name).map_or(name, |typed| &typed.at).to_owned();
+        self.sources.mistakes.push(Mistake { at, problem });
+        None
     }
 
     fn plugin_cache(&mut self, data_dir: &Path) -> PathBuf {
@@ -148,14 +165,6 @@ impl Reader {
     }
 }
 
-fn loopback(text: &str) -> Result<Vec<Listen>, Problem> {
-    let listens = listens(text)?;
-    match listens.iter().find(|listen| !listen.address.ip().is_loopback()) {
-        Some(open) => Err(Problem::OpenAdmin(open.address)),
-        None => Ok(listens),
-    }
-}
-
 fn database(text: &str) -> Result<Database, Problem> {
     match text.split_once("://") {
         Some(("sqlite", file)) => path(file).map(Database::Sqlite),
@@ -165,7 +174,7 @@ fn database(text: &str) -> Result<Database, Problem> {
     }
 }
 
-fn path(text: &str) -> Result<PathBuf, Problem> {
+pub(super) fn path(text: &str) -> Result<PathBuf, Problem> {
     if text.is_empty() { Err(Problem::EmptyPath) } else { Ok(PathBuf::from(text)) }
 }
 
@@ -213,18 +222,21 @@ where
     Ok(text.parse()?)
 }
 
-fn number<T: FromStr + PartialOrd + Display + Copy>(least: T, most: T) -> impl Fn(&str) -> Result<T, Problem> {
+pub(super) fn number<T: FromStr + PartialOrd + Display + Copy>(
+    least: T,
+    most: T,
+) -> impl Fn(&str) -> Result<T, Problem> {
     move |text| {
         let number = text.parse().map_err(|_| Problem::Number(text.to_owned()))?;
         within(text, number, (&least, &most), T::to_string)
     }
 }
 
-fn size(least: u64, most: u64) -> impl Fn(&str) -> Result<ByteCount, Problem> {
+pub(super) fn size(least: u64, most: u64) -> impl Fn(&str) -> Result<ByteCount, Problem> {
     move |text| within(text, text.parse()?, (&ByteCount::new(least), &ByteCount::new(most)), ByteCount::to_string)
 }
 
-fn time(least: Duration, most: Duration) -> impl Fn(&str) -> Result<Duration, Problem> {
+pub(super) fn time(least: Duration, most: Duration) -> impl Fn(&str) -> Result<Duration, Problem> {
     move |text| within(text, duration(text)?, (&least, &most), |limit| format!("{limit:?}"))
 }
 

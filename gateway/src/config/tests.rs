@@ -60,7 +60,12 @@ fn each_mistake_is_explained_with_its_place() {
         ("PROXY_LISTEN", "127.0.0.1:1,", "`` is not an IP address with a port"),
         ("PROXY_LISTEN", "127.0.0.1:1,127.0.0.1:1", "127.0.0.1:1 is listened on already"),
         ("STATUS_LISTEN", "127.0.0.1:8001", "127.0.0.1:8001 is listened on already"),
-        ("ADMIN_LISTEN", "0.0.0.0:8001", "0.0.0.0:8001 can be reached from other machines"),
+        ("ADMIN_TOKEN", "secret", "a token has at least 32 visible ASCII characters"),
+        ("ADMIN_TOKEN", "", "a token has at least 32 visible ASCII characters"),
+        ("ADMIN_SSL_CERT", "a.crt", "`admin_ssl_cert_key` is missing"),
+        ("ADMIN_SSL_CERT_KEY", "a.key", "`admin_ssl_cert` is missing"),
+        ("ADMIN_GUI_URL", "ops.example", "`ops.example` is not a URL"),
+        ("ADMIN_HEADER_TIMEOUT", "0", "`0` is not within 1s and 3600s"),
         (
             "DATABASE_URL",
             "postgres://kong:secret@db/kong?sslmod=require",
@@ -168,7 +173,8 @@ fn a_trusted_network_believes_its_addresses() {
 #[test]
 fn every_setting_is_read() {
     for name in serde_json::to_value(Settings::default()).unwrap().as_object().unwrap().keys() {
-        assert!(include_str!("read.rs").contains(&format!("\"{name}\"")), "{name} is never read");
+        let sources = [include_str!("read.rs"), include_str!("admin.rs")];
+        assert!(sources.iter().any(|source| source.contains(&format!("\"{name}\""))), "{name} is never read");
     }
 }
 

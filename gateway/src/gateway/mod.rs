@@ -1,5 +1,6 @@
 //! Builds, starts, drains and stops every room; the only place that knows them all.
 
+mod apis;
 mod builtins;
 mod controls;
 mod database;
@@ -19,15 +20,14 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::{
-    net::TcpListener,
     runtime::{Builder as RuntimeBuilder, Runtime},
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
 
 use crate::{
-    admin,
-    config::{Config, Listen},
+    admin::{self, Access},
+    config::{self, Config},
     listener,
     model::{self, Registry},
     plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
@@ -79,6 +79,19 @@ pub enum GatewayError {
     /// A listener.
     #[error(transparent)]
     Listen(#[from] listener::BindError),
+    /// Other machines would reach an API that nobody guards.
+    #[error(
+        "{0} can be reached from other machines, and nobody could show who they are: set SANDGATE_ADMIN_TOKEN (at least 32 \
+         characters, as of `openssl rand -hex 32`), SANDGATE_ADMIN_TOKEN_FILE or SANDGATE_ADMIN_CLIENT_CA, make a token \
+         with `sandgate admin-token create`, or use a loopback address"
+    )]
+    OpenAdmin(std::net::SocketAddr),
+    /// A token that was to be made.
+    #[error("the token is refused")]
+    NewToken(#[from] admin::NewTokenError),
+    /// The token by setting.
+    #[error("reading the admin token")]
+    AdminToken(#[source] config::Problem),
     /// Certificates.
     #[error("preparing TLS")]
     Tls(#[from] tls::TlsError),
@@ -113,6 +126,7 @@ struct Rooms {
     node_id: String,
     reporter: Reporter,
     refusals: mpsc::Sender<Refused>,
+    access: Arc<Access>,
     controls: Arc<Controls>,
 }
 
@@ -129,10 +143,20 @@ impl Gateway {
         let addresses = workers::addresses(&sockets);
         let metrics = Arc::new(Metrics::new());
         let rooms = control.block_on(build(config, &tasks, &metrics, log))?;
+        apis::refuse_open(config, &rooms.access)?;
         let workers = Workers::start(config, sockets, rooms.published.current.clone())?;
         let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
-        let admin = control.block_on(serve(&config.admin_listen, admin::router(context.clone()), &tasks, "admin"))?;
-        let status = control.block_on(serve(&config.status_listen, admin::status_router(context), &tasks, "status"))?;
+        let api = |name, router| apis::Api {
+            name,
+            router,
+            settings: config.admin.clone(),
+            metrics: metrics.clone(),
+            tasks: tasks.clone(),
+        };
+        let (admin, status) =
+            (api("admin", admin::router(context.clone())), api("status", admin::status_router(context)));
+        let admin = control.block_on(apis::serve(config, &config.admin_listen, admin))?;
+        let status = control.block_on(apis::serve(config, &config.status_listen, status))?;
         announce(&addresses, admin, status, began);
         Ok(Self { control, tasks, store: rooms.store, services: rooms.catalog.services().clone(), workers })
     }
@@ -154,6 +178,21 @@ impl Gateway {
         tracing::info!("ended");
         Ok(())
     }
+}
+
+/// Makes a token of the Admin API in the database, gateways running or not, and answers with it.
+///
+/// # Errors
+/// When the database cannot be opened, or the token is refused.
+pub fn new_token(config: &Config, token: admin::NewToken) -> Result<String, GatewayError> {
+    prepare_folder(&config.data_dir)?;
+    let runtime = RuntimeBuilder::new_current_thread().enable_all().build().map_err(system("a runtime"))?;
+    runtime.block_on(async {
+        let store = store::open(&database::place(config)).await?;
+        let made = admin::new_token(&*store, token).await;
+        store.close().await;
+        Ok(made?.0)
+    })
 }
 
 /// Store, modules, first snapshot.
@@ -188,8 +227,21 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
     tasks.spawn("snapshots on disk", kept);
     tasks.spawn("watch of the database", database::watch(store.clone(), published.changed.clone(), tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
+    let access = apis::access(config, &published, metrics)?;
     let controls = Arc::new(Controls::new(log, tasks.clone()));
-    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id, reporter, refusals, controls })
+    Ok(Rooms {
+        store,
+        registry,
+        catalog,
+        published,
+        desk,
+        deployments,
+        node_id,
+        reporter,
+        refusals,
+        access,
+        controls,
+    })
 }
 
 /// Removes entities whose time to live is over.
@@ -221,32 +273,6 @@ fn limits(config: &Config) -> Limits {
         recycle_after: limits.calls_per_instance,
         ..Limits::default()
     }
-}
-
-/// Serves the Admin or Status API on each of its addresses. Answers with the first one's real address.
-async fn serve(
-    listen: &[Listen],
-    router: axum::Router,
-    tasks: &Tasks,
-    name: &'static str,
-) -> Result<String, GatewayError> {
-    let mut first = String::new();
-    for entry in listen {
-        let failed = || system(format!("{name} on {}", entry.address));
-        let socket = TcpListener::bind(entry.address).await.map_err(failed())?;
-        if first.is_empty() {
-            first = socket.local_addr().map_err(failed())?.to_string();
-        }
-        let (router, ending) = (router.clone(), tasks.shutdown());
-        tasks.spawn(name, async move {
-            let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
-            let server = axum::serve(socket, service).with_graceful_shutdown(async move { ending.triggered().await });
-            if let Err(error) = server.await {
-                tracing::error!(%error, api = name, "an API ended");
-            }
-        });
-    }
-    Ok(first)
 }
 
 fn announce(addresses: &workers::Addresses, admin: String, status: String, began: Instant) {

@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Rooms, database,
+    Rooms, apis, database,
     workers::{Addresses, shown, total},
 };
 use crate::{
@@ -57,7 +57,8 @@ pub(super) fn context(
         registry: rooms.registry.clone(),
         plugins: rooms.desk.clone(),
         modules: rooms.desk.clone(),
-        upload_limit: config.upload_limit.as_usize(),
+        access: rooms.access.clone(),
+        limits: apis::limits(config),
         node: Arc::new(node(config, rooms, addresses)),
         status: Arc::new(move || status(&counters, &served.current.load())),
         metrics: Arc::new(text),

@@ -1,5 +1,6 @@
 //! What operators manage: the description of every entity, its checks and its typed form. No I/O, no async.
 
+mod access;
 mod collection;
 mod consumer;
 mod core;
@@ -14,6 +15,9 @@ mod target;
 mod upstream;
 mod vault_reference;
 
+pub use access::{
+    ADMIN_CERTIFICATES, ADMIN_ROLES, ADMIN_TOKENS, AccessRows, AdminCertificate, AdminToken, Role, Touched, Verb,
+};
 pub use collection::{Collection, OnDelete, Reference, Registry, declared_collections};
 pub use core::core_registry;
 pub use entities::{Consumer, Id, Module, Plugin, Route, Service, Target, Upstream, Vault};

@@ -150,6 +150,7 @@ impl Known {
             router: compiled.table.router(),
             global: Arc::new(plugins.rows.global()),
             directory: compiled.directory.clone(),
+            access: state.access.clone(),
             quarantined: quarantined.collect(),
         }
     }

@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub global: Arc<Chain>,
     /// Consumers and credentials.
     pub directory: Arc<Directory>,
+    /// Who may use the Admin API.
+    pub access: Arc<model::AccessRows>,
     /// Entities that could not be built.
     pub quarantined: Vec<Quarantined>,
 }
@@ -48,6 +50,7 @@ impl Snapshot {
             router: Router::build(Vec::new()).0,
             global: Arc::default(),
             directory: Arc::default(),
+            access: Arc::default(),
             quarantined: Vec::new(),
         }
     }

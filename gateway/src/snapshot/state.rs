@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    model::{self, Object},
+    model::{self, AccessRows, Object},
     plugin::{ConsumerEntry, Credential, WORKSPACE},
     store::{Delta, Version},
 };
@@ -39,6 +39,8 @@ pub(super) struct State {
     pub(super) vaults: Typed<model::Vault>,
     /// Entities of plugin-declared collections: by collection, then id.
     pub(super) declared: BTreeMap<Arc<str>, Typed<Credential>>,
+    /// Who may use the Admin API.
+    pub(super) access: Arc<AccessRows>,
     /// Entities that cannot be read.
     pub(super) unreadable: BTreeMap<(&'static str, Arc<str>), String>,
 }
@@ -128,6 +130,7 @@ impl State {
                 let both = turn.before.into_iter().chain(turn.after);
                 touched.upstreams.extend(both.map(|target| target.upstream.id.clone()));
             }
+            access if AccessRows::holds(access) => Arc::make_mut(&mut self.access).put(access, id, entity),
             _ => {
                 let of_collection = self.declared.entry(collection.clone()).or_default();
                 let after = entity.map(|entity| Arc::new(credential(collection, &id, entity)));

@@ -50,6 +50,9 @@ pub(super) const CORE: &[Table] = &[
     core("routes", &[plain("name"), SERVICE]),
     core("plugins", &[plain("name"), plain("instance_name"), ROUTE, SERVICE, CONSUMER]),
     core("targets", &[plain("target"), reference("upstream", "upstream_id", "upstreams")]),
+    core("admin_tokens", &[plain("name"), plain("prefix")]),
+    core("admin_certificates", &[plain("name")]),
+    core("admin_roles", &[plain("name")]),
 ];
 
 /// The table of every other collection.

@@ -23,6 +23,15 @@ pub const DATASTORE_REACHABLE: Definition =
 pub const QUARANTINED: Definition =
     Definition::of("sandgate_quarantined_entities", "Entities that are not served because they cannot be built");
 
+/// Requests to the Admin or Status API that were denied. Label `reason`.
+pub const ADMIN_DENIED: Definition =
+    Definition::of("sandgate_admin_denied_total", "Requests to the Admin or Status API that were denied");
+/// Connections to the Admin or Status API that were refused because too many were open. Label `api`.
+pub const ADMIN_REFUSED: Definition = Definition::of(
+    "sandgate_admin_connections_refused_total",
+    "Connections to the Admin or Status API that were refused because too many were open",
+);
+
 /// Upper bounds of the buckets of a plugin's histogram.
 pub const PLUGIN_BUCKETS: &[f64] =
     &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 30_000.0, 60_000.0];

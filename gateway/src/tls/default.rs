@@ -37,7 +37,11 @@ impl DefaultCertificate {
         Self::from_files(&chain_file, &key_file)
     }
 
-    fn from_files(chain_file: &PathBuf, key_file: &PathBuf) -> Result<Self, TlsError> {
+    /// The one in these PEM files.
+    ///
+    /// # Errors
+    /// When either cannot be read or used.
+    pub fn from_files(chain_file: &PathBuf, key_file: &PathBuf) -> Result<Self, TlsError> {
         let unreadable = |path: &PathBuf| {
             let path = path.clone();
             move |error| TlsError::Pem(path, error)

@@ -3,11 +3,15 @@
 
 mod client;
 mod default;
+mod identity;
+mod operators;
 mod resolver;
 mod server;
 
 pub use client::{ClientTls, Verification, client_config};
 pub use default::DefaultCertificate;
+pub use identity::ClientIdentity;
+pub use operators::operator_tls;
 pub use resolver::{Certificates, Resolver};
 pub use server::{ServerTls, server_tls};
 
@@ -23,6 +27,9 @@ pub enum TlsError {
     /// A certificate or key is not what it should be.
     #[error("the certificate or key {0} cannot be read")]
     Pem(std::path::PathBuf, #[source] rustls_pki_types::pem::Error),
+    /// The CA of client certificates cannot be used.
+    #[error("the CA of client certificates cannot be used")]
+    ClientCa(#[from] rustls::server::VerifierBuilderError),
     /// The library refused.
     #[error("setting up TLS failed")]
     Library(#[from] rustls::Error),

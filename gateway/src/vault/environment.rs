@@ -3,12 +3,15 @@
 use super::{VaultError, member};
 use crate::model::VaultReference;
 
+/// The gateway's own settings: who may configure a plugin must not read the admin token or the database's password.
+const OWN: &str = "SANDGATE_";
+
 /// The variable of a reference, or the member of the JSON object in it. Version 2 is the value before the present one,
 /// in `<NAME>_PREVIOUS`.
 pub(super) fn get(prefix: &str, reference: &VaultReference) -> Result<String, VaultError> {
     let name = name(prefix, reference);
     // Names with these make the standard library refuse the call.
-    if name.contains(['=', '\0']) {
+    if name.contains(['=', '\0']) || name.starts_with(OWN) {
         return Err(VaultError::Name);
     }
     let value = std::env::var_os(name).ok_or(VaultError::Missing)?;
@@ -40,6 +43,15 @@ mod tests {
         ];
         for (prefix, text, expected) in cases {
             assert_eq!(name(prefix, &VaultReference::parse(text).unwrap()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_settings_of_the_gateway_are_no_secrets_of_plugins() {
+        for (prefix, text) in [("", "{vault://env/sandgate-admin-token}"), ("sandgate_", "{vault://env/database-url}")]
+        {
+            let reference = VaultReference::parse(text).unwrap();
+            assert!(matches!(get(prefix, &reference), Err(VaultError::Name)), "{text}");
         }
     }
 

@@ -19,7 +19,9 @@ use crate::{
         read::id_of,
         write::{Fixed, Write, core_collection},
     },
-    model::{Collection, Inspected, Object, PluginInfo, Reference, Refusal, declared_collections, schema::is_uuid},
+    model::{
+        Collection, Inspected, Object, PluginInfo, Reference, Refusal, Verb, declared_collections, schema::is_uuid,
+    },
 };
 
 /// A module that was found usable.
@@ -77,6 +79,9 @@ async fn begin<'a>(call: &'a Call, collection: &Arc<Collection>, candidate: &Can
 /// Reads the upload and collects every reason to refuse it.
 async fn inspect(call: &mut Call) -> Result<Candidate> {
     let Upload { bytes, mut settings } = upload::read(call).await?;
+    if upload::decides(&settings) {
+        call.permit(Verb::Grant)?;
+    }
     let refused = |refusals: Vec<Refusal>| Failure::Module(refusals.into_iter().map(|refusal| refusal.0).collect());
     let inspected = call.context.modules.inspect(bytes).await.map_err(refused)?;
     let mut reasons = Vec::new();
@@ -128,7 +133,11 @@ fn share_nested_path(one: &Collection, other: &Collection) -> bool {
 }
 
 /// First segments of paths that are no collections.
-const RESERVED: [&str; 13] = [
+const RESERVED: [&str; 17] = [
+    "admin-access",
+    "admin-certificates",
+    "admin-roles",
+    "admin-tokens",
     "status",
     "endpoints",
     "tags",

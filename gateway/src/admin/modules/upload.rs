@@ -30,7 +30,7 @@ pub(super) async fn read(call: &mut Call) -> Result<Upload, Failure> {
         settings.insert(name.clone(), value.as_str().into());
     }
     let media_type = call.media_type()?;
-    let limit = call.context.upload_limit;
+    let limit = call.context.limits.upload;
     let body = call.bytes(limit).await;
     let body = body.map_err(|failure| match failure {
         Failure::TooLarge => Failure::Module(vec![format!("the module is larger than {limit} bytes")]),
@@ -54,6 +54,11 @@ pub(super) async fn read(call: &mut Call) -> Result<Upload, Failure> {
     let bytes = bytes.filter(|bytes| !bytes.is_empty());
     let bytes = bytes.ok_or_else(|| Failure::Module(vec!["the upload holds no module".to_owned()]))?;
     Ok(Upload { bytes, settings })
+}
+
+/// Whether the upload says what the module may do, not only what it is.
+pub(super) fn decides(settings: &Object) -> bool {
+    settings.keys().any(|name| SETTINGS.contains(&name.as_str()))
 }
 
 /// Refuses what is no setting, and reads the grants: `*` for everything that the manifest requests.

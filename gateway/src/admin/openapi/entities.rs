@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::shapes;
 use crate::{
-    admin::{call::Call, modules::SETTINGS},
+    admin::{access, call::Call, modules::SETTINGS},
     model::{
-        Collection, Object,
+        ADMIN_CERTIFICATES, ADMIN_ROLES, ADMIN_TOKENS, Collection, Object,
         schema::{Form, Schema},
     },
 };
@@ -25,6 +25,11 @@ pub(super) fn schemas(call: &Call) -> Object {
             }
         }
     }
+    for collection in [&ADMIN_TOKENS, &ADMIN_CERTIFICATES, &ADMIN_ROLES] {
+        for (form, suffix) in [(Form::Shown, ""), (Form::Sent, "-new"), (Form::Changed, "-changes")] {
+            schemas.insert(format!("{}{suffix}", collection.name), access(collection, form));
+        }
+    }
     if let Some(modules) = call.registry.get("modules") {
         schemas.insert("modules-settings".into(), settings(&modules.schema));
     }
@@ -37,6 +42,25 @@ fn shape(collection: &Collection, schema: &Schema, form: Form) -> Value {
         shape["properties"]["ttl"] = json!({
             "type": ["integer", "null"], "minimum": 0, "maximum": 100_000_000,
             "description": "Seconds until the entity ceases to exist.",
+        });
+    }
+    shape
+}
+
+/// What clients see and say of who may use this API: nothing of the hash.
+fn access(collection: &Collection, form: Form) -> Value {
+    let mut shape = collection.schema.shape(form);
+    for hidden in access::hidden(form == Form::Shown) {
+        if let Some(properties) = shape["properties"].as_object_mut() {
+            properties.remove(*hidden);
+        }
+        if let Some(required) = shape.get_mut("required").and_then(Value::as_array_mut) {
+            required.retain(|name| name != hidden);
+        }
+    }
+    if collection.schema.field("expires_at").is_some() && form != Form::Shown {
+        shape["properties"]["ttl"] = json!({
+            "type": "integer", "minimum": 1, "maximum": u32::MAX, "description": "Seconds until it expires.",
         });
     }
     shape

@@ -44,6 +44,10 @@ pub(super) fn timers() -> Operation {
     Operation::read("Background tasks of this node", json!({ "type": "object" }))
 }
 
+pub(super) fn who() -> Operation {
+    Operation::read("Who this node takes the client for", json!({ "type": "object" }))
+}
+
 pub(super) fn cache() -> Operation {
     Operation::new("Drop what is cached").empty(204)
 }

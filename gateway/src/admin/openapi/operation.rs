@@ -20,7 +20,7 @@ impl Operation {
     pub(super) fn new(summary: impl Into<String>) -> Self {
         let summary = summary.into();
         // A query or a path that is no text, and what access control says.
-        let refusals = vec![400, 401, 403];
+        let refusals = vec![400, 401, 403, 429, 503];
         Self { summary, tag: None, parameters: Vec::new(), content: None, answers: Vec::new(), refusals }
     }
 

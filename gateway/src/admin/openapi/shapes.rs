@@ -21,6 +21,7 @@ pub(super) fn meaning(status: u16) -> &'static str {
         410 => "The history no longer reaches back so far",
         413 => "The body is too large",
         415 => "The media type is not read here",
+        429 => "Too many failed attempts from this address",
         501 => "Not built",
         504 => "Committed, but not served by every node in time",
         _ => "Cannot be done now",
@@ -38,7 +39,7 @@ pub(super) fn refusals() -> Object {
         }
         (status.to_string(), response)
     };
-    [400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 503, 504].map(refusal).into_iter().collect()
+    [400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 429, 503, 504].map(refusal).into_iter().collect()
 }
 
 /// The body of a refusal.

@@ -23,16 +23,21 @@ use http::{Request, Response};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
-use super::{Context, Controls, Modules, Node, Plugins, Status, router, status_router};
+use super::{
+    Access, AccessSettings, Context, Controls, Door, Limits, Modules, Node, Plugins, Status, router, status_router,
+};
 use crate::{
     model::{
-        Collection, ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, core_registry,
+        AccessRows, Collection, ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, core_registry,
         declared_collections,
     },
     shutdown::Tasks,
     store::SqliteStore,
     telemetry::LogLevel,
 };
+
+/// Nothing is stored about access.
+static NOTHING: std::sync::LazyLock<(u64, Arc<AccessRows>)> = std::sync::LazyLock::new(Default::default);
 
 /// A gateway's Admin API.
 pub(crate) struct Admin {
@@ -68,7 +73,13 @@ impl Admin {
             registry: Arc::new(ArcSwap::from_pointee(registry)),
             plugins: catalogue.clone(),
             modules: catalogue,
-            upload_limit: 64 << 20,
+            access: Arc::new(Access::new(AccessSettings::default(), Arc::new(|| NOTHING.clone()), Arc::default())),
+            limits: Limits {
+                body: 10 << 20,
+                upload: 64 << 20,
+                body_timeout: std::time::Duration::from_secs(60),
+                requests: Arc::new(tokio::sync::Semaphore::new(64)),
+            },
             node: Arc::new(Node {
                 id: "92879350-07cc-462e-bfea-c40252e95a34".into(),
                 hostname: "node".into(),
@@ -87,7 +98,8 @@ impl Admin {
         Self { context, notified, served, refused, _folder: folder }
     }
 
-    pub(crate) async fn send(&self, request: Request<Body>) -> Response<Body> {
+    pub(crate) async fn send(&self, mut request: Request<Body>) -> Response<Body> {
+        request.extensions_mut().get_or_insert(here());
         let service = hyper_util::service::TowerToHyperService::new(router(self.context.clone()));
         hyper::service::Service::call(&service, request).await.unwrap()
     }
@@ -123,6 +135,11 @@ impl Controls for Dial {
     fn tasks(&self) -> Vec<Arc<str>> {
         vec!["publisher".into()]
     }
+}
+
+/// A listener that only this machine reaches.
+pub(crate) fn here() -> Door {
+    Door { public: false, ..Door::default() }
 }
 
 /// Status and JSON body; null when it is empty.

@@ -104,7 +104,8 @@ async fn the_status_api_only_reads() {
         ("GET", "/services", 404),
         ("POST", "/status", 405),
     ] {
-        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let request = Request::builder().method(method).uri(path).extension(super::here());
+        let request = request.body(Body::empty()).unwrap();
         let response = hyper::service::Service::call(&service, request).await.unwrap();
         assert_eq!(response.status(), status, "{method} {path}");
     }
@@ -120,7 +121,8 @@ async fn without_a_database_the_status_api_shows_targets_and_the_log_level_stays
     };
     let ask = async |admin: &Admin, method: &str, path: &str| {
         let service = hyper_util::service::TowerToHyperService::new(super::status_router(admin.context.clone()));
-        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let request = Request::builder().method(method).uri(path).extension(super::here());
+        let request = request.body(Body::empty()).unwrap();
         hyper::service::Service::call(&service, request).await.unwrap().status().as_u16()
     };
     assert_eq!(ask(&admin, "GET", "/upstreams/u/health").await, 404);

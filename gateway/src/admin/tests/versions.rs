@@ -1,6 +1,6 @@
 //! Versions, transactions, dry runs, rollback and the audit log.
 
-use axum::{body::Body, extract::ConnectInfo};
+use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
 
@@ -290,7 +290,7 @@ async fn the_audit_log_has_who_and_what_but_no_secret() {
     let admin = Admin::start().await;
     admin.create("/consumers", json!({ "username": "bob" })).await;
     let mut request = Request::post("/consumers/bob/key-auth").header("content-type", "application/json");
-    request.extensions_mut().unwrap().insert(ConnectInfo("10.1.2.3:99".parse::<std::net::SocketAddr>().unwrap()));
+    request.extensions_mut().unwrap().insert(Door { peer: "10.1.2.3:99".parse().unwrap(), ..here() });
     let request = request.body(Body::from(json!({ "key": "hush-hush" }).to_string())).unwrap();
     assert_eq!(read(admin.send(request).await).await.0, 201);
     let config = json!({ "minute": 5, "policy": "redis", "redis": { "host": "r.test", "password": "hush-hush" } });

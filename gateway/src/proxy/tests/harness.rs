@@ -222,7 +222,7 @@ fn snapshot(routes: Vec<Route>) -> Snapshot {
     let (router, rejected) = Router::build(rules.collect());
     assert!(rejected.is_empty(), "{rejected:?}");
     let directory = Arc::new(Directory::default());
-    Snapshot { version: 1, router, global: Arc::default(), directory, quarantined: Vec::new() }
+    Snapshot { version: 1, router, global: Arc::default(), directory, access: Arc::default(), quarantined: Vec::new() }
 }
 
 /// A target that gets each connection in a thread of its own.

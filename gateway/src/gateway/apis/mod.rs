@@ -1,0 +1,160 @@
+//! Serves the Admin and Status APIs: TLS, bounds of connections, and the door through which each request came.
+
+mod activity;
+mod connection;
+
+use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
+
+use rustls::ServerConfig;
+use tokio::{net::TcpListener, sync::Semaphore};
+
+use super::{GatewayError, system};
+use crate::{
+    admin::{Access, AccessSettings, Bootstrap, Limits},
+    config::{Admin, Config, Listen},
+    shutdown::Tasks,
+    snapshot::Published,
+    telemetry::{Metrics, metric},
+    tls::{self, DefaultCertificate},
+};
+
+/// How long accepting pauses when the system has no more descriptors.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// One of the two APIs.
+pub(super) struct Api {
+    /// For logs and metrics.
+    pub(super) name: &'static str,
+    pub(super) router: axum::Router,
+    pub(super) settings: Admin,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) tasks: Tasks,
+}
+
+/// What the settings say about access.
+pub(super) fn access(
+    config: &Config,
+    published: &Published,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Access>, GatewayError> {
+    let admin = &config.admin;
+    let token = admin.token.as_ref().map(|token| token.resolve().map_err(GatewayError::AdminToken)).transpose()?;
+    let bootstrap = token.map(|token| Bootstrap::new(&token)).transpose().map_err(system("the admin token"))?;
+    let settings = AccessSettings {
+        bootstrap,
+        client_ca: admin.client_ca.is_some(),
+        client_role: admin.client_role.as_deref().map(Into::into),
+        origins: admin.origins.clone(),
+    };
+    let current = published.current.clone();
+    let newest = Arc::new(move || {
+        let snapshot = current.load();
+        (snapshot.version, snapshot.access.clone())
+    });
+    Ok(Arc::new(Access::new(settings, newest, metrics.clone())))
+}
+
+/// What the settings say about requests.
+pub(super) fn limits(config: &Config) -> Limits {
+    Limits {
+        body: config.admin.body_limit.as_usize(),
+        upload: config.upload_limit.as_usize(),
+        body_timeout: config.admin.body_timeout,
+        requests: Arc::new(Semaphore::new(config.admin.requests)),
+    }
+}
+
+/// Refuses to open the configuration to other machines while nobody could show who they are.
+pub(super) fn refuse_open(config: &Config, access: &Access) -> Result<(), GatewayError> {
+    let listens = config.admin_listen.iter().chain(&config.status_listen);
+    match listens.map(|listen| listen.address).find(|address| is_public(*address)) {
+        Some(address) if !access.is_configured() => Err(GatewayError::OpenAdmin(address)),
+        _ => Ok(()),
+    }
+}
+
+fn is_public(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
+}
+
+/// Serves an API on each of its addresses. Answers with the first one's real address.
+pub(super) async fn serve(config: &Config, listen: &[Listen], api: Api) -> Result<String, GatewayError> {
+    let (api, mut first) = (Arc::new(api), String::new());
+    let places = Arc::new(Semaphore::new(api.settings.connections));
+    for entry in listen {
+        let failed = || system(format!("{} on {}", api.name, entry.address));
+        let tls = if entry.tls { Some(tls_of(config, entry.http2)?) } else { None };
+        let socket = bind(entry).map_err(failed())?;
+        let address = socket.local_addr().map_err(failed())?;
+        if first.is_empty() {
+            first = address.to_string();
+        }
+        let gate = Gate { public: is_public(address), http2: entry.http2, tls };
+        let accepting = accept(api.clone(), socket, Arc::new(gate), places.clone());
+        api.tasks.spawn(api.name, accepting);
+    }
+    Ok(first)
+}
+
+fn bind(entry: &Listen) -> std::io::Result<TcpListener> {
+    let socket = match entry.address {
+        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.set_nodelay(true)?;
+    socket.bind(entry.address)?;
+    socket.listen(entry.backlog)
+}
+
+fn tls_of(config: &Config, http2: bool) -> Result<Arc<ServerConfig>, GatewayError> {
+    let certificate = match &config.admin.certificate {
+        Some((chain, key)) => DefaultCertificate::from_files(chain, key)?,
+        None => {
+            fs::create_dir_all(&config.data_dir).map_err(system("the folder of the certificate"))?;
+            DefaultCertificate::in_folder(&config.data_dir)?
+        }
+    };
+    Ok(tls::operator_tls(&certificate, config.admin.client_ca.as_deref(), http2)?)
+}
+
+/// What is the same for all connections of a listener.
+pub(super) struct Gate {
+    public: bool,
+    http2: bool,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+async fn accept(api: Arc<Api>, socket: TcpListener, gate: Arc<Gate>, places: Arc<Semaphore>) {
+    let ending = api.tasks.shutdown();
+    loop {
+        // A connection that was accepted while the end came is dropped with the socket.
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = ending.triggered() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => match places.clone().try_acquire_owned() {
+                Ok(place) => {
+                    let serving = connection::run(api.clone(), gate.clone(), stream, peer);
+                    api.tasks.spawn(api.name, async move {
+                        serving.await;
+                        drop(place);
+                    });
+                }
+                Err(_) => refused(&api),
+            },
+            Err(error) => {
+                tracing::error!(%error, api = api.name, "accepting a connection failed");
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Closing at once is cheaper than keeping a stranger waiting, and shows at the client.
+fn refused(api: &Api) {
+    if let Ok(counter) = api.metrics.counter(&metric::ADMIN_REFUSED, &[("api", api.name)]) {
+        counter.add(1);
+    }
+}

@@ -229,19 +229,7 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
     tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
     let access = apis::access(config, &published, metrics)?;
     let controls = Arc::new(Controls::new(log, tasks.clone()));
-    Ok(Rooms {
-        store,
-        registry,
-        catalog,
-        published,
-        desk,
-        deployments,
-        node_id,
-        reporter,
-        refusals,
-        access,
-        controls,
-    })
+    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id, reporter, refusals, access, controls })
 }
 
 /// Removes entities whose time to live is over.

@@ -26,3 +26,4 @@ mod proxy;
 mod startup;
 mod under_load;
 mod vaults;
+mod versions;

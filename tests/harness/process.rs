@@ -47,6 +47,11 @@ impl Process {
         Ok(kill_process(self.pid()?, Signal::TERM)?)
     }
 
+    /// Stops it from running, as a machine that hangs; or lets it run on.
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        Ok(kill_process(self.pid()?, if frozen { Signal::STOP } else { Signal::CONT })?)
+    }
+
     /// Ends it at once, as kill -9 does.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill()?;

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::store::Version;
 
@@ -48,6 +48,12 @@ impl Answer {
     pub(super) fn at(mut self, version: Version) -> Self {
         self.version = Some(version);
         self
+    }
+
+    /// Status and body, for an answer about this one.
+    pub(super) fn shown(&self) -> Value {
+        let body = serde_json::from_slice(&self.body).unwrap_or(Value::Null);
+        json!({ "status": self.status.as_u16(), "body": body })
     }
 
     /// Sets a header.

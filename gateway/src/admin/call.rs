@@ -19,6 +19,8 @@ use super::{
     form::{self, MOST_FIELDS},
     json,
     resource::Resource,
+    transactions::Shared,
+    wishes::Wishes,
 };
 use crate::model::{Object, Registry, Touched, Verb, schema::simplify_numbers};
 
@@ -37,6 +39,10 @@ pub(super) struct Call {
     pub(super) path: String,
     /// Decoded; empty when that is not possible, which `check` tells.
     pub(super) query: Vec<(String, String)>,
+    /// Whether to commit, and when to answer.
+    pub(super) wishes: Wishes,
+    /// The transaction that this call is an operation of.
+    pub(super) part_of: Option<Shared>,
     /// Whether the query can be read.
     legible: bool,
     parts: Parts,
@@ -71,7 +77,37 @@ impl Call {
         let door = parts.extensions.get::<Door>().cloned().unwrap_or_default();
         let identity = Identity::Known { name: "nobody".into(), roles: Vec::new(), ambient: true };
         let (method, actor, body) = (parts.method.clone(), identity.name(), Mutex::new(body));
-        Self { context, registry, method, door, identity, actor, path, query, legible, parts, body }
+        Self {
+            context,
+            registry,
+            method,
+            door,
+            identity,
+            actor,
+            path,
+            query,
+            legible,
+            wishes: Wishes::default(),
+            part_of: None,
+            parts,
+            body,
+        }
+    }
+
+    /// An operation of a transaction: another request of the same client.
+    pub(super) fn part(&self, request: Request<Body>, transaction: Shared) -> Self {
+        let (door, identity, actor) = (self.door.clone(), self.identity.clone(), self.actor.clone());
+        Self { door, identity, actor, part_of: Some(transaction), ..Self::new(self.context.clone(), request) }
+    }
+
+    /// Where the client connected from.
+    pub(super) fn peer(&self) -> String {
+        self.door.peer.ip().to_string()
+    }
+
+    /// Whether the method may change something.
+    pub(super) fn is_write(&self) -> bool {
+        ![Method::GET, Method::HEAD, Method::OPTIONS].contains(&self.method)
     }
 
     /// The decoded segments of the path. Not found when one is empty.

@@ -5,12 +5,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use serde_json::Value;
+use tokio::sync::{mpsc, watch};
 
 use super::{Access, Limits, declarative::Declarative};
 use crate::{
     model::{ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, Registry},
     shutdown::Tasks,
-    store::{Store, Version},
+    store::{Refused, Store, Version},
     telemetry::LogLevel,
 };
 
@@ -39,6 +40,12 @@ pub struct Context {
     pub declarative: Option<Arc<Declarative>>,
     /// Called after each committed write, before its answer.
     pub notify: Arc<dyn Fn(Version) + Send + Sync>,
+    /// The configuration that this node serves.
+    pub served: watch::Receiver<Version>,
+    /// How old the last report of a live node may be at this moment.
+    pub live: Arc<dyn Fn() -> Duration + Send + Sync>,
+    /// Takes writes that were refused to the audit log. Bounded; what does not fit is counted in the log alone.
+    pub refusals: mpsc::Sender<Refused>,
     /// What can be turned while the node runs.
     pub controls: Arc<dyn Controls>,
     /// Where requests that may write are finished, whether their clients wait or not.

@@ -170,16 +170,19 @@ async fn list(call: &Call, collection: &Collection, filter: &Filter, repeat: boo
     let mut rows = call.context.store.page(collection, filter, &Page { after, size }).await?;
     names::show(&mut Reader::Store(&*call.context.store), collection, &mut rows.rows).await?;
     let data: Vec<Value> = rows.rows.into_iter().map(|entity| present(call, collection, entity)).collect();
-    Ok(page(call, data, rows.next.map(|next| json!([next])), repeat))
+    Ok(page(call, data, rows.next.map(|next| json!([next])), if repeat { REPEATED } else { &[] }))
 }
 
-/// The answer with a page; `place` is where the next one begins.
-pub(super) fn page(call: &Call, data: Vec<Value>, place: Option<Value>, repeat: bool) -> Answer {
+/// Arguments of a listing that the link to its next page has again.
+pub(super) const REPEATED: &[&str] = &["tags", "size"];
+
+/// The answer with a page; `place` is where the next one begins. Its link repeats these arguments.
+pub(super) fn page(call: &Call, data: Vec<Value>, place: Option<Value>, repeat: &[&str]) -> Answer {
     Answer::ok(page_object(call, data, place, repeat))
 }
 
 /// The object of a page.
-pub(super) fn page_object(call: &Call, data: Vec<Value>, place: Option<Value>, repeat: bool) -> Object {
+pub(super) fn page_object(call: &Call, data: Vec<Value>, place: Option<Value>, repeat: &[&str]) -> Object {
     let mut page = Object::new();
     page.insert("data".into(), data.into());
     let Some(place) = place else {
@@ -188,7 +191,7 @@ pub(super) fn page_object(call: &Call, data: Vec<Value>, place: Option<Value>, r
     };
     let offset = query::token(&place);
     let mut next = format!("{}?offset={offset}", call.path);
-    for name in ["tags", "size"].iter().filter(|_| repeat) {
+    for name in repeat {
         if let Some(value) = call.argument(name) {
             let encoded: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
             next.push_str(&format!("&{name}={encoded}"));

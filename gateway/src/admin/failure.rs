@@ -69,6 +69,12 @@ pub(super) enum Failure {
     Unsupported { operation: &'static str, collection: std::sync::Arc<str> },
     #[error("the declarative configuration is wrong")]
     Declarative { invalid: Box<Invalid>, flatten: bool },
+    /// What a rollback would need and does not find.
+    #[error("the configuration cannot be rolled back")]
+    Rollback(Vec<String>),
+    /// The request asked for no more than this answer: nothing is committed.
+    #[error("the write ends before its commit")]
+    Answered(Box<Answer>),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -145,6 +151,11 @@ impl Failure {
                 coded(12, text, Value::Null)
             }
             Failure::Declarative { invalid, flatten } => declarative_answer(&invalid, flatten),
+            Failure::Rollback(reasons) => {
+                let body = json!({ "message": "the configuration cannot be rolled back", "reasons": reasons });
+                Answer::json(StatusCode::CONFLICT, body)
+            }
+            Failure::Answered(answer) => *answer,
             Failure::Store(error) => store_answer(error),
         }
     }

@@ -3,8 +3,11 @@
 
 mod access;
 mod answer;
+mod audit;
 mod body;
 mod call;
+mod cluster;
+mod commit;
 mod context;
 mod debug;
 pub mod declarative;
@@ -21,11 +24,16 @@ mod plugins;
 mod query;
 mod read;
 mod resource;
+mod rollback;
 mod schemas;
 mod serve;
+mod shown;
 mod tags;
 mod targets;
+mod transactions;
 mod ttl;
+mod versions;
+mod wishes;
 mod write;
 
 use axum::{Router, extract::DefaultBodyLimit};

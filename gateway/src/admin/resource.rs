@@ -55,6 +55,14 @@ pub(super) enum Resource {
     Modules,
     Module(String),
     ModuleCode(String),
+    /// `/config/versions`
+    Versions,
+    Version(String),
+    VersionDiff(String, String),
+    Rollback(String),
+    Transactions,
+    Audit,
+    Cluster,
 }
 
 /// Children of one parent.
@@ -115,6 +123,13 @@ impl Resource {
             | ["routes" | "services", _, "filter-chains"]
             | ["routes" | "services", _, "filter-chains", _]
             | ["routes", _, "filters", "all" | "enabled" | "disabled"] => Resource::WasmOnly,
+            ["config", "versions"] => Resource::Versions,
+            ["config", "versions", version] => Resource::Version(version.to_owned()),
+            ["config", "versions", version, "rollback"] => Resource::Rollback(version.to_owned()),
+            ["config", "versions", from, "diff", to] => Resource::VersionDiff(from.to_owned(), to.to_owned()),
+            ["transactions"] => Resource::Transactions,
+            ["audit"] => Resource::Audit,
+            ["cluster"] => Resource::Cluster,
             ["upstreams", upstream, "health"] => Resource::Health(upstream.to_owned()),
             ["upstreams", upstream, "targets", _, "healthy" | "unhealthy"]
             | ["upstreams", upstream, "targets", _, _, "healthy" | "unhealthy"] => {
@@ -177,7 +192,9 @@ impl Resource {
             }
             Resource::Entity(..) | Resource::Child(..) | Resource::Module(_) | Resource::AccessOne(..) => ONE,
             Resource::Referenced(..) => &["GET", "HEAD", "OPTIONS", "PATCH", "PUT"],
-            Resource::ValidateEntity(_) | Resource::ValidatePlugin => &["OPTIONS", "POST"],
+            Resource::ValidateEntity(_) | Resource::ValidatePlugin | Resource::Rollback(_) | Resource::Transactions => {
+                &["OPTIONS", "POST"]
+            }
             Resource::WasmOnly => ANY,
             Resource::SetLogLevel(_) => &["OPTIONS", "PUT"],
             Resource::Cache => &["DELETE", "OPTIONS"],
@@ -190,6 +207,18 @@ impl Resource {
     /// Whether it takes this method.
     pub(super) fn takes(&self, method: &Method) -> bool {
         self.methods().contains(&method.as_str())
+    }
+
+    /// Whether its writes are entities: part of the configuration, and of a transaction if need be.
+    pub(super) fn is_entity(&self) -> bool {
+        use Resource::{Child, Children, Collection, Entity, Referenced};
+        matches!(self, Collection(_) | Entity(..) | Children(_) | Child(..) | Referenced(..))
+    }
+
+    /// Whether its writes make versions of the configuration.
+    pub(super) fn makes_versions(&self) -> bool {
+        use Resource::{Module, Modules, Rollback, Transactions};
+        self.is_entity() || matches!(self, Modules | Module(_) | Rollback(_) | Transactions)
     }
 }
 

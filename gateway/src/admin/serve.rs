@@ -9,19 +9,20 @@ use tokio::sync::oneshot;
 use super::{
     access,
     answer::Answer,
+    audit,
     call::Call,
+    cluster,
     context::Context,
     debug, declarative, entities,
     failure::{Failure, message},
     info, modules, openapi,
     resource::Resource,
-    schemas, tags, targets,
+    rollback, schemas, tags, targets, transactions, versions,
+    wishes::{self, VERSION, Wishes},
 };
 
 /// Kong's name, which clients read.
 const LATENCY: HeaderName = HeaderName::from_static("x-kong-admin-latency");
-/// Ours: sent with it, a request gets the version that its write made.
-const VERSION: HeaderName = HeaderName::from_static("x-sandgate-config-version");
 
 /// Which of the two APIs answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +56,10 @@ async fn respond(side: Side, context: Context, request: Request<Body>) -> Respon
     let begin = Instant::now();
     let server = format!("sandgate/{}", context.node.version);
     let mut call = Call::new(context, request);
-    let mut answer = dispatch(side, &mut call).await.unwrap_or_else(Failure::into_answer);
-    let ours = call.headers().contains_key(VERSION) || call.path.starts_with("/modules");
-    if let Some(version) = answer.version.filter(|_| ours) {
+    let answer = dispatch(side, &mut call).await.unwrap_or_else(Failure::into_answer);
+    audit::refused(&call, answer.status);
+    let mut answer = wishes::fulfil(&call, answer).await;
+    if let Some(version) = answer.version.filter(|_| wishes::may_hear(&call)) {
         answer.set(VERSION, version.into());
     }
     answer.set(LATENCY, u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX).into());
@@ -72,10 +74,11 @@ async fn respond(side: Side, context: Context, request: Request<Body>) -> Respon
 async fn dispatch(side: Side, call: &mut Call) -> Result<Answer, Failure> {
     call.check()?;
     // Browsers ask this first, and never show who they are with it.
-    if call.method != Method::OPTIONS && needs_identity(side, call) {
+    if call.method != Method::OPTIONS && needs_identity(side, call) && call.part_of.is_none() {
         call.identify()?;
     }
-    let _place = call.context.limits.place().await?;
+    // An operation of a transaction shares the place of the whole, which waits for it.
+    let _place = if call.part_of.is_none() { Some(call.context.limits.place().await?) } else { None };
     let segments = call.segments()?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let found = match side {
@@ -94,8 +97,18 @@ async fn dispatch(side: Side, call: &mut Call) -> Result<Answer, Failure> {
     if needs_identity(side, call) {
         call.authorize(&resource, &segments)?;
     }
+    transactions::check(call, &resource)?;
+    call.wishes = Wishes::read(call, &resource)?;
+    let tried = call.wishes.dry_run;
     let method = call.method.clone();
-    serve(call, resource).await.map_err(|failure| failure.to(&method))
+    let answer = serve(call, resource).await.map_err(|failure| failure.to(&method))?;
+    // A dry run that came so far found nothing to do, or a reason not to.
+    if tried && answer.status.is_success() { wishes::nothing_to_do(call).await } else { Ok(answer) }
+}
+
+/// One operation of a transaction: dispatched and authorized like a request of its own.
+pub(super) async fn operation(call: &mut Call) -> Result<Answer, Failure> {
+    dispatch(Side::Admin, call).await
 }
 
 /// The Status API on this machine is open, and so is the question whether the node is ready, which load balancers ask.
@@ -158,6 +171,13 @@ async fn serve(call: &mut Call, resource: Resource) -> Result<Answer, Failure> {
         Resource::Modules => modules::all(call).await,
         Resource::Module(key) => modules::one(call, &key).await,
         Resource::ModuleCode(key) => modules::code(call, &key).await,
+        Resource::Versions => versions::list(call).await,
+        Resource::Version(version) => versions::one(call, &version).await,
+        Resource::VersionDiff(from, to) => versions::diff(call, &from, &to).await,
+        Resource::Rollback(version) => rollback::run(call, &version).await,
+        Resource::Transactions => transactions::run(call).await,
+        Resource::Audit => audit::list(call).await,
+        Resource::Cluster => cluster::list(call).await,
     }
 }
 

@@ -2,7 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{answer::Answer, call::Call, entities::page, failure::Failure, query, read::id_of};
+use super::{
+    answer::Answer,
+    call::Call,
+    entities::{REPEATED, page},
+    failure::Failure,
+    query,
+    read::id_of,
+};
 use crate::store::{Filter, Page, Tags};
 
 /// Where a page of tags begins: collection, entity after which, tags of the next entity to leave out.
@@ -33,7 +40,7 @@ pub(super) async fn list(call: &Call, only: Option<&str>) -> Result<Answer, Fail
                 for (at, tag) in wanted {
                     if data.len() == size {
                         let place = json!([collection.name, after, at]);
-                        return Ok(page(call, data, Some(place), true));
+                        return Ok(page(call, data, Some(place), REPEATED));
                     }
                     data.push(json!({ "tag": tag, "entity_name": collection.name, "entity_id": id_of(entity) }));
                 }
@@ -45,7 +52,7 @@ pub(super) async fn list(call: &Call, only: Option<&str>) -> Result<Answer, Fail
             }
         }
     }
-    Ok(page(call, data, None, true))
+    Ok(page(call, data, None, REPEATED))
 }
 
 impl Place {

@@ -33,14 +33,14 @@ pub(super) async fn newest_first(call: &Call, nested: &Nested) -> Result<Answer>
     let data: Vec<Value> =
         targets.into_iter().skip(begin).take(size).map(|target| present(call, &nested.child, target)).collect();
     let end = begin.saturating_add(data.len());
-    Ok(page(call, data, (end < total).then(|| json!([end])), false))
+    Ok(page(call, data, (end < total).then(|| json!([end])), &[]))
 }
 
 /// `GET /upstreams/{upstream}/targets/all`: as stored.
 pub(super) async fn all(call: &Call, nested: &Nested) -> Result<Answer> {
     let data: Vec<Value> =
         of_upstream(call, nested).await?.into_iter().map(|target| present(call, &nested.child, target)).collect();
-    Ok(page(call, data, None, false))
+    Ok(page(call, data, None, &[]))
 }
 
 /// `GET /upstreams/{upstream}/health`: of the targets of a page, or of the balancer as a whole.
@@ -65,7 +65,7 @@ pub(super) async fn health(call: &Call, key: &str) -> Result<Answer> {
     let resolved = resolve_all(&targets).await;
     let data: Vec<Value> =
         targets.into_iter().zip(&resolved).map(|(target, resolved)| fares(target, resolved)).collect();
-    let mut body = page_object(call, data, (end < total).then(|| json!([end])), false);
+    let mut body = page_object(call, data, (end < total).then(|| json!([end])), &[]);
     body.insert("node_id".into(), node.as_str().into());
     Ok(Answer::ok(body))
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     call::{Call, Input},
+    commit,
     failure::Failure,
     names, plugins,
     read::{Reader, id_of},
@@ -33,7 +34,7 @@ pub(super) type Fixed = Vec<(Arc<str>, Value)>;
 
 impl<'a> Write<'a> {
     pub(super) async fn begin(call: &'a Call, collection: &Arc<Collection>) -> Result<Self, Failure> {
-        let transaction = call.context.store.begin().await?;
+        let transaction = commit::begin(call).await?;
         Ok(Self { call, collection: collection.clone(), transaction, names: None })
     }
 
@@ -105,9 +106,7 @@ impl<'a> Write<'a> {
 
     /// Commits and tells those who serve.
     pub(super) async fn commit(self) -> Result<Version, Failure> {
-        let version = self.transaction.commit().await?;
-        (self.call.context.notify)(version);
-        Ok(version)
+        commit::commit(self.call, self.transaction).await
     }
 
     async fn entity(&mut self, mut input: Input, stored: Option<&Object>, fixed: Fixed) -> Result<Object, Failure> {

@@ -9,7 +9,7 @@ use super::GatewayError;
 use crate::{
     model::{Collection, Object, Registry},
     plugin::{Catalog, Inspected, digest_of},
-    store::{Key, MemoryStore, Store},
+    store::{Key, MemoryStore, Note, Request, Store},
 };
 
 include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
@@ -44,6 +44,8 @@ fn stays(known: Option<&Object>, digest: &str) -> bool {
 
 async fn write(store: &dyn Store, modules: &Collection, candidates: &[Inspected]) -> Result<(), GatewayError> {
     let mut transaction = store.begin().await?;
+    let request = Request::own("installing built-in plugins");
+    transaction.sign(Note { request, entities: json!([]) });
     let mut installed = Vec::new();
     for inspected in candidates {
         let name = &inspected.manifest.name;

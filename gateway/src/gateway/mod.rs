@@ -9,6 +9,7 @@ mod desk;
 mod files;
 mod node;
 mod outage;
+mod reporter;
 mod workers;
 
 use std::{
@@ -23,6 +24,7 @@ use arc_swap::ArcSwap;
 use tokio::{
     runtime::{Builder as RuntimeBuilder, Runtime},
     signal::unix::{SignalKind, signal},
+    sync::mpsc,
 };
 
 use crate::{
@@ -33,7 +35,7 @@ use crate::{
     plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
     shutdown::Tasks,
     snapshot::{self, Builder, Deployments, Pace, Published},
-    store::{self, MemoryStore, Resilient, Store, StoreError},
+    store::{self, MemoryStore, Refused, Resilient, Store, StoreError},
     telemetry::{LogDial, Metrics},
     tls,
     vault::Vaults,
@@ -41,6 +43,7 @@ use crate::{
 use controls::Controls;
 use desk::Desk;
 pub use files::{Files, FilesError, shown, write_sample};
+use reporter::Reporter;
 use workers::Workers;
 
 /// Threads of the control runtime: Admin, store, background work of plugins.
@@ -136,6 +139,8 @@ struct Rooms {
     desk: Arc<Desk>,
     deployments: Deployments,
     node_id: String,
+    reporter: Reporter,
+    refusals: mpsc::Sender<Refused>,
     access: Arc<Access>,
     controls: Arc<Controls>,
 }
@@ -223,6 +228,12 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
         first = builder.refresh().await?;
     }
     let published = Published::new(first);
+    let reporter = Reporter::new(store.clone(), &node_id, published.clone(), deployments.clone());
+    reporter.announce().await;
+    // What was committed before others knew of this node is in its first configuration.
+    published.current.store(builder.refresh().await?);
+    published.served.send_replace(published.current.load().version);
+    let refusals = reporter::spawn(reporter.clone(), tasks);
     let pace = Pace { debounce: config.config_debounce, poll: config.database_use.poll_interval };
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), pace, tasks.shutdown()));
     if let Source::Database(resilient) = source {
@@ -233,8 +244,20 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
     tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
     let access = apis::access(config, &published, metrics)?;
     let controls = Arc::new(Controls::new(log, tasks.clone()));
-    let rooms =
-        Rooms { store, declarative, registry, catalog, published, desk, deployments, node_id, access, controls };
+    let rooms = Rooms {
+        store,
+        declarative,
+        registry,
+        catalog,
+        published,
+        desk,
+        deployments,
+        node_id,
+        reporter,
+        refusals,
+        access,
+        controls,
+    };
     declarative::reload_on_hangup(config, &rooms, tasks)?;
     Ok(rooms)
 }

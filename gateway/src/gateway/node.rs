@@ -64,6 +64,9 @@ pub(super) fn context(
         status: Arc::new(move || status(&counters, &served.current.load())),
         metrics: Arc::new(text),
         notify: Arc::new(move |_version| notify.notify_one()),
+        served: rooms.published.served.subscribe(),
+        live: rooms.reporter.live(),
+        refusals: rooms.refusals.clone(),
         tasks: rooms.controls.tasks(),
         controls: rooms.controls.clone(),
     }

@@ -23,6 +23,9 @@ use crate::model::{Collection, Object, Registry};
 /// A connection that runs statements.
 #[async_trait]
 pub(super) trait Session: Send {
+    /// Unix seconds by the clock of the database.
+    const CLOCK: &str;
+
     /// Runs a statement without rows.
     async fn execute(&mut self, query: Query) -> Result<()>;
 
@@ -62,6 +65,8 @@ where
     async fn moment(&self) -> Result<sqlx::Transaction<'static, Self::Sql>>;
     /// A transaction that waited for the writes before it.
     async fn writer(&self) -> Result<Writer<Self::Sql>>;
+    /// A transaction that writes what is no configuration. Waits for no write.
+    async fn aside(&self) -> Result<sqlx::Transaction<'static, Self::Sql>>;
     /// Rows of changes to keep.
     fn history(&self) -> u32;
     /// Whether the database is there.

@@ -6,11 +6,14 @@ mod backend;
 mod conformance;
 mod entity;
 mod failure;
+mod history;
+mod ledger;
 mod memory;
 mod outage;
 mod postgres;
 mod query;
 mod read;
+mod recorder;
 mod sqlite;
 mod table;
 mod write;
@@ -23,6 +26,10 @@ use tokio::sync::Notify;
 use crate::model::{Collection, Object, Registry};
 
 pub use failure::StoreError;
+pub use history::{
+    Changes, Counts, Diff, DiffPage, EntityChange, Entry, EntryFilter, EntryPage, HEARTBEAT, Heard, History, NODE_LIVE,
+    NodeReport, Note, Refused, Request,
+};
 pub use memory::{EMPTY_HASH, MemoryStore};
 pub use outage::{OutageOptions, Resilient, keep};
 pub use postgres::{PostgresOptions, PostgresStore};
@@ -125,9 +132,10 @@ pub struct Delta {
 /// Answers of the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// A configuration database.
+/// A configuration database. Keeps a bounded number of changes: what is older than those can be neither compared nor
+/// rolled back to.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: History + Send + Sync + 'static {
     /// The newest committed version.
     async fn version(&self) -> Result<Version>;
     /// One entity, or `None`.
@@ -179,6 +187,10 @@ pub trait Transaction: Send {
     async fn delete(&mut self, registry: &Registry, collection: &Collection, id: &str) -> Result<bool>;
     /// Keeps the bytes of a module.
     async fn put_code(&mut self, digest: &str, bytes: &[u8]) -> Result<()>;
+    /// What this write has done so far: counts, and the first `most` entities.
+    fn changes(&self, most: usize) -> Result<Changes>;
+    /// Says who writes; kept with the version. Without it the write counts as the gateway's own.
+    fn sign(&mut self, note: Note);
     /// Commits, and answers with the version it made. Nothing changed: the version there was.
     async fn commit(self: Box<Self>) -> Result<Version>;
 }

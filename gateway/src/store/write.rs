@@ -1,32 +1,30 @@
 //! Writing: checks with precise errors, rows with their side tables, and one version a commit.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::Database;
 
 use super::{
-    Filter, Key, Page, Result, Rows, StoreError, Transaction, Version,
+    Changes, Filter, Key, Note, Page, Request, Result, Rows, StoreError, Transaction, Version,
     backend::{Health, Session, Writer},
     entity::{self, Group},
+    ledger,
     query::{Bound, Query},
     read::{self, and_equal, select},
+    recorder::Recorder,
     table::Table,
 };
 use crate::model::{Collection, Object, OnDelete, Reference, Registry};
 
-/// Rows of changes a statement: three values each, below SQLite's bound of 32,766 and PostgreSQL's of 65,535.
-const CHANGES_A_STATEMENT: usize = 10_000;
+/// Rows of changes a statement: four values each, below SQLite's bound of 32,766 and PostgreSQL's of 65,535.
+const CHANGES_A_STATEMENT: usize = 8_000;
 
 /// A write. Dropped without [`Transaction::commit`], it leaves nothing behind.
 pub(super) struct Write<D: Database> {
     writer: Writer<D>,
-    /// Collection and id of what changed.
-    changed: BTreeSet<(Arc<str>, Arc<str>)>,
+    recorder: Recorder,
     /// Rows of `changes` to keep.
     history: u32,
     health: Health,
@@ -37,7 +35,7 @@ where
     D::Connection: Session,
 {
     pub(super) fn new(writer: Writer<D>, history: u32, health: Health) -> Self {
-        Self { writer, changed: BTreeSet::new(), history, health }
+        Self { writer, recorder: Recorder::default(), history, health }
     }
 
     fn db(&mut self) -> &mut D::Connection {
@@ -62,6 +60,8 @@ where
     pub(super) async fn sweep(&mut self, registry: &Registry) -> Result<usize> {
         let text = "SELECT collection, id FROM entities WHERE expires_at <= $1";
         let expired: Vec<(String, String)> = self.db().rows(Query::with(text, [read::now().into()])).await?;
+        let request = Request::own("sweep of expired entities");
+        self.recorder.sign(Note { request, entities: Value::Array(Vec::new()) });
         for (collection, id) in &expired {
             match self.remove_all(registry, &collection.as_str().into(), id).await {
                 Ok(()) | Err(StoreError::Referenced { .. }) => {}
@@ -121,7 +121,7 @@ where
     }
 
     /// Writes the row and its side tables. The columns are the same for a new row and a replaced one.
-    async fn write(&mut self, collection: &Collection, entity: &Object) -> Result<()> {
+    async fn write(&mut self, collection: &Collection, entity: &Object, before: Option<Object>) -> Result<()> {
         let table = Table::of(&collection.name);
         let columns: Vec<_> = table.columns_of(collection).collect();
         let own: &[&str] = if table.shared { &["collection", "expires_at"] } else { &[] };
@@ -129,7 +129,8 @@ where
         let names: Vec<_> = fixed.chain(columns.iter().map(|column| column.name)).collect();
         let mut query = Query::new(format!("INSERT INTO {} ({}) VALUES (", table.name, names.join(", ")));
         let data = Value::Object(entity.clone()).to_string();
-        let mut values: Vec<Bound> = vec![entity::id(entity).into(), entity::created_at(entity).into(), data.into()];
+        let mut values: Vec<Bound> = vec![entity::id(entity).into(), entity::created_at(entity).into()];
+        values.push(data.as_str().into());
         if table.shared {
             values.extend([(&*collection.name).into(), entity::expires_at(collection, entity).into()]);
         }
@@ -142,7 +143,8 @@ where
         if table.shared {
             self.write_keys(collection, entity).await?;
         }
-        self.changed.insert((collection.name.clone(), entity::id(entity).into()));
+        let before = before.map(|before| Value::Object(before).to_string());
+        self.recorder.record(&collection.name, entity::id(entity), before, Some(data));
         Ok(())
     }
 
@@ -178,14 +180,15 @@ where
     async fn remove(&mut self, collection: &str, id: &str) -> Result<()> {
         let table = Table::of(collection);
         self.forget("tags", collection, id).await?;
+        let mut query = Query::new(format!("DELETE FROM {} WHERE id = ", table.name));
+        query.bind(id);
         if table.shared {
-            self.forget(table.name, collection, id).await?;
-        } else {
-            let mut query = Query::new(format!("DELETE FROM {} WHERE id = ", table.name));
-            query.bind(id);
-            self.db().execute(query).await?;
+            query.push(" AND collection = ").bind(collection);
         }
-        self.changed.insert((collection.into(), id.into()));
+        query.push(" RETURNING data");
+        if let Some((before,)) = self.db().row(query).await? {
+            self.recorder.record(collection, id, Some(before), None);
+        }
         Ok(())
     }
 
@@ -231,20 +234,23 @@ where
         Ok(ids.into_iter().map(|(id,)| id).collect())
     }
 
-    /// Makes the version of this write, with a row for each change, prunes the history, and tells the other nodes.
+    /// Makes the version of this write, with a row for each change and one for the audit log, prunes the history, and tells the other nodes.
     async fn write_version(&mut self) -> Result<()> {
         let query = Query::new("UPDATE config_version SET version = version + 1 RETURNING version");
         let made: Option<(i64,)> = self.db().row(query).await?;
         let (version,) = made.ok_or(sqlx::Error::RowNotFound)?;
-        let changed: Vec<_> = std::mem::take(&mut self.changed).into_iter().collect();
+        let changed: Vec<_> = self.recorder.rows().collect();
         for some in changed.chunks(CHANGES_A_STATEMENT) {
-            let mut query = Query::new("INSERT INTO changes (version, collection, id) VALUES ");
-            for (number, (collection, id)) in some.iter().enumerate() {
+            let mut query = Query::new("INSERT INTO changes (version, collection, id, before) VALUES ");
+            for (number, (collection, id, before)) in some.iter().enumerate() {
                 query.push(if number == 0 { "(" } else { ", (" });
-                query.list([version.into(), (&**collection).into(), (&**id).into()]).push(")");
+                let before = Bound::Text(before.map(str::to_owned));
+                query.list([version.into(), (*collection).into(), (*id).into(), before]).push(")");
             }
-            self.db().execute(query).await?;
+            self.writer.db.execute(query).await?;
         }
+        let (counts, note) = (self.recorder.counts(), self.recorder.note());
+        ledger::keep(self.db(), version, counts, &note).await?;
         self.prune().await?;
         match D::Connection::announcement(version.cast_unsigned()) {
             Some(query) => self.db().execute(query).await,
@@ -259,6 +265,7 @@ where
         let gone: Option<(i64,)> = self.db().row(Query::with(text, [cut.into()])).await?;
         let Some((gone,)) = gone else { return Ok(()) };
         self.db().execute(Query::with("DELETE FROM changes WHERE seq <= $1", [cut.into()])).await?;
+        ledger::prune(self.db(), gone).await?;
         self.db().execute(Query::with("UPDATE config_version SET history_from = $1", [gone.into()])).await
     }
 
@@ -270,7 +277,7 @@ where
         }
         self.check_references(collection, entity).await?;
         self.check_unique(collection, entity).await?;
-        self.write(collection, entity).await
+        self.write(collection, entity, None).await
     }
 
     async fn update(&mut self, collection: &Collection, entity: &Object) -> Result<()> {
@@ -282,7 +289,7 @@ where
         }
         self.check_references(collection, entity).await?;
         self.check_unique(collection, entity).await?;
-        self.write(collection, entity).await
+        self.write(collection, entity, Some(before)).await
     }
 
     async fn delete(&mut self, registry: &Registry, collection: &Collection, id: &str) -> Result<bool> {
@@ -294,7 +301,7 @@ where
     }
 
     async fn commit(mut self) -> Result<Version> {
-        if !self.changed.is_empty() {
+        if !self.recorder.is_empty() {
             self.write_version().await?;
         }
         let version = read::version(self.db()).await?;
@@ -332,6 +339,14 @@ where
         let text = "INSERT INTO module_code (digest, code) VALUES ($1, $2) ON CONFLICT DO NOTHING";
         let query = Query::with(text, [digest.into(), bytes.into()]);
         self.health.clone().guard(self.db().execute(query)).await
+    }
+
+    fn changes(&self, most: usize) -> Result<Changes> {
+        self.recorder.changes(most)
+    }
+
+    fn sign(&mut self, note: Note) {
+        self.recorder.sign(note);
     }
 
     async fn commit(self: Box<Self>) -> Result<Version> {

@@ -12,7 +12,7 @@ use super::{
     super::{
         answer::Answer,
         call::{Call, Input},
-        entities::page,
+        entities::{REPEATED, page},
         failure::Failure,
         query,
         read::{Reader, id_of},
@@ -78,7 +78,7 @@ async fn list(call: &Call, collection: &Collection) -> Result<Answer> {
     let after = place.and_then(|place| Some(place.get(0)?.as_str()?.to_owned()));
     let rows = call.context.store.page(collection, &Filter::default(), &Page { after, size }).await?;
     data.extend(rows.rows.into_iter().map(|entity| shown(collection, entity)));
-    Ok(page(call, data, rows.next.map(|next| json!([next])), true))
+    Ok(page(call, data, rows.next.map(|next| json!([next])), REPEATED))
 }
 
 async fn create(call: &mut Call, collection: Arc<Collection>) -> Result<Answer> {

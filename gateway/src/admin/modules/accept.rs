@@ -161,7 +161,7 @@ fn share_nested_path(one: &Collection, other: &Collection) -> bool {
 }
 
 /// First segments of paths that are no collections.
-const RESERVED: [&str; 16] = [
+const RESERVED: [&str; 17] = [
     "admin-access",
     "admin-certificates",
     "admin-roles",
@@ -178,6 +178,7 @@ const RESERVED: [&str; 16] = [
     "metrics",
     "transactions",
     "cluster",
+    "audit",
 ];
 
 fn is_plugin_name(name: &str) -> bool {

@@ -15,7 +15,7 @@ use super::{
     answer::Answer,
     call::Call,
     context::Context,
-    entities::page,
+    entities::{REPEATED, page},
     failure::{Failure, message},
     plugins::of_plugin,
     query,
@@ -41,7 +41,7 @@ pub(super) async fn all(call: &mut Call) -> Result<Answer> {
     let after = query::offset(call)?.and_then(|place| Some(place.get(0)?.as_str()?.to_owned()));
     let rows = call.context.store.page(&collection, &Filter::default(), &Page { after, size }).await?;
     let data: Vec<Value> = rows.rows.iter().map(|module| view(&call.context, module)).collect();
-    Ok(page(call, data, rows.next.map(|next| json!([next])), true))
+    Ok(page(call, data, rows.next.map(|next| json!([next])), REPEATED))
 }
 
 /// `/modules/{module}`
@@ -139,7 +139,7 @@ async fn holds_entities(write: &mut Write<'_>, collection: &Collection) -> Resul
 }
 
 /// Makes the collections of a module known, in place of those it had.
-fn register(context: &Context, name: &str, collections: &[Collection]) {
+pub(super) fn register(context: &Context, name: &str, collections: &[Collection]) {
     context.registry.rcu(|registry| {
         let mut changed = (**registry).clone();
         changed.remove_declared(name);
@@ -150,7 +150,7 @@ fn register(context: &Context, name: &str, collections: &[Collection]) {
     });
 }
 
-fn unregister(context: &Context, name: &str) {
+pub(super) fn unregister(context: &Context, name: &str) {
     register(context, name, &[]);
 }
 

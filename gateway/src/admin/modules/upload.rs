@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::super::{
     call::{Call, text},
     failure::Failure,
+    wishes,
 };
 use crate::model::{
     Object, requested_capabilities,
@@ -25,7 +26,7 @@ pub(super) struct Upload {
 /// Reads the body and the arguments of the request.
 pub(super) async fn read(call: &mut Call) -> Result<Upload, Failure> {
     let mut settings = Object::new();
-    for (name, value) in &call.query {
+    for (name, value) in call.query.iter().filter(|(name, _)| !wishes::NAMES.contains(&&**name)) {
         settings.insert(name.clone(), value.as_str().into());
     }
     let media_type = call.media_type()?;

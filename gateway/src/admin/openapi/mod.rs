@@ -8,6 +8,7 @@ mod node;
 mod operation;
 mod resources;
 mod shapes;
+mod versions;
 
 use serde_json::{Value, json};
 
@@ -40,7 +41,8 @@ pub(super) fn document(call: &Call) -> Answer {
 }
 
 const ABOUT: &str = "Every path that takes GET takes HEAD, and every path takes OPTIONS. Bodies may be JSON or forms; \
-    `{key}` is an id or, where the entity has one, its name. Checks that span fields are in `/schemas/*`.";
+    `{key}` is an id or, where the entity has one, its name. Checks that span fields are in `/schemas/*`. \
+    With `dry_run=1` any write of an entity is checked and compared, not committed, and answers 200.";
 
 /// Every path there is, with the resource that it names.
 pub(super) fn resources(registry: &Registry) -> impl Iterator<Item = (String, Resource)> {

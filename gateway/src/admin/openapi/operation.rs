@@ -62,7 +62,7 @@ impl Operation {
 
     /// Writes to the configuration: it says which version it made, and cannot where there is no database to write to.
     pub(super) fn writes(self) -> Self {
-        self.with(&["config-version"]).refused(&[405, 503])
+        self.with(&["config-version", "wait", "wait-timeout"]).refused(&[405, 503, 504])
     }
 
     /// May refuse with these, too.

@@ -1,6 +1,6 @@
 //! What each resource does, by method. No `_` arm over resources: one that is not described does not compile.
 
-use super::{entity_operations as entities, node, operation::Operation};
+use super::{entity_operations as entities, node, operation::Operation, versions};
 use crate::admin::resource::Resource;
 
 /// The operation behind a method of a resource. One line a resource.
@@ -40,5 +40,12 @@ pub(super) fn describe(resource: &Resource, method: &str) -> Operation {
         Resource::Modules => entities::modules(method),
         Resource::Module(_) => entities::module(method),
         Resource::ModuleCode(_) => entities::module_code(),
+        Resource::Versions => versions::list(),
+        Resource::Version(_) => versions::one(),
+        Resource::VersionDiff(..) => versions::diff(),
+        Resource::Rollback(_) => versions::rollback(),
+        Resource::Transactions => versions::transactions(),
+        Resource::Audit => versions::audit(),
+        Resource::Cluster => versions::cluster(),
     }
 }

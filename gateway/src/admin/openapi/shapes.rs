@@ -17,11 +17,13 @@ pub(super) fn meaning(status: u16) -> &'static str {
         404 => "Nothing is there",
         405 => "There is no database to write to",
         408 => "The body came too slowly",
-        409 => "Another entity has the same unique values",
+        409 => "Another entity has the same unique values, or the state of old cannot be had again",
+        410 => "The history no longer reaches back so far",
         413 => "The body is too large",
         415 => "The media type is not read here",
         429 => "Too many failed attempts from this address",
         501 => "Not built",
+        504 => "Committed, but not served by every node in time",
         _ => "Cannot be done now",
     }
 }
@@ -37,7 +39,7 @@ pub(super) fn refusals() -> Object {
         }
         (status.to_string(), response)
     };
-    [400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 503].map(refusal).into_iter().collect()
+    [400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 429, 503, 504].map(refusal).into_iter().collect()
 }
 
 /// The body of a refusal.
@@ -79,7 +81,35 @@ pub(super) fn parameters() -> Object {
         "description": "With any value: the answer has the configuration version that the write made, under the same name.",
     });
     add(version, "config-version");
+    let applied = json!({ "enum": ["applied"] });
+    add(query("wait", "Answer when every live node serves the version.", applied), "wait");
+    let seconds = json!({ "type": "number", "minimum": 0, "maximum": 120, "default": 10 });
+    add(query("wait_timeout", "Seconds after which waiting ends with 504; the write stands.", seconds), "wait-timeout");
+    let tried = json!({ "enum": ["0", "1"], "default": "0" });
+    add(query("dry_run", "Check everything and show what would change, but commit nothing.", tried), "dry-run");
     parameters
+}
+
+/// The body of a transaction.
+pub(super) fn operations() -> Value {
+    let operation = json!({
+        "type": "object",
+        "required": ["method", "path"],
+        "additionalProperties": false,
+        "properties": {
+            "method": { "enum": ["POST", "PUT", "PATCH", "DELETE"] },
+            "path": { "type": "string", "minLength": 1 },
+            "body": { "type": "object" },
+        },
+    });
+    json!({
+        "type": "object",
+        "required": ["operations"],
+        "additionalProperties": false,
+        "properties": {
+            "operations": { "type": "array", "minItems": 1, "maxItems": 10_000, "items": operation },
+        },
+    })
 }
 
 /// A parameter of a path, by its name there.

@@ -7,6 +7,7 @@ mod modules;
 mod openapi;
 mod plugins;
 mod transport;
+mod versions;
 
 use std::{
     collections::BTreeMap,
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use http::{Request, Response};
 use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
 
 use super::{
     Access, AccessSettings, Context, Controls, Door, Limits, Modules, Node, Plugins, Status, router, status_router,
@@ -43,6 +45,9 @@ static NOTHING: std::sync::LazyLock<(u64, Arc<AccessRows>)> = std::sync::LazyLoc
 pub(crate) struct Admin {
     pub(crate) context: Context,
     pub(crate) notified: Arc<AtomicU64>,
+    /// What the node would serve.
+    pub(crate) served: watch::Sender<u64>,
+    pub(crate) refused: mpsc::Receiver<crate::store::Refused>,
     _folder: tempfile::TempDir,
 }
 
@@ -64,6 +69,7 @@ impl Admin {
         let seen = notified.clone();
         let configuration =
             json!({ "database": "postgres", "role": "traditional", "router_flavor": "traditional_compatible" });
+        let (served, (refusals, refused)) = (watch::Sender::new(0), mpsc::channel(4));
         let context = Context {
             store: Arc::new(store),
             registry: Arc::new(ArcSwap::from_pointee(registry)),
@@ -86,10 +92,13 @@ impl Admin {
             metrics: Arc::new(|| "sandgate_up 1\n".to_owned()),
             declarative: None,
             notify: Arc::new(move |version| seen.store(version, Ordering::SeqCst)),
+            served: served.subscribe(),
+            live: Arc::new(|| crate::store::NODE_LIVE),
+            refusals,
             controls: Arc::new(Dial(Mutex::new(LogLevel::Notice))),
             tasks: Tasks::new(tokio::runtime::Handle::current()),
         };
-        Self { context, notified, _folder: folder }
+        Self { context, notified, served, refused, _folder: folder }
     }
 
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Response<Body> {

@@ -2,6 +2,7 @@
 //! single writes are refused.
 
 mod contents;
+mod history;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use self::{contents::Contents, read::Reading};
+use self::{contents::Contents, history::Memory, read::Reading};
 use super::{Delta, Filter, Key, Page, Result, Rows, Store, Transaction, Version};
 use crate::model::{Collection, Object, Registry};
 
@@ -30,6 +31,7 @@ pub struct MemoryStore {
     writing: Mutex<()>,
     code: Mutex<HashMap<String, Arc<Vec<u8>>>>,
     once: Mutex<HashMap<String, String>>,
+    memory: Memory,
 }
 
 impl Default for MemoryStore {
@@ -39,6 +41,7 @@ impl Default for MemoryStore {
             writing: Mutex::default(),
             code: Mutex::default(),
             once: Mutex::default(),
+            memory: Memory::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::contents::{Contents, now};
 use crate::{
     model::{Collection, Object, Registry},
-    store::{Filter, Key, Page, Result, Rows, StoreError, Tags, Transaction, Version, entity},
+    store::{Changes, Filter, Key, Note, Page, Result, Rows, StoreError, Tags, Transaction, Version, entity},
 };
 
 /// One entity.
@@ -90,6 +90,12 @@ impl Transaction for Reading {
         // The row of the module is what is refused.
         Ok(())
     }
+
+    fn changes(&self, _most: usize) -> Result<Changes> {
+        Ok(Changes::default())
+    }
+
+    fn sign(&mut self, _note: Note) {}
 
     async fn commit(self: Box<Self>) -> Result<Version> {
         Ok(self.0.version)

@@ -4,6 +4,7 @@
 
 mod disk;
 mod failure;
+mod history;
 mod image;
 mod keeper;
 mod store;

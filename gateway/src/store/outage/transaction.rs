@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use crate::{
     model::{Collection, Object, Registry},
-    store::{Filter, Key, Page, Result, Rows, StoreError, Transaction, Version},
+    store::{Changes, Filter, Key, Note, Page, Result, Rows, StoreError, Transaction, Version},
 };
 
 /// Tells whoever watches the database when the connection fails.
@@ -59,6 +59,14 @@ impl Transaction for Guarded {
     async fn put_code(&mut self, digest: &str, bytes: &[u8]) -> Result<()> {
         let answer = self.write.put_code(digest, bytes).await;
         self.seen(answer)
+    }
+
+    fn changes(&self, most: usize) -> Result<Changes> {
+        self.write.changes(most)
+    }
+
+    fn sign(&mut self, note: Note) {
+        self.write.sign(note);
     }
 
     async fn commit(self: Box<Self>) -> Result<Version> {

@@ -24,6 +24,8 @@ const JSON: &str = r"(CASE WHEN data LIKE '%u0000%' THEN regexp_replace(data, '(
 
 #[async_trait]
 impl Session for PgConnection {
+    const CLOCK: &str = "(extract(epoch FROM clock_timestamp())::float8)";
+
     async fn execute(&mut self, query: Query) -> Result<()> {
         let (text, arguments) = without_nul(query).split::<Postgres>()?;
         answered(sqlx::query_with(text, arguments).execute(self)).await?;

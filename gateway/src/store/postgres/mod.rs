@@ -129,6 +129,13 @@ impl Backend for PostgresStore {
         Ok(Writer { db, _turn: Some(turn) })
     }
 
+    async fn aside(&self) -> Result<sqlx::Transaction<'static, Postgres>> {
+        let mut db = self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
+        // Reports follow one another; one that a crash of the server takes along is none to wait for.
+        db.execute(Query::new("SET LOCAL synchronous_commit TO OFF")).await?;
+        Ok(db)
+    }
+
     fn history(&self) -> u32 {
         self.history
     }

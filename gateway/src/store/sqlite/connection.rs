@@ -11,6 +11,8 @@ use crate::store::{
 
 #[async_trait]
 impl Session for SqliteConnection {
+    const CLOCK: &str = "unixepoch('subsec')";
+
     async fn execute(&mut self, query: Query) -> Result<()> {
         let (text, arguments) = query.split::<Sqlite>()?;
         sqlx::query_with(text, arguments).execute(self).await?;

@@ -94,6 +94,10 @@ impl Backend for SqliteStore {
         Ok(Writer { db: self.writer.begin_with("BEGIN IMMEDIATE").await?, _turn: None })
     }
 
+    async fn aside(&self) -> Result<sqlx::Transaction<'static, Sqlite>> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
     fn history(&self) -> u32 {
         self.history
     }

@@ -4,7 +4,8 @@
 //! upward `use crate::…`.
 //!
 //! ```text
-//! 5  gateway  cli
+//! 6  cli
+//! 5  gateway
 //! 4  proxy
 //! 3  snapshot  admin
 //! 2  config  store  listener  upstream  plugin  vault

@@ -122,11 +122,7 @@ impl Failure {
                 let text = violations.message("schema violation", "schema violations");
                 coded(2, text, Value::Object(violations.fields))
             }
-            Failure::Missing(key) => {
-                let by_id = key.get("id").is_some();
-                let what = if by_id { "the entity with primary key" } else { "the entity with" };
-                coded(6, format!("could not find {what} '{}'", lua_table(&key)), key)
-            }
+            Failure::Missing(key) => missing_answer(key),
             Failure::Unresolved(violations) => {
                 let text = violations.message("foreign key unresolved", "foreign keys unresolved");
                 coded(13, text, Value::Object(violations.fields))
@@ -135,12 +131,7 @@ impl Failure {
                 coded(7, format!("'{offset}' is not a valid offset: {reason}"), Value::Null)
             }
             Failure::Size(text) => coded(9, text.to_owned(), Value::Null),
-            Failure::Options(violations) => {
-                let text = violations.message("invalid option", "option violations");
-                let mut body = body(11, text, Value::Null);
-                body.insert("options".into(), Value::Object(violations.fields));
-                Answer::json(StatusCode::BAD_REQUEST, Value::Object(body))
-            }
+            Failure::Options(violations) => options_answer(violations),
             Failure::Listed(text) => coded(19, text, Value::Null),
             Failure::Module(reasons) => {
                 let body = json!({ "message": "the module is refused", "reasons": reasons });
@@ -159,6 +150,19 @@ impl Failure {
             Failure::Store(error) => store_answer(error),
         }
     }
+}
+
+fn missing_answer(key: Value) -> Answer {
+    let by_id = key.get("id").is_some();
+    let what = if by_id { "the entity with primary key" } else { "the entity with" };
+    coded(6, format!("could not find {what} '{}'", lua_table(&key)), key)
+}
+
+fn options_answer(violations: Violations) -> Answer {
+    let text = violations.message("invalid option", "option violations");
+    let mut body = body(11, text, Value::Null);
+    body.insert("options".into(), Value::Object(violations.fields));
+    Answer::json(StatusCode::BAD_REQUEST, Value::Object(body))
 }
 
 fn declarative_answer(invalid: &Invalid, flatten: bool) -> Answer {

@@ -154,16 +154,18 @@ impl State {
             // Nothing that is served depends on them by itself.
             "keys" | "key_sets" => {}
             access if AccessRows::holds(access) => Arc::make_mut(&mut self.access).put(access, id, entity),
-            _ => {
-                let of_collection = self.declared.entry(collection.clone()).or_default();
-                let after = entity.map(|entity| Arc::new(credential(collection, &id, entity)));
-                let before = match &after {
-                    Some(after) => of_collection.insert(id, after.clone()),
-                    None => of_collection.remove(&id),
-                };
-                touched.credentials.push(Turn { before, after });
-            }
+            _ => touched.credentials.push(self.change_declared(collection, id, entity)),
         }
+    }
+
+    fn change_declared(&mut self, collection: &Arc<str>, id: Arc<str>, entity: Option<Object>) -> Turn<Credential> {
+        let of_collection = self.declared.entry(collection.clone()).or_default();
+        let after = entity.map(|entity| Arc::new(credential(collection, &id, entity)));
+        let before = match &after {
+            Some(after) => of_collection.insert(id, after.clone()),
+            None => of_collection.remove(&id),
+        };
+        Turn { before, after }
     }
 
     /// What could not be read, for operators.

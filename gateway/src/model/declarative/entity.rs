@@ -85,6 +85,10 @@ fn one(
     if node.collection.ttl {
         entity.insert("ttl".into(), life.into());
     }
+    // The names are children: no part of the entity that is kept.
+    if let Some(names) = &node.collection.names {
+        entity.shift_remove(&*names.field);
+    }
     Ok(entity)
 }
 

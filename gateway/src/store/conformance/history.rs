@@ -54,12 +54,13 @@ impl Bench {
                 Step::Route(id, service) => {
                     ("routes", json!({"id": format!("r{id}"), "name": null, "service": {"id": format!("s{service}")}}))
                 }
-                Step::Key(id, consumer) => {
-                    ("keys", json!({"id": format!("k{id}"), "key": number, "consumer": {"id": format!("c{consumer}")}}))
-                }
+                Step::Key(id, consumer) => (
+                    "badges",
+                    json!({"id": format!("k{id}"), "key": number, "consumer": {"id": format!("c{consumer}")}}),
+                ),
                 Step::Consumer(id) => ("consumers", json!({"id": format!("c{id}"), "username": format!("u{id}")})),
                 Step::Delete(kind, id) => {
-                    let kind = ["services", "routes", "consumers", "keys"][usize::from(*kind)];
+                    let kind = ["services", "routes", "consumers", "badges"][usize::from(*kind)];
                     let id = format!("{}{id}", &kind[..1]);
                     _ = write.delete(&self.registry, self.get(kind), &id).await;
                     continue;

@@ -33,7 +33,7 @@ use crate::{
     snapshot::{self, Builder, Deployments, Pace, Published},
     store::{self, Resilient, Store, StoreError},
     telemetry::{LogDial, Metrics},
-    tls,
+    tls::{self, DefaultCertificate, Resolver},
     vault::Vaults,
 };
 use controls::Controls;
@@ -109,6 +109,7 @@ struct Rooms {
     deployments: Deployments,
     node_id: String,
     controls: Arc<Controls>,
+    resolver: Arc<Resolver>,
 }
 
 impl Gateway {
@@ -124,7 +125,7 @@ impl Gateway {
         let addresses = workers::addresses(&sockets);
         let metrics = Arc::new(Metrics::new());
         let rooms = control.block_on(build(config, &tasks, &metrics, log))?;
-        let workers = Workers::start(config, sockets, rooms.published.current.clone())?;
+        let workers = Workers::start(config, sockets, rooms.published.current.clone(), rooms.resolver.clone())?;
         let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
         let admin = control.block_on(serve(&config.admin_listen, admin::router(context.clone()), &tasks, "admin"))?;
         let status = control.block_on(serve(&config.status_listen, admin::status_router(context), &tasks, "status"))?;
@@ -166,6 +167,8 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
     let registry = Arc::new(ArcSwap::from_pointee(core));
     let vaults = Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval);
     let builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config)).with_vaults(vaults);
+    let resolver = Arc::new(Resolver::new(&DefaultCertificate::in_folder(&config.data_dir)?));
+    let builder = builder.with_resolver(resolver.clone());
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
     let (follower, known) = (desk.clone(), registry.clone());
@@ -178,7 +181,7 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
     tasks.spawn("watch of the database", database::watch(store.clone(), published.changed.clone(), tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
     let controls = Arc::new(Controls::new(log, tasks.clone()));
-    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id, controls })
+    Ok(Rooms { store, registry, catalog, published, desk, deployments, node_id, controls, resolver })
 }
 
 /// Removes entities whose time to live is over.

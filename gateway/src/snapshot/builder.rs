@@ -9,7 +9,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 use super::{
-    Quarantined, RouteEntry, ServiceEntry, Snapshot, UpstreamEntry,
+    Quarantined, RouteEntry, ServiceEntry, Snapshot, UpstreamEntry, certificates,
     chains::{Row, Rows},
     entries,
     modules::Deployments,
@@ -21,6 +21,7 @@ use crate::{
     plugin::{Catalog, ConsumerEntry, Credential, Directory, Entity, Limits, Plugin, RouteFacts, prepare},
     router::Rule,
     store::{Delta, Store, StoreError},
+    tls::Resolver,
     vault::Vaults,
 };
 
@@ -44,6 +45,8 @@ pub struct Builder {
     upstreams: HashMap<Arc<str>, Arc<UpstreamEntry>>,
     directory: Arc<Directory>,
     secrets: Secrets,
+    certificates: certificates::Shelf,
+    resolver: Option<Arc<Resolver>>,
     last: Arc<Snapshot>,
     told: Option<Told>,
 }
@@ -81,6 +84,8 @@ impl Builder {
             upstreams: HashMap::new(),
             directory: Arc::default(),
             secrets: Secrets::new(Vaults::new(None, Duration::from_secs(60))),
+            certificates: certificates::Shelf::default(),
+            resolver: None,
             last: Arc::new(Snapshot::empty()),
             told: None,
         }
@@ -96,6 +101,13 @@ impl Builder {
     #[must_use]
     pub fn with_vaults(mut self, vaults: Vaults) -> Self {
         self.secrets = Secrets::new(vaults);
+        self
+    }
+
+    /// With this resolver, which gets the certificates of each configuration.
+    #[must_use]
+    pub fn with_resolver(mut self, resolver: Arc<Resolver>) -> Self {
+        self.resolver = Some(resolver);
         self
     }
 
@@ -119,6 +131,10 @@ impl Builder {
         self.deployments.update(&self.state.modules, &self.catalog, &*self.store, &self.limits).await;
         let mut quarantined: Vec<Quarantined> = self.state.quarantined().collect();
         let rows = self.rows(&mut quarantined).await;
+        let certificates = self.certificates.build(&self.state, &mut self.secrets, &mut quarantined).await;
+        if let Some(resolver) = &self.resolver {
+            resolver.replace(certificates);
+        }
         self.secrets.end_build();
         if touched.upstreams {
             self.upstreams = entries::upstreams(&self.state, &self.upstreams);

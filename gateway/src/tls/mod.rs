@@ -3,11 +3,13 @@
 
 mod client;
 mod default;
+mod load;
 mod resolver;
 mod server;
 
 pub use client::{ClientTls, Verification, client_config};
 pub use default::DefaultCertificate;
+pub use load::{LoadError, Pair, certified_key};
 pub use resolver::{Certificates, Resolver};
 pub use server::{ServerTls, server_tls};
 

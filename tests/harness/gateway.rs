@@ -98,6 +98,11 @@ impl Gateway {
         self.process.at.proxy
     }
 
+    /// Where clients connect with TLS.
+    pub fn proxy_tls(&self) -> SocketAddr {
+        self.process.at.proxy_tls
+    }
+
     /// A file in the data directory.
     pub fn file(&self, name: &str) -> PathBuf {
         self.data.path().join(name)

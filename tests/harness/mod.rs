@@ -26,4 +26,4 @@ pub use postgres::{PASSWORD, TestPostgres};
 pub use python::environment;
 pub use raw::{exchange, read_until};
 pub use target::TestTarget;
-pub use tls::ClientKey;
+pub use tls::{ClientKey, shown_certificate};

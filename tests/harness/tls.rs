@@ -1,6 +1,6 @@
 //! TLS that believes every certificate: what is tested is the gateway, on loopback.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
 use rustls::{
@@ -23,7 +23,7 @@ pub type ClientKey = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 /// As `connect`, showing a certificate when asked for one.
 pub async fn connect_as(stream: TcpStream, protocol: &str, client: Option<ClientKey>) -> Result<TlsStream<TcpStream>> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = Arc::new(Credulous(provider.clone()));
+    let verifier = Arc::new(Credulous(provider.clone(), everything));
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let config = config.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = match client {
@@ -38,6 +38,27 @@ pub async fn connect_as(stream: TcpStream, protocol: &str, client: Option<Client
     Ok(stream)
 }
 
+/// The certificate that a client is shown who asks for this name and takes only some kinds of signatures.
+pub async fn shown_certificate(
+    address: SocketAddr,
+    name: &str,
+    takes: impl Fn(&str) -> bool + Send + Sync + 'static,
+) -> Result<CertificateDer<'static>> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = Arc::new(Credulous(provider.clone(), takes));
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config = config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let name = ServerName::try_from(name.to_owned())?;
+    let stream = TcpStream::connect(address).await?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.context("the TLS handshake")?;
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    Ok(chain.first().context("no certificate was shown")?.clone().into_owned())
+}
+
+fn everything(_: &str) -> bool {
+    true
+}
+
 /// Shows a certificate made for this purpose.
 pub fn acceptor() -> Result<TlsAcceptor> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
@@ -49,10 +70,15 @@ pub fn acceptor() -> Result<TlsAcceptor> {
 }
 
 /// Believes every certificate, but checks that the other side has its key.
-#[derive(Debug)]
-struct Credulous(Arc<CryptoProvider>);
+struct Credulous<F>(Arc<CryptoProvider>, F);
 
-impl ServerCertVerifier for Credulous {
+impl<F> std::fmt::Debug for Credulous<F> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Credulous")
+    }
+}
+
+impl<F: Fn(&str) -> bool + Send + Sync> ServerCertVerifier for Credulous<F> {
     fn verify_server_cert(
         &self,
         _certificate: &CertificateDer<'_>,
@@ -85,6 +111,7 @@ impl ServerCertVerifier for Credulous {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        let schemes = self.0.signature_verification_algorithms.supported_schemes();
+        schemes.into_iter().filter(|scheme| (self.1)(&format!("{scheme:?}"))).collect()
     }
 }

@@ -37,7 +37,7 @@ use crate::{
     snapshot::{self, Builder, Deployments, Pace, Published},
     store::{self, MemoryStore, Refused, Resilient, Store, StoreError},
     telemetry::{LogDial, Metrics},
-    tls,
+    tls::{self, DefaultCertificate, Resolver},
     vault::Vaults,
 };
 use controls::Controls;
@@ -143,6 +143,7 @@ struct Rooms {
     refusals: mpsc::Sender<Refused>,
     access: Arc<Access>,
     controls: Arc<Controls>,
+    resolver: Arc<Resolver>,
 }
 
 impl Gateway {
@@ -159,7 +160,7 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new());
         let rooms = control.block_on(build(config, &tasks, &metrics, log))?;
         apis::refuse_open(config, &rooms.access)?;
-        let workers = Workers::start(config, sockets, rooms.published.current.clone())?;
+        let workers = Workers::start(config, sockets, rooms.published.current.clone(), rooms.resolver.clone())?;
         let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
         let api = |name, router| apis::Api {
             name,
@@ -216,6 +217,8 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
     let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let vaults = Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval);
     let builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config)).with_vaults(vaults);
+    let resolver = Arc::new(Resolver::new(&DefaultCertificate::in_folder(&config.data_dir)?));
+    let builder = builder.with_resolver(resolver.clone());
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
     let (follower, known) = (desk.clone(), registry.clone());
@@ -257,6 +260,7 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
         refusals,
         access,
         controls,
+        resolver,
     };
     declarative::reload_on_hangup(config, &rooms, tasks)?;
     Ok(rooms)

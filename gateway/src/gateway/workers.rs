@@ -19,7 +19,7 @@ use crate::{
     proxy::{self, Proxy},
     shutdown::Shutdown,
     snapshot::Snapshot,
-    tls::{self, ClientTls, DefaultCertificate, Resolver},
+    tls::{self, ClientTls, Resolver},
     upstream,
 };
 
@@ -65,9 +65,9 @@ impl Workers {
         config: &Config,
         sockets: Vec<Vec<Bound>>,
         current: Arc<ArcSwap<Snapshot>>,
+        resolver: Arc<Resolver>,
     ) -> Result<Self, GatewayError> {
-        let certificate = DefaultCertificate::in_folder(&config.data_dir)?;
-        let server = tls::server_tls(Arc::new(Resolver::new(&certificate)))?;
+        let server = tls::server_tls(resolver)?;
         let settings = Settings {
             listener: listener_settings(config, server),
             proxy: proxy_settings(config)?,

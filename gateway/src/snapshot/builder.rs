@@ -5,7 +5,7 @@ use std::{mem, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 
 use super::{
-    Snapshot,
+    Snapshot, certificates,
     chains::Affected,
     compiled::Compiled,
     modules::Deployments,
@@ -18,6 +18,7 @@ use crate::{
     plugin::{Catalog, Limits},
     shutdown::QuietThread,
     store::{Delta, Store, StoreError},
+    tls::Resolver,
     vault::Vaults,
 };
 
@@ -43,6 +44,8 @@ pub struct Builder {
     thread: QuietThread,
     secrets: Secrets,
     known: Known,
+    certificates: certificates::Shelf,
+    resolver: Option<Arc<Resolver>>,
     last: Arc<Snapshot>,
     told: Option<Told>,
 }
@@ -76,6 +79,8 @@ impl Builder {
             thread: QuietThread::start("snapshot-builder", NICENESS),
             secrets: Secrets::new(Vaults::new(None, Duration::from_secs(60))),
             known: Known::default(),
+            certificates: certificates::Shelf::default(),
+            resolver: None,
             last: Arc::new(Snapshot::empty()),
             told: None,
         }
@@ -91,6 +96,13 @@ impl Builder {
     #[must_use]
     pub fn with_vaults(mut self, vaults: Vaults) -> Self {
         self.secrets = Secrets::new(vaults);
+        self
+    }
+
+    /// With this resolver, which gets the certificates of each configuration.
+    #[must_use]
+    pub fn with_resolver(mut self, resolver: Arc<Resolver>) -> Self {
+        self.resolver = Some(resolver);
         self
     }
 
@@ -126,13 +138,18 @@ impl Builder {
         }
         let Known { state, plugins, .. } = &mut known;
         let affected = plugins.change(state, &touched, &self.deployments, &mut self.secrets).await;
+        let certificates = self.certificates.build(state, &mut self.secrets, touched.certificates).await;
+        if let (Some(resolver), Some(certificates)) = (&self.resolver, certificates) {
+            resolver.replace(certificates);
+        }
         self.secrets.end_build();
         let registry = self.registry.load_full();
         let build = self.thread.run(move || {
             let snapshot = known.compile(&touched, &affected, &registry);
             (known, snapshot)
         });
-        let (known, snapshot) = build.await;
+        let (known, mut snapshot) = build.await;
+        snapshot.quarantined.extend(self.certificates.quarantined());
         self.known = known;
         self.last = Arc::new(snapshot);
         Ok(self.last.clone())

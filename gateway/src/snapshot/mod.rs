@@ -2,6 +2,7 @@
 //! start to its end.
 
 mod builder;
+mod certificates;
 mod chains;
 mod compiled;
 mod entries;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::state::{PluginShown, State};
 use crate::{
-    model::{Object, PluginInfo, schema::Schema},
+    model::{Object, PluginInfo, VaultReference, schema::Schema},
     plugin::Manifest,
     vault::{Configured, Vaults},
 };
@@ -69,6 +69,14 @@ impl Secrets {
         object.insert("config".into(), entity.plugin.config.clone());
         self.fill(&info.overrides, &mut object).await;
         object.get("config").unwrap_or(&Value::Null).to_string().into()
+    }
+
+    /// A text, or the secret that it refers to.
+    pub(super) async fn text(&mut self, text: &Arc<str>) -> Arc<str> {
+        if !VaultReference::is_meant(text) {
+            return text.clone();
+        }
+        self.vaults.value(text, &self.configured, Instant::now()).await
     }
 
     /// Puts secrets in the place of the references that an entity holds.

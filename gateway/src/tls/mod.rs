@@ -4,6 +4,7 @@
 mod client;
 mod default;
 mod identity;
+mod load;
 mod operators;
 mod resolver;
 mod server;
@@ -11,6 +12,7 @@ mod server;
 pub use client::{ClientTls, Verification, client_config};
 pub use default::DefaultCertificate;
 pub use identity::ClientIdentity;
+pub use load::{LoadError, Pair, certified_key};
 pub use operators::operator_tls;
 pub use resolver::{Certificates, Resolver};
 pub use server::{ServerTls, server_tls};

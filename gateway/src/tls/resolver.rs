@@ -8,21 +8,21 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::DefaultCertificate;
+use super::{DefaultCertificate, Pair};
 
 /// Certificates by the names of `snis`: exact ones, `*.x` for one label in front, `x.*` for one at the end, and `*`.
 #[derive(Debug, Default)]
 pub struct Certificates {
-    by_name: HashMap<String, Arc<CertifiedKey>>,
+    by_name: HashMap<String, Pair>,
 }
 
 impl Certificates {
     /// Adds a certificate for a name as the `snis` entity has it.
-    pub fn add(&mut self, name: &str, certificate: Arc<CertifiedKey>) {
-        self.by_name.insert(name.to_ascii_lowercase(), certificate);
+    pub fn add(&mut self, name: &str, certificate: impl Into<Pair>) {
+        self.by_name.insert(name.to_ascii_lowercase(), certificate.into());
     }
 
-    fn find(&self, asked: &str) -> Option<&Arc<CertifiedKey>> {
+    fn find(&self, asked: &str) -> Option<&Pair> {
         if self.by_name.is_empty() {
             return None;
         }
@@ -63,7 +63,7 @@ impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let current = self.current.load();
         let found = hello.server_name().and_then(|name| current.find(name));
-        Some(found.unwrap_or(&self.default).clone())
+        Some(found.map_or(&self.default, |pair| pair.choose(hello.signature_schemes())).clone())
     }
 }
 
@@ -90,7 +90,7 @@ mod tests {
         ];
         for (asked, expected) in cases {
             let found = certificates.find(asked).unwrap();
-            assert!(Arc::ptr_eq(found, &keys[expected]), "{asked}");
+            assert!(Arc::ptr_eq(found.choose(&[]), &keys[expected]), "{asked}");
         }
     }
 }

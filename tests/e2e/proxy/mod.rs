@@ -1,6 +1,7 @@
 //! Requests through the gateway to targets and back.
 
 mod bodies;
+mod certificates;
 mod errors;
 mod headers;
 mod malformed;

@@ -98,7 +98,10 @@ pub(super) async fn status(call: &Call) -> Result<Answer> {
         Some(declarative) => shown["configuration_hash"] = (*declarative.hash()).into(),
         None => {
             shown["database"] = json!({ "reachable": reachable && away.is_none() });
-            shown["sandgate"] = json!({ "database": { "unreachable_since": since } });
+            // Nothing of ours is beside Kong's members as long as there is nothing to tell.
+            if let Some(since) = since {
+                shown["sandgate"] = json!({ "database": { "unreachable_since": since } });
+            }
         }
     }
     Ok(Answer::ok(shown))

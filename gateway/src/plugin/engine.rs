@@ -3,8 +3,7 @@
 use std::{path::Path, thread, time::Duration};
 
 use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, Memory, MemoryType, OptLevel,
-    PoolingAllocationConfig, Store,
+    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
     component::{HasSelf, Linker},
 };
 
@@ -12,21 +11,10 @@ use super::{bindings::sandgate::plugin as wit, instance::HostState};
 
 /// Ticks at which running calls yield and their CPU time is looked at.
 const TICK: Duration = Duration::from_millis(5);
-/// Ways to find room for memories. The first that the system grants is taken: a container may limit address space.
-const ROOMS: [Room; 4] = [Room::Pool(1_000), Room::Pool(64), Room::Single(64), Room::Tight(64)];
-
-/// Where memories, instances and call stacks are. The number: how many may exist at once, all workers and the background
-/// together.
-#[derive(Debug, Clone, Copy)]
-enum Room {
-    /// In one reservation, 4 GiB of addresses a memory, so that compiled code need not check bounds.
-    Pool(u32),
-    /// As many addresses, but each memory by itself: for systems that refuse a single large mapping (valgrind does). A
-    /// fresh instance costs more; there may be more of them than the number, which was only tried.
-    Single(u32),
-    /// In one reservation without those addresses: compiled code checks its bounds.
-    Tight(u32),
-}
+/// Instances, memories and call stacks that may exist at once, all workers and the background together; and the address
+/// space of each memory, `None` being wasmtime's 4 GiB. The first that the system grants is taken: a container may limit
+/// address space, and a smaller reservation makes the compiled code check its bounds.
+const POOLS: [(u32, Option<u64>); 3] = [(1_000, None), (64, None), (64, Some(MEMORY_CEILING as u64))];
 /// Core modules that a component may bring (a WASI one has its adapters).
 const CORES_A_COMPONENT: u32 = 8;
 /// No module may be granted more linear memory than this.
@@ -53,33 +41,22 @@ pub(super) fn engine(cache: &Path, bounds: Bounds) -> wasmtime::Result<Engine> {
     folder.with_directory(cache);
     let cache = Cache::new(folder)?;
     let mut refused = None;
-    for room in ROOMS {
-        match Engine::new(&config(cache.clone(), bounds, room))
-            .and_then(|engine| room.is_granted(&engine).map(|()| engine))
-        {
+    for (slots, reservation) in POOLS {
+        match Engine::new(&config(cache.clone(), bounds, (slots, reservation))) {
             Ok(engine) => {
                 tick(&engine);
                 return Ok(engine);
             }
             Err(error) => {
-                tracing::warn!(?room, %error, "the system grants no address space for so many plugin instances");
+                tracing::warn!(slots, %error, "the system grants no address space for so many plugin instances");
                 refused = Some(error);
             }
         }
     }
-    Err(refused.unwrap_or_else(|| wasmtime::Error::msg("no room was tried")))
+    Err(refused.unwrap_or_else(|| wasmtime::Error::msg("no pool was tried")))
 }
 
-impl Room {
-    /// A pool was reserved with its engine. Single memories are tried, and let go of again.
-    fn is_granted(self, engine: &Engine) -> wasmtime::Result<()> {
-        let Self::Single(memories) = self else { return Ok(()) };
-        let mut store = Store::new(engine, ());
-        (0..memories).try_for_each(|_| Memory::new(&mut store, MemoryType::new(1, None)).map(drop))
-    }
-}
-
-fn config(cache: Cache, bounds: Bounds, room: Room) -> Config {
+fn config(cache: Cache, bounds: Bounds, (slots, reservation): (u32, Option<u64>)) -> Config {
     let mut config = Config::new();
     config.wasm_component_model(true);
     config.concurrency_support(false);
@@ -90,11 +67,9 @@ fn config(cache: Cache, bounds: Bounds, room: Room) -> Config {
     config.cranelift_opt_level(OptLevel::Speed);
     // Compilation has a thread of its own; spreading it over all cores would take them from the workers.
     config.parallel_compilation(false);
-    if let Room::Pool(slots) | Room::Tight(slots) = room {
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(bounds, slots)));
-    }
-    if let Room::Tight(_) = room {
-        config.memory_reservation(MEMORY_CEILING as u64);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(bounds, slots)));
+    if let Some(reservation) = reservation {
+        config.memory_reservation(reservation);
         config.memory_guard_size(64 << 10);
     }
     config.cache(Some(cache));

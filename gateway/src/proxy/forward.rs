@@ -80,16 +80,16 @@ struct Forwarding<'a> {
 struct Picked {
     address: SocketAddr,
     host: HeaderValue,
-    in_flight: Option<InFlight>,
-    since: Instant,
+    /// With when it was picked.
+    in_flight: Option<(InFlight, Instant)>,
 }
 
 impl Picked {
     /// Tells the balancer how the attempt went.
     fn report(&self, is_answered: bool) {
         match &self.in_flight {
-            Some(in_flight) if is_answered => in_flight.answered(self.since.elapsed()),
-            Some(in_flight) => in_flight.failed(),
+            Some((in_flight, since)) if is_answered => in_flight.answered(since.elapsed()),
+            Some((in_flight, _)) => in_flight.failed(),
             None => {}
         }
     }
@@ -123,12 +123,12 @@ impl Forwarding<'_> {
         picked.report(sent.is_ok());
         match stopped {
             Some(failure) => Err(failure),
-            None => Ok(sent?.map(|body| Proxied { body, _in_flight: picked.in_flight })),
+            None => Ok(sent?.map(|body| Proxied { body, _in_flight: picked.in_flight.map(|(in_flight, _)| in_flight) })),
         }
     }
 
     async fn pick(&mut self, exchange: &Exchange) -> Result<Picked, Failure> {
-        let (service, since) = (self.service, Instant::now());
+        let service = self.service;
         let (address, of_target, in_flight) = match &service.upstream {
             None => (service.address, None, None),
             Some(upstream) => {
@@ -136,7 +136,7 @@ impl Forwarding<'_> {
                 let index = upstream.balancer.pick(&self.tried, None).or_else(again).ok_or(Failure::NoTarget)?;
                 self.tried.push(index);
                 let target = &upstream.targets[index];
-                (target.address, Some((upstream, target)), Some(upstream.balancer.started(index)))
+                (target.address, Some((upstream, target)), Some((upstream.balancer.started(index), Instant::now())))
             }
         };
         let address = match (address, of_target) {
@@ -149,7 +149,7 @@ impl Forwarding<'_> {
             wanted.map_or(Cow::Borrowed(&target.host_header), |host| Cow::Owned(words::text(host)))
         });
         let host = self.host(exchange, &configured);
-        Ok(Picked { address, host, in_flight, since })
+        Ok(Picked { address, host, in_flight })
     }
 
     /// What a plugin set, else what the client sent where the route keeps that, else the target's.

@@ -123,7 +123,9 @@ impl Forwarding<'_> {
         picked.report(sent.is_ok());
         match stopped {
             Some(failure) => Err(failure),
-            None => Ok(sent?.map(|body| Proxied { body, _in_flight: picked.in_flight.map(|(in_flight, _)| in_flight) })),
+            None => {
+                Ok(sent?.map(|body| Proxied { body, _in_flight: picked.in_flight.map(|(in_flight, _)| in_flight) }))
+            }
         }
     }
 

@@ -196,11 +196,14 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Adds a collection; one of the same name is replaced.
+    /// Adds a collection; one of the same name is replaced. Those that modules declare are in the order of their names,
+    /// whichever module came first: exports of one configuration are the same on every node.
     pub fn add(&mut self, collection: Collection) {
         let collection = Arc::new(collection);
         self.order.retain(|known| known.name != collection.name);
-        self.order.push(collection.clone());
+        let follows = |known: &Arc<Collection>| known.declared_by.is_some() && known.name > collection.name;
+        let place = self.order.iter().position(follows).filter(|_| collection.declared_by.is_some());
+        self.order.insert(place.unwrap_or(self.order.len()), collection.clone());
         self.by_name.insert(collection.name.clone(), collection);
     }
 

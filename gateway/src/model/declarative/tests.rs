@@ -53,13 +53,13 @@ fn children_stand_in_parents_to_any_depth() {
     );
     let all = loaded(&text);
     let names: Vec<_> = all.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["services", "routes", "plugins", "consumers", "keyauth_credentials", "acls"]);
+    assert_eq!(names, ["services", "routes", "plugins", "consumers", "acls", "keyauth_credentials"]);
     let id = |at: usize| all[at].1["id"].clone();
     assert_eq!((&all[0].1["host"], &all[0].1["port"]), (&json!("h"), &json!(81)));
     assert_eq!(all[1].1["service"], json!({"id": id(0)}));
     assert_eq!((&all[2].1["route"], &all[2].1["consumer"]), (&json!({"id": id(1)}), &json!({"id": id(3)})));
     assert_eq!(all[2].1["config"], json!({"limit": 5}));
-    assert_eq!((&all[4].1["ttl"], &all[4].1["consumer"]), (&json!(60), &json!({"id": id(3)})));
+    assert_eq!((&all[5].1["ttl"], &all[5].1["consumer"]), (&json!(60), &json!({"id": id(3)})));
 }
 
 #[test]

@@ -19,8 +19,8 @@ use super::{
 use crate::{
     balancer::InFlight,
     plugin::{Exchange, Try},
-    snapshot::ServiceEntry,
-    tls::Verification,
+    snapshot::{Security, ServiceEntry},
+    tls::TargetTls,
     upstream::{self, Again, PoolKey, RequestBody, ResponseBody, Timeouts, TlsIdentity, may_retry},
 };
 
@@ -165,20 +165,12 @@ impl Forwarding<'_> {
     }
 
     fn key(&self, picked: &Picked) -> Result<PoolKey, Failure> {
-        let tls = if self.service.tls { Some(self.identity(picked)?) } else { None };
-        Ok(PoolKey { address: picked.address, tls, protocol: upstream::Protocol::Http1 })
-    }
-
-    /// The name is that of the Host header; an address if that cannot be a name.
-    fn identity(&self, picked: &Picked) -> Result<TlsIdentity, Failure> {
-        let host = picked.host.to_str().map(without_port).unwrap_or_default();
-        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
-        let server_name = name.unwrap_or_else(|_| ServerName::IpAddress(picked.address.ip().into()));
-        let verification = match self.service.service.tls_verify {
-            Some(true) => Verification::SystemRoots,
-            Some(false) | None => Verification::Off,
+        let tls = match &self.service.tls {
+            Security::Clear => None,
+            Security::Tls(settings) => Some(identity(settings, picked)),
+            Security::Unfit(_) => return Err(Failure::NoTls),
         };
-        Ok(TlsIdentity { server_name, verification })
+        Ok(PoolKey { address: picked.address, tls, protocol: upstream::Protocol::Http1 })
     }
 
     fn request(
@@ -198,6 +190,14 @@ impl Forwarding<'_> {
         *request.headers_mut() = sent;
         Ok(request)
     }
+}
+
+/// The name is that of the Host header; an address if that cannot be a name.
+fn identity(settings: &TargetTls, picked: &Picked) -> TlsIdentity {
+    let host = picked.host.to_str().map(without_port).unwrap_or_default();
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
+    let server_name = name.unwrap_or_else(|_| ServerName::IpAddress(picked.address.ip().into()));
+    TlsIdentity { server_name, settings: settings.clone() }
 }
 
 /// Sends a body that needs the exchange on its way.

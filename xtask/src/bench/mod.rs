@@ -7,6 +7,7 @@ mod guests;
 mod instructions;
 mod load;
 mod nginx;
+mod origin;
 mod sandgate;
 mod scale;
 mod table;
@@ -23,8 +24,9 @@ use crate::plugins;
 use crate::setup::{self, Purpose};
 use crate::shell::{self, Running, say};
 use instructions::Counter;
-use load::{Loader, Side};
+use load::{Kind, Loader, PLAIN, Side};
 use nginx::Nginx;
+use origin::Origin;
 use sandgate::Subject;
 use table::Results;
 
@@ -62,6 +64,8 @@ enum Rows {
     Chain,
     /// 1 and 10,000 routes
     Routes,
+    /// TLS, handshakes, HTTP/2, large bodies, many connections, gRPC, beside nginx
+    Protocols,
     /// Memory, start, upload, change
     Times,
     /// 10,000 routes and 10,000 consumers: import, memory, traffic while things change
@@ -71,7 +75,7 @@ enum Rows {
 }
 
 /// The sides of a round, each beside what it is compared with, and the rows that need them.
-const ORDER: [(&str, &[Rows]); 15] = [
+const ORDER: [(&str, &[Rows]); 29] = [
     ("nginx", &[Rows::Bare, Rows::Std, Rows::Control]),
     ("bare", &[Rows::Bare, Rows::Std, Rows::Chain]),
     ("std", &[Rows::Std]),
@@ -87,7 +91,26 @@ const ORDER: [(&str, &[Rows]); 15] = [
     ("lua-chain-10", &[Rows::Chain, Rows::Control]),
     ("routes-1", &[Rows::Routes]),
     ("routes-10000", &[Rows::Routes]),
+    ("nginx-tls", &[Rows::Protocols]),
+    ("tls", &[Rows::Protocols]),
+    ("nginx-handshake", &[Rows::Protocols]),
+    ("handshake", &[Rows::Protocols]),
+    ("nginx-h2", &[Rows::Protocols]),
+    ("h2", &[Rows::Protocols]),
+    ("nginx-64k", &[Rows::Protocols]),
+    ("64k", &[Rows::Protocols]),
+    ("nginx-1m", &[Rows::Protocols]),
+    ("1m", &[Rows::Protocols]),
+    ("nginx-c1000", &[Rows::Protocols]),
+    ("c1000", &[Rows::Protocols]),
+    ("nginx-grpc", &[Rows::Protocols]),
+    ("grpc", &[Rows::Protocols]),
 ];
+
+/// The sides of the rows of protocols, in one order.
+const OURS: [&str; 7] = ["tls", "handshake", "h2", "64k", "1m", "c1000", "grpc"];
+const NGINX: [&str; 7] =
+    ["nginx-tls", "nginx-handshake", "nginx-h2", "nginx-64k", "nginx-1m", "nginx-c1000", "nginx-grpc"];
 
 /// As many consumers with a key each.
 pub const CONSUMERS: usize = 1000;
@@ -183,6 +206,8 @@ struct Bench<'a> {
     others: String,
     backend: Running,
     port: u16,
+    /// For the rows of protocols.
+    origin: Option<Origin>,
 }
 
 impl<'a> Bench<'a> {
@@ -197,7 +222,9 @@ impl<'a> Bench<'a> {
         let mut command = shell::command("taskset");
         command.args(["--cpu-list", &others]).arg(program).args(["bench-backend", &port.to_string()]);
         let backend = Running::start(&mut command)?;
-        Ok(Self { options, binary, folder, pinned, others, backend, port })
+        let wants_origin = options.wants(Rows::Protocols);
+        let origin = wants_origin.then(|| Origin::start(&folder.join("origin"), &others)).transpose()?;
+        Ok(Self { options, binary, folder, pinned, others, backend, port, origin })
     }
 
     fn subject(&self) -> Subject<'_> {
@@ -208,7 +235,9 @@ impl<'a> Bench<'a> {
     fn loads(&self, results: &mut Results) -> Result<()> {
         let sides = self.processes(&self.pinned)?;
         let (rounds, seconds) = if self.options.quick { (3, 1) } else { (self.options.rounds, self.options.seconds) };
-        let loader = Loader::new(self.folder, self.others.clone(), self.backend.pid())?;
+        let origin = self.origin.as_ref().map(|origin| origin.process.pid());
+        let backends = origin.into_iter().chain([self.backend.pid()]).collect();
+        let loader = Loader::new(self.folder, self.others.clone(), backends)?;
         for side in &sides.all {
             loader.measure(side, 1)?;
         }
@@ -227,12 +256,12 @@ impl<'a> Bench<'a> {
     fn processes(&self, under: &[String]) -> Result<Sides> {
         let mut sides = Sides::default();
         let wants = |rows| self.options.wants(rows);
-        sides.nginx(self.nginx("nginx", false, under)?);
+        sides.nginx(self.nginx("nginx", false, under)?, self.origin.as_ref());
         if wants(Rows::Std) || wants(Rows::Chain) || wants(Rows::Control) {
             sides.lua(self.nginx("lua", true, under)?);
         }
         if self.options.wants_gateway() {
-            sides.gateway(self.main(under)?);
+            sides.gateway(self.main(under)?, self.origin.as_ref());
         }
         if wants(Rows::Routes) {
             sides.routes(self.many_routes(under)?);
@@ -248,7 +277,8 @@ impl<'a> Bench<'a> {
     }
 
     fn nginx(&self, name: &str, lua: bool, under: &[String]) -> Result<Nginx> {
-        nginx::Start { folder: &self.folder.join(name), backend: self.port, lua, under }.start()
+        let origin = self.origin.as_ref();
+        nginx::Start { folder: &self.folder.join(name), backend: self.port, lua, origin, under }.start()
     }
 
     /// The gateway with everything but many routes. Configured in its first start, found in the database later.
@@ -258,6 +288,7 @@ impl<'a> Bench<'a> {
         if fresh {
             let modules = if self.options.wants(Rows::Chain) { guests::build()? } else { Vec::new() };
             self.subject().configure(&gateway, &modules)?;
+            self.origin.iter().try_for_each(|origin| self.subject().configure_protocols(&gateway, origin))?;
         }
         gateway.await_proxy("/x", &[], 200)?;
         gateway.await_proxy("/std", &[], 401)?;
@@ -288,12 +319,12 @@ impl<'a> Bench<'a> {
             let under = counter.under();
             let mut sides = Sides::default();
             match group {
-                "nginx" => sides.nginx(self.nginx("nginx", false, &under)?),
+                "nginx" => sides.nginx(self.nginx("nginx", false, &under)?, None),
                 "lua" => sides.lua(self.nginx("lua", true, &under)?),
-                _ if self.options.wants_gateway() => sides.gateway(self.main(&under)?),
+                _ if self.options.wants_gateway() => sides.gateway(self.main(&under)?, None),
                 _ => continue,
             }
-            for side in sides.all.iter().filter(|side| self.is_wanted(side.name)) {
+            for side in sides.all.iter().filter(|side| side.is_plain() && self.is_wanted(side.name)) {
                 let count = counter.count(side)?;
                 say(format!("{:<14} {count:>9.0} user instructions", side.name));
                 results.instructions.insert(side.name, count);
@@ -313,11 +344,31 @@ struct Sides {
 
 impl Sides {
     fn add(&mut self, (port, pid): (u16, u32), name: &'static str, path: &'static str, random: usize) {
-        self.all.push(Side { name, port, pid, path, random });
+        self.all.push(Side { name, port, pid, path, random, kind: PLAIN });
     }
 
-    fn nginx(&mut self, nginx: Nginx) {
+    /// The rows of protocols by their names, for a process with these ports.
+    fn protocols(&mut self, pid: u32, [plain, tls]: [u16; 2], names: [&'static str; 7], question: &Path) {
+        let kept = |connections, tls| Kind::Kept { connections, tls };
+        let rows = [
+            (tls, "/x", kept(load::CONNECTIONS, true)),
+            (tls, "/x", Kind::Handshakes),
+            (tls, "/x", Kind::Multiplexed),
+            (plain, "/64k", PLAIN),
+            (plain, "/1m", PLAIN),
+            (plain, "/x", kept(1000, false)),
+            (tls, origin::METHOD, Kind::Grpc(question.to_owned())),
+        ];
+        for (name, (port, path, kind)) in names.into_iter().zip(rows) {
+            self.all.push(Side { name, port, pid, path, random: 0, kind });
+        }
+    }
+
+    fn nginx(&mut self, nginx: Nginx, origin: Option<&Origin>) {
         self.add((nginx.port, nginx.process.pid()), "nginx", "/x", 0);
+        if let Some(origin) = origin {
+            self.protocols(nginx.process.pid(), [nginx.port, nginx.tls], NGINX, &origin.question);
+        }
         self.nginx.push(nginx);
     }
 
@@ -335,8 +386,11 @@ impl Sides {
         self.nginx.push(nginx);
     }
 
-    fn gateway(&mut self, (gateway, chains): (Gateway, bool)) {
+    fn gateway(&mut self, (gateway, chains): (Gateway, bool), origin: Option<&Origin>) {
         let at = (gateway.ports.proxy, gateway.process.pid());
+        if let Some(origin) = origin {
+            self.protocols(at.1, [at.0, gateway.ports.proxy_tls], OURS, &origin.question);
+        }
         self.add(at, "bare", "/x", 0);
         self.add(at, "std", "/std", 0);
         self.add(at, "routes-1", "", ROUTES);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::origin::Origin;
 use super::{API_KEY, CONSUMERS, consumer_key};
 use crate::http;
 use crate::shell::{self, Running};
@@ -14,6 +15,8 @@ use crate::shell::{self, Running};
 pub struct Nginx {
     pub process: Running,
     pub port: u16,
+    /// With TLS and HTTP/2, where an origin was given.
+    pub tls: u16,
 }
 
 /// How one is started.
@@ -22,6 +25,8 @@ pub struct Start<'a> {
     pub backend: u16,
     /// With the Lua module and its locations.
     pub lua: bool,
+    /// What has large bodies and gRPC, for the rows that need them.
+    pub origin: Option<&'a Origin>,
     /// A program that runs it, and its arguments.
     pub under: &'a [String],
 }
@@ -76,15 +81,15 @@ return M
 impl Start<'_> {
     /// Writes the configuration, starts nginx and waits for its first answer.
     pub fn start(&self) -> Result<Nginx> {
-        let port = shell::free_port()?;
+        let (port, tls) = (shell::free_port()?, shell::free_port()?);
         fs::create_dir_all(self.folder)?;
         let file = self.folder.join("nginx.conf");
-        fs::write(&file, self.configuration(port)?)?;
+        fs::write(&file, self.configuration(port, tls)?)?;
         let nginx = shell::find("nginx").context("nginx is not installed")?.display().to_string();
         let words: Vec<_> = self.under.iter().cloned().chain([nginx]).collect();
         let mut command = shell::command(&words[0]);
         command.args(&words[1..]).arg("-p").arg(self.folder).arg("-c").arg(&file);
-        let mut started = Nginx { process: Running::start(&mut command)?, port };
+        let mut started = Nginx { process: Running::start(&mut command)?, port, tls };
         let end = Instant::now() + Duration::from_secs(60);
         let path = if self.lua { "GET /std" } else { "GET /x" };
         while !http::call(port, path, &[("apikey", API_KEY)], b"").is_ok_and(|answer| answer.status == 200) {
@@ -97,10 +102,11 @@ impl Start<'_> {
         Ok(started)
     }
 
-    fn configuration(&self, port: u16) -> Result<String> {
+    fn configuration(&self, port: u16, tls: u16) -> Result<String> {
         let folder = self.folder.display();
         let (modules, lua) = if self.lua { self.lua()? } else { Default::default() };
         let backend = self.backend;
+        let [origin, server] = self.origin.map(|origin| self.protocols(origin, tls)).transpose()?.unwrap_or_default();
         // Under valgrind, too, one process does everything: there is no master to count.
         Ok(format!(
             "{modules}\nuser root;\nworker_processes 1;\nworker_rlimit_nofile 8192;\ndaemon off;\nmaster_process off;\n\
@@ -111,11 +117,36 @@ impl Start<'_> {
              client_body_temp_path {folder}/body;\n  proxy_temp_path {folder}/proxy;\n\
              fastcgi_temp_path {folder}/fastcgi;\n  uwsgi_temp_path {folder}/uwsgi;\n  scgi_temp_path {folder}/scgi;\n\
              upstream backend {{\n    server 127.0.0.1:{backend};\n    keepalive 2048;\n\
-             keepalive_requests 1000000000;\n    keepalive_timeout 600s;\n  }}\n{lua}\n\
-             server {{\n    listen 127.0.0.1:{port} backlog=4096;\n    location / {{ proxy_pass http://backend; }}\n\
+             keepalive_requests 1000000000;\n    keepalive_timeout 600s;\n  }}\n{origin}\n{lua}\n\
+             server {{\n    listen 127.0.0.1:{port} backlog=4096;\n{server}\n\
+             location / {{ proxy_pass http://backend; }}\n\
              {locations}\n  }}\n}}\n",
             locations = if self.lua { locations(self.folder) } else { String::new() },
         ))
+    }
+
+    /// The upstreams with large bodies and gRPC; and what the server says of TLS and of them. Answers are never put into
+    /// files, and handshakes are never resumed.
+    fn protocols(&self, origin: &Origin, tls: u16) -> Result<[String; 2]> {
+        let folder = self.folder.display();
+        let (certificate, key) = (format!("{folder}/tls.crt"), format!("{folder}/tls.key"));
+        let mut openssl = shell::command("openssl");
+        openssl.args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
+        shell::output(openssl.args(["-subj", "/CN=localhost", "-keyout", &key, "-out", &certificate]))?;
+        let kept = "keepalive 2048; keepalive_requests 1000000000; keepalive_timeout 600s;";
+        let Origin { port, grpc, .. } = origin;
+        Ok([
+            format!(
+                "upstream origin {{ server 127.0.0.1:{port}; {kept} }}\nupstream grpc {{ server 127.0.0.1:{grpc}; {kept} }}"
+            ),
+            format!(
+                "listen 127.0.0.1:{tls} ssl http2 backlog=4096;\nssl_certificate {certificate};\n\
+                 ssl_certificate_key {key};\nssl_protocols TLSv1.3;\nssl_session_cache off;\nssl_session_tickets off;\n\
+                 proxy_buffers 16 16k;\nproxy_max_temp_file_size 0;\nhttp2_max_concurrent_streams 1024;\n\
+                 location = /64k {{ proxy_pass http://origin; }}\nlocation = /1m {{ proxy_pass http://origin; }}\n\
+                 location /bench.Echo/ {{ grpc_pass grpc://grpc; }}"
+            ),
+        ])
     }
 
     /// What loads the module, and what the plugins need in `http`.

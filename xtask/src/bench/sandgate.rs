@@ -1,15 +1,20 @@
 //! Our side: what is configured for each row, and the times that no load shows.
 
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use super::origin::{METHOD, Origin};
 use super::{CONSUMERS, ROUTES, consumer_key, cpu, guests, milliseconds};
 use crate::gateway::{Gateway, Ports, Start};
 use crate::http;
 
+/// Connections kept open to see what one takes. A process may have 1,024 open files.
+const IDLE: usize = 900;
 /// A limit that no load reaches.
 const NO_LIMIT: u64 = 1_000_000_000;
 
@@ -76,6 +81,21 @@ impl Subject<'_> {
         Ok(())
     }
 
+    /// Routes to the large bodies and to gRPC.
+    pub fn configure_protocols(&self, gateway: &Gateway, origin: &Origin) -> Result<()> {
+        let url = format!("http://127.0.0.1:{}", origin.port);
+        gateway.create("/services", &json!({ "name": "bodies", "url": url }))?;
+        for path in ["/64k", "/1m"] {
+            let whole = json!({ "name": &path[1..], "paths": [path], "strip_path": false });
+            gateway.create("/services/bodies/routes", &whole)?;
+            gateway.await_proxy(path, &[], 200)?;
+        }
+        let url = format!("grpc://127.0.0.1:{}", origin.grpc);
+        gateway.create("/services", &json!({ "name": "grpc", "url": url }))?;
+        let method = json!({ "name": "grpc", "protocols": ["grpc", "grpcs"], "paths": [METHOD] });
+        gateway.create("/services/grpc/routes", &method).map(drop)
+    }
+
     /// Ten thousand services and routes, all to the one backend.
     pub fn configure_routes(&self, gateway: &Gateway) -> Result<()> {
         for number in 0..ROUTES {
@@ -101,7 +121,8 @@ impl Subject<'_> {
         gateway.await_proxy("/x", &[], 200)?;
         std::thread::sleep(Duration::from_secs(1));
         let resident = cpu::resident(&cpu::tree(gateway.process.pid()));
-        Ok(Times { resident, change: changes, upload, start: starts })
+        let connection = connection(&gateway, resident)?;
+        Ok(Times { resident, change: changes, upload, start: starts, connection })
     }
 
     /// From the first byte of the module to the first answer of a route whose service it guards.
@@ -123,6 +144,8 @@ pub struct Times {
     pub change: Vec<f64>,
     pub upload: f64,
     pub start: Vec<f64>,
+    /// KiB of a connection that was used once and waits.
+    pub connection: f64,
 }
 
 fn route(gateway: &Gateway, service: &str, name: &str, path: &str) -> Result<Value> {
@@ -141,6 +164,22 @@ fn change(gateway: &Gateway, number: usize) -> Result<f64> {
     route(gateway, "first", &path[1..], &path)?;
     gateway.await_proxy(&path, &[], 200)?;
     Ok(milliseconds(begin))
+}
+
+/// What each of many idle connections takes, in KiB, `before` being the memory without them in MiB.
+fn connection(gateway: &Gateway, before: f64) -> Result<f64> {
+    let mut open = Vec::with_capacity(IDLE);
+    for _ in 0..IDLE {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, gateway.ports.proxy))?;
+        stream.write_all(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+        let size = stream.read(&mut [0; 4096])?;
+        if size == 0 {
+            bail!("the gateway closed a connection that should be kept");
+        }
+        open.push(stream);
+    }
+    let after = cpu::resident(&cpu::tree(gateway.process.pid()));
+    Ok((after - before) * 1024.0 / IDLE as f64)
 }
 
 /// From the start of the process to its first proxied answer.

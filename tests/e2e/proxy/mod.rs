@@ -12,3 +12,4 @@ mod retries;
 mod shutdown;
 mod spellings;
 mod upstream;
+mod websocket;

@@ -23,7 +23,7 @@ pub use connection::Client;
 pub use gateway::{Gateway, TestGateway};
 pub use guest::{Wasm, core_guest, guest, marked};
 pub use load::Load;
-pub use peer::{Peer, programs};
+pub use peer::Peer;
 pub use postgres::{PASSWORD, TestPostgres};
 pub use python::environment;
 pub use raw::{exchange, read_until};

@@ -66,7 +66,7 @@ impl Drop for Peer {
 }
 
 /// The programs of the Python environment.
-pub async fn programs() -> PathBuf {
+async fn programs() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
     let made = tokio::task::spawn_blocking(move || environment(target)).await.expect("no panic");
     made.expect("the Python environment can be made")

@@ -21,6 +21,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use rustls_pki_types::CertificateDer;
 use serde_json::json;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -28,6 +29,7 @@ use tokio::{
     sync::Semaphore,
     task::JoinSet,
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     client::{Body, full},
@@ -86,7 +88,15 @@ impl TestTarget {
 
     /// As `echoing`, over TLS, with a certificate that nobody vouches for.
     pub async fn echoing_over_tls() -> Self {
-        let acceptor = tls::acceptor().expect("a certificate can be made");
+        Self::echoing_behind(tls::acceptor().expect("a certificate can be made")).await
+    }
+
+    /// As `echoing`, over TLS with this certificate; clients must show one of this authority if there is one.
+    pub async fn echoing_as(own: tls::ClientKey, clients: Option<CertificateDer<'static>>) -> Self {
+        Self::echoing_behind(tls::acceptor_as(own, clients).expect("settings that fit")).await
+    }
+
+    async fn echoing_behind(acceptor: TlsAcceptor) -> Self {
         Self::listening(move |stream, state| {
             let acceptor = acceptor.clone();
             Box::pin(async move {

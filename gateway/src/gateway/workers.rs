@@ -19,7 +19,7 @@ use crate::{
     proxy::{self, Proxy},
     shutdown::Shutdown,
     snapshot::Snapshot,
-    tls::{self, ClientTls, Resolver},
+    tls::{self, Resolver},
     upstream,
 };
 
@@ -73,7 +73,6 @@ impl Workers {
             proxy: proxy_settings(config)?,
             upstream: upstream_settings(config),
         };
-        let client = Arc::new(ClientTls::default());
         let (mut threads, mut counters) = (Vec::new(), Vec::new());
         let ending = Shutdown::new();
         for (number, own) in sockets.into_iter().enumerate() {
@@ -83,7 +82,6 @@ impl Workers {
                 number,
                 sockets: own,
                 settings: settings.clone(),
-                client: client.clone(),
                 current: current.clone(),
                 counters: counted,
                 ending: ending.clone(),
@@ -123,7 +121,6 @@ struct Worker {
     number: usize,
     sockets: Vec<Bound>,
     settings: Settings,
-    client: Arc<ClientTls>,
     current: Arc<ArcSwap<Snapshot>>,
     counters: Arc<Counters>,
     ending: Shutdown,
@@ -134,7 +131,7 @@ impl Worker {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         plugin::enter_worker(u32::try_from(self.number).unwrap_or(u32::MAX));
         runtime.block_on(async move {
-            let client = upstream::Client::new(self.settings.upstream, self.client);
+            let client = upstream::Client::new(self.settings.upstream);
             let proxy = Rc::new(Proxy::new(self.current, client, self.settings.proxy));
             let ending = self.ending.clone();
             let shutdown = async move { ending.triggered().await };

@@ -59,6 +59,9 @@ pub enum Failure {
     /// No target is there to be asked.
     #[error("the upstream has no target that can be asked")]
     NoTarget,
+    /// The certificate or an authority of the service cannot be used.
+    #[error("TLS with the targets of the service cannot be set up")]
+    NoTls,
     /// The target gave no answer.
     #[error(transparent)]
     Upstream(#[from] SendError),
@@ -114,7 +117,7 @@ impl Failure {
             Self::PlainGrpc => StatusCode::OK,
             Self::NotGrpc => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Refused(refusal) => refusal.status,
-            Self::NoService | Self::Plugin(_) | Self::NoTarget => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoService | Self::Plugin(_) | Self::NoTarget | Self::NoTls => StatusCode::SERVICE_UNAVAILABLE,
             Self::Upstream(error) => status_of(error),
             Self::Switched => StatusCode::BAD_GATEWAY,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -139,6 +142,7 @@ impl Failure {
             Self::Refused(_) => "refused",
             Self::Plugin(_) => "plugin-failed",
             Self::NoTarget => "no-target",
+            Self::NoTls => "target-tls",
             Self::Upstream(error) => code_of(error),
             Self::Switched => "target-switched",
             Self::BodyTimeout => "body-timeout",
@@ -165,7 +169,7 @@ impl Failure {
             | Self::BodyTimeout
             | Self::Body(_)
             | Self::Upstream(SendError::Upload(_)) => Party::Client,
-            Self::NoService | Self::NoTarget | Self::Crashed | Self::Upstream(SendError::Tls(..)) => Party::Gateway,
+            Self::NoService | Self::NoTarget | Self::NoTls | Self::Crashed => Party::Gateway,
             Self::Plugin(_) => Party::Plugin,
             Self::Upstream(_) | Self::Switched => Party::Target,
         }
@@ -181,7 +185,7 @@ impl Failure {
             Self::Http2Required => "Please use HTTP2 protocol",
             Self::NotGrpc => "Non-gRPC request matched gRPC route",
             Self::PlainGrpc => "gRPC request matched gRPCs route",
-            Self::NoTarget => "failure to get a peer from the ring-balancer",
+            Self::NoTarget | Self::NoTls => "failure to get a peer from the ring-balancer",
             Self::Upstream(SendError::Resolve(..)) => "name resolution failed",
             Self::Refused(refusal) if !refusal.message.is_empty() => &refusal.message,
             Self::BadRequest(_)
@@ -219,6 +223,7 @@ impl Failure {
             | Self::Refused(_)
             | Self::Plugin(_)
             | Self::NoTarget
+            | Self::NoTls
             | Self::Upstream(SendError::Resolve(..)) => Family::Decision,
             Self::HttpsRedirect(..) => Family::Redirect,
             Self::BadRequest(_)
@@ -287,7 +292,6 @@ pub(super) fn status_of(error: &SendError) -> StatusCode {
     match error {
         SendError::Resolve(..) => StatusCode::SERVICE_UNAVAILABLE,
         SendError::Connect(..) | SendError::Broken { .. } | SendError::Invalid(..) => StatusCode::BAD_GATEWAY,
-        SendError::Tls(..) => StatusCode::INTERNAL_SERVER_ERROR,
         SendError::ConnectTimeout(..) | SendError::WriteTimeout(..) | SendError::ReadTimeout(..) => {
             StatusCode::GATEWAY_TIMEOUT
         }
@@ -301,7 +305,6 @@ fn code_of(error: &SendError) -> &'static str {
         SendError::Resolve(..) => "target-unresolved",
         SendError::Connect(..) => "target-unreachable",
         SendError::ConnectTimeout(..) => "target-connect-timeout",
-        SendError::Tls(..) => "target-tls",
         SendError::Broken { .. } => "target-broken",
         SendError::Invalid(..) => "target-invalid",
         SendError::WriteTimeout(..) => "target-write-timeout",

@@ -2,12 +2,13 @@
 
 use std::{
     borrow::Cow,
+    mem,
     net::SocketAddr,
     time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, uri::PathAndQuery};
+use http::{HeaderValue, Request, Response, Uri, header, uri::PathAndQuery};
 use rustls_pki_types::ServerName;
 use smallvec::SmallVec;
 
@@ -18,8 +19,8 @@ use super::{
 use crate::{
     balancer::InFlight,
     plugin::{Exchange, Try},
-    snapshot::ServiceEntry,
-    tls::Verification,
+    snapshot::{Security, ServiceEntry},
+    tls::TargetTls,
     upstream::{self, Again, PoolKey, RequestBody, ResponseBody, Timeouts, TlsIdentity, may_retry},
 };
 
@@ -123,9 +124,7 @@ impl Forwarding<'_> {
         picked.report(sent.is_ok());
         match stopped {
             Some(failure) => Err(failure),
-            None => {
-                Ok(sent?.map(|body| Proxied { body, in_flight: picked.in_flight.map(|(in_flight, _)| in_flight) }))
-            }
+            None => Ok(sent?.map(|body| Proxied { body, in_flight: picked.in_flight.map(|(in_flight, _)| in_flight) })),
         }
     }
 
@@ -158,42 +157,45 @@ impl Forwarding<'_> {
     fn host(&self, exchange: &Exchange, configured: &HeaderValue) -> HeaderValue {
         let preserved = || {
             let is_wanted = self.routed.entry.route.preserve_host && !exchange.host.is_empty();
-            is_wanted.then(|| words::text(&exchange.host))
+            is_wanted.then(|| self.proxy.words.text(&exchange.host))
         };
         exchange.upstream_host.clone().or_else(preserved).unwrap_or_else(|| configured.clone())
     }
 
     fn key(&self, picked: &Picked) -> Result<PoolKey, Failure> {
-        let tls = if self.service.tls { Some(self.identity(picked)?) } else { None };
-        Ok(PoolKey { address: picked.address, tls, protocol: upstream::Protocol::Http1 })
-    }
-
-    /// The name is that of the Host header; an address if that cannot be a name.
-    fn identity(&self, picked: &Picked) -> Result<TlsIdentity, Failure> {
-        let host = picked.host.to_str().map(without_port).unwrap_or_default();
-        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
-        let server_name = name.unwrap_or_else(|_| ServerName::IpAddress(picked.address.ip().into()));
-        let verification = match self.service.service.tls_verify {
-            Some(true) => Verification::SystemRoots,
-            Some(false) | None => Verification::Off,
+        let tls = match &self.service.tls {
+            Security::Clear => None,
+            Security::Tls(settings) => Some(identity(settings, picked)),
+            Security::Unfit(_) => return Err(Failure::NoTls),
         };
-        Ok(TlsIdentity { server_name, verification })
+        Ok(PoolKey { address: picked.address, tls, protocol: upstream::Protocol::Http1 })
     }
 
     fn request(
         &self,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
         host: HeaderValue,
         body: RequestBody,
     ) -> Result<Request<RequestBody>, Failure> {
         let mut request = Request::new(body);
         *request.method_mut() = exchange.request.method.clone();
         *request.uri_mut() = target(exchange)?;
-        let mut sent = exchange.request.headers.clone();
-        headers::forward(&mut sent, exchange, self.session, host, self.routed.stripped(exchange));
+        // The map that goes out comes back around as that of later messages, so that it has room for what is added.
+        let kept = exchange.request.headers.clone();
+        let mut sent = mem::replace(&mut exchange.request.headers, kept);
+        headers::forward(&mut sent, self.proxy, exchange, self.session, self.routed.stripped(exchange));
+        sent.insert(header::HOST, host);
         *request.headers_mut() = sent;
         Ok(request)
     }
+}
+
+/// The name is that of the Host header; an address if that cannot be a name.
+fn identity(settings: &TargetTls, picked: &Picked) -> TlsIdentity {
+    let host = picked.host.to_str().map(without_port).unwrap_or_default();
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
+    let server_name = name.unwrap_or_else(|_| ServerName::IpAddress(picked.address.ip().into()));
+    TlsIdentity { server_name, settings: settings.clone() }
 }
 
 /// Sends a body that needs the exchange on its way.

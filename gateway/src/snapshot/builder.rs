@@ -5,7 +5,8 @@ use std::{mem, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 
 use super::{
-    Snapshot, certificates,
+    Snapshot,
+    certificates::Shelf,
     chains::Affected,
     compiled::Compiled,
     modules::Deployments,
@@ -44,7 +45,6 @@ pub struct Builder {
     thread: QuietThread,
     secrets: Secrets,
     known: Known,
-    certificates: certificates::Shelf,
     resolver: Option<Arc<Resolver>>,
     last: Arc<Snapshot>,
     told: Option<Told>,
@@ -55,6 +55,7 @@ pub struct Builder {
 pub(super) struct Known {
     pub(super) state: State,
     pub(super) plugins: Plugins,
+    certificates: Shelf,
     compiled: Compiled,
 }
 
@@ -79,7 +80,6 @@ impl Builder {
             thread: QuietThread::start("snapshot-builder", NICENESS),
             secrets: Secrets::new(Vaults::new(None, Duration::from_secs(60))),
             known: Known::default(),
-            certificates: certificates::Shelf::default(),
             resolver: None,
             last: Arc::new(Snapshot::empty()),
             told: None,
@@ -136,9 +136,9 @@ impl Builder {
         if touched.modules {
             self.deployments.update(&known.state.modules, &self.catalog, &*self.store, &self.limits).await;
         }
-        let Known { state, plugins, .. } = &mut known;
+        let Known { state, plugins, certificates: shelf, .. } = &mut known;
         let affected = plugins.change(state, &touched, &self.deployments, &mut self.secrets).await;
-        let certificates = self.certificates.build(state, &mut self.secrets, touched.certificates).await;
+        let certificates = shelf.build(state, &mut self.secrets, touched.certificates).await;
         if let (Some(resolver), Some(certificates)) = (&self.resolver, certificates) {
             resolver.replace(certificates);
         }
@@ -148,8 +148,7 @@ impl Builder {
             let snapshot = known.compile(&touched, &affected, &registry);
             (known, snapshot)
         });
-        let (known, mut snapshot) = build.await;
-        snapshot.quarantined.extend(self.certificates.quarantined());
+        let (known, snapshot) = build.await;
         self.known = known;
         self.last = Arc::new(snapshot);
         Ok(self.last.clone())
@@ -159,9 +158,10 @@ impl Builder {
 impl Known {
     /// Brings what was compiled up to date and makes a snapshot of it.
     pub(super) fn compile(&mut self, touched: &Touched, affected: &Affected, registry: &Arc<Registry>) -> Snapshot {
-        let Self { state, plugins, compiled } = self;
-        compiled.change(state, &mut plugins.rows, (touched, affected), registry);
+        let Self { state, plugins, certificates, compiled } = self;
+        compiled.change((state, certificates), &mut plugins.rows, (touched, affected), registry);
         let quarantined = state.quarantined().chain(plugins.quarantined()).chain(compiled.quarantined());
+        let quarantined = quarantined.chain(certificates.quarantined());
         Snapshot {
             version: state.version,
             router: compiled.table.router(),

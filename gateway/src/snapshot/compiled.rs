@@ -6,13 +6,15 @@ use std::{
 };
 
 use super::{
-    Quarantined, RouteEntry, ServiceEntry, UpstreamEntry,
+    Quarantined, RouteEntry, Security, ServiceEntry, UpstreamEntry,
+    certificates::Shelf,
     chains::{Affected, Rows},
     entries, people,
+    secured::{self, Secured},
     state::{RouteShown, State, Touched},
 };
 use crate::{
-    model::Registry,
+    model::{self, Registry},
     plugin::{Directory, RouteFacts},
     router::{Rule, Table},
 };
@@ -23,6 +25,7 @@ pub(super) struct Compiled {
     /// By name.
     upstreams: HashMap<Arc<str>, Arc<UpstreamEntry>>,
     services: HashMap<Arc<str>, Arc<ServiceEntry>>,
+    secured: Secured,
     pub(super) table: Table<Arc<RouteEntry>>,
     pub(super) directory: Arc<Directory>,
     /// What the directory was made by.
@@ -34,7 +37,7 @@ impl Compiled {
     /// Brings everything up to date with the configuration.
     pub(super) fn change(
         &mut self,
-        state: &State,
+        (state, shelf): (&State, &Shelf),
         rows: &mut Rows,
         (touched, affected): (&Touched, &Affected),
         registry: &Arc<Registry>,
@@ -44,13 +47,14 @@ impl Compiled {
             // The balancers stay, to go on where they were.
             *self = Self {
                 upstreams: std::mem::take(&mut self.upstreams),
+                secured: std::mem::take(&mut self.secured),
                 directory: self.directory.clone(),
                 registry: registry.clone(),
                 ..Self::default()
             };
         }
         let names = self.upstreams(state, touched);
-        let services = self.services(state, touched, &names);
+        let services = self.services((state, shelf), touched, &names);
         let routes = routes(state, touched, affected, &services);
         self.routes(state, rows, routes);
     }
@@ -96,22 +100,54 @@ impl Compiled {
     }
 
     /// The services that are other than before. `names` are of upstreams.
-    fn services(&mut self, state: &State, touched: &Touched, names: &HashSet<Arc<str>>) -> HashSet<Arc<str>> {
-        let mut ids: HashSet<Arc<str>> = touched.services.iter().cloned().collect();
-        if touched.everything {
-            ids.extend(state.services.keys().cloned());
-        } else if !names.is_empty() {
-            let leads = state.services.iter().filter(|(_, shown)| names.contains(&shown.entity.host));
-            ids.extend(leads.map(|(id, _)| id.clone()));
-        }
+    fn services(
+        &mut self,
+        (state, shelf): (&State, &Shelf),
+        touched: &Touched,
+        names: &HashSet<Arc<str>>,
+    ) -> HashSet<Arc<str>> {
+        let ids = self.other_services(state, shelf, touched, names);
         for id in &ids {
             self.services.remove(id);
             self.refused.remove(&("services", id.clone()));
             let Some(shown) = state.services.get(id) else { continue };
-            match entries::service(shown, &self.upstreams) {
-                Ok(entry) => drop(self.services.insert(id.clone(), Arc::new(entry))),
+            let secure = |service: &_, upstream: Option<&_>| self.secured.of((state, shelf), service, upstream);
+            match entries::service(shown, &self.upstreams, secure) {
+                Ok(entry) => {
+                    if let Security::Unfit(reason) = &entry.tls {
+                        self.refused.insert(("services", id.clone()), reason.clone());
+                    }
+                    self.services.insert(id.clone(), Arc::new(entry));
+                }
                 Err(refused) => drop(self.refused.insert((refused.collection, refused.id), refused.reason)),
             }
+        }
+        if !ids.is_empty() {
+            self.secured.sweep();
+        }
+        ids
+    }
+
+    fn other_services(
+        &self,
+        state: &State,
+        shelf: &Shelf,
+        touched: &Touched,
+        names: &HashSet<Arc<str>>,
+    ) -> HashSet<Arc<str>> {
+        let mut ids: HashSet<Arc<str>> = touched.services.iter().cloned().collect();
+        if touched.everything {
+            ids.extend(state.services.keys().cloned());
+        } else if !(names.is_empty() && shelf.changed.is_empty() && touched.authorities.is_empty()) {
+            let is_other = |service: &model::Service| {
+                let upstream = self.upstreams.get(&service.host).map(|entry| &entry.upstream);
+                let certificate = secured::certificate(service, upstream);
+                names.contains(&service.host)
+                    || certificate.is_some_and(|id| shelf.changed.contains(id))
+                    || service.ca_certificates.iter().flatten().any(|id| touched.authorities.contains(id))
+            };
+            let others = state.services.iter().filter(|(_, shown)| is_other(&shown.entity));
+            ids.extend(others.map(|(id, _)| id.clone()));
         }
         ids
     }

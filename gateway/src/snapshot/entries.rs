@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
-use super::{Quarantined, ServiceEntry, TargetEntry, UpstreamEntry, state::Shown};
+use super::{Quarantined, Security, ServiceEntry, TargetEntry, UpstreamEntry, state::Shown};
 use crate::{
     balancer::{Address, Algorithm, Balancer},
     model,
@@ -48,6 +48,7 @@ fn target_entry(target: &model::Target) -> Option<TargetEntry> {
 pub(super) fn service(
     shown: &Shown<model::Service>,
     upstreams: &HashMap<Arc<str>, Arc<UpstreamEntry>>,
+    secure: impl FnOnce(&model::Service, Option<&model::Upstream>) -> Security,
 ) -> Result<ServiceEntry, Quarantined> {
     let service = shown.entity.clone();
     let quarantine =
@@ -62,13 +63,15 @@ pub(super) fn service(
     let host_header =
         HeaderValue::from_str(&authority).map_err(|_| quarantine("its host cannot be sent as a header"))?;
     let time = |setting: Option<u64>| Duration::from_millis(setting.unwrap_or(TIMEOUT));
+    let upstream = upstreams.get(&service.host).cloned();
+    let of_upstream = upstream.as_ref().map(|entry| &entry.upstream);
     Ok(ServiceEntry {
-        tls,
+        tls: if tls { secure(&service, of_upstream) } else { Security::Clear },
         retries: service.retries.unwrap_or(RETRIES),
         connect_timeout: time(service.connect_timeout),
         write_timeout: time(service.write_timeout),
         read_timeout: time(service.read_timeout),
-        upstream: upstreams.get(&service.host).cloned(),
+        upstream,
         host_header,
         address: host.parse().ok().map(|ip| SocketAddr::new(ip, service.port)),
         json: shown.json.clone(),

@@ -11,6 +11,7 @@ mod people;
 mod plugins;
 mod publisher;
 mod secrets;
+mod secured;
 mod state;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -21,6 +22,7 @@ use crate::{
     plugin::{Chain, Directory, RouteFacts},
     router::Router,
     store::Version,
+    tls::TargetTls,
 };
 
 pub use builder::{BuildError, Builder, Told};
@@ -92,8 +94,8 @@ pub struct RouteEntry {
 pub struct ServiceEntry {
     /// As configured.
     pub service: model::Service,
-    /// TLS to the upstream (`https`, `grpcs`).
-    pub tls: bool,
+    /// What is spoken with its targets.
+    pub tls: Security,
     /// Attempts after the first.
     pub retries: u32,
     /// For a connection to be made.
@@ -110,6 +112,17 @@ pub struct ServiceEntry {
     pub address: Option<SocketAddr>,
     /// The service as JSON, for access records.
     pub json: Arc<str>,
+}
+
+/// Whether TLS is spoken with targets (`https`, `grpcs`).
+#[derive(Debug)]
+pub enum Security {
+    /// Clear text.
+    Clear,
+    /// TLS.
+    Tls(TargetTls),
+    /// It should be TLS, and cannot be for this reason: nobody is asked.
+    Unfit(String),
 }
 
 /// An upstream, ready to serve.

@@ -75,8 +75,9 @@ pub(super) struct Touched {
     pub(super) upstreams: BTreeSet<Arc<str>>,
     pub(super) consumers: Vec<Turn<ConsumerEntry>>,
     pub(super) credentials: Vec<Turn<Credential>>,
-    /// Certificates, server names and authorities.
+    /// Certificates and server names.
     pub(super) certificates: bool,
+    pub(super) authorities: BTreeSet<Arc<str>>,
 }
 
 /// An entity before a delta and after it.
@@ -148,7 +149,7 @@ impl State {
                 put(&mut self.snis, bad, ("snis", id), entity, plain);
             }
             "ca_certificates" => {
-                touched.certificates = true;
+                touched.authorities.insert(id.clone());
                 put(&mut self.ca_certificates, bad, ("ca_certificates", id), entity, plain);
             }
             // Nothing that is served depends on them by itself.

@@ -1,51 +1,137 @@
 //! TLS with targets.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    WantsVerifier,
+    client::{
+        ResolvesClientCert, WantsClientCert, WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::{CryptoProvider, aws_lc_rs},
+    sign::CertifiedKey,
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
 
-use super::TlsError;
+use super::{LoadError, Pair};
 
-/// Whether a target must prove who it is (`tls_verify` of the service).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Verification {
+/// Who may vouch for a target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Trust {
     /// Any certificate will do: Kong's default.
-    #[default]
-    Off,
+    Anyone,
     /// The certificate must lead to a root of the system and carry the name.
-    SystemRoots,
+    System(Depth),
+    /// It must lead to one of these instead. PEM texts.
+    Only(Vec<Arc<str>>, Depth),
 }
 
-/// TLS settings for connections to targets, shared by all workers; made when they are first needed.
-#[derive(Debug, Default)]
-pub struct ClientTls {
-    unverified: OnceLock<Arc<ClientConfig>>,
-    verified: OnceLock<Arc<ClientConfig>>,
+/// How many certificates may stand between that of a target and the root: OpenSSL's verification depth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Depth(pub u8);
+
+impl Default for Depth {
+    /// nginx's, and so Kong's where a service says nothing.
+    fn default() -> Self {
+        Self(1)
+    }
 }
 
-impl ClientTls {
-    /// The settings for connections with or without verification.
+/// Settings for TLS with targets. Equal to its clones only: what was made apart shares no connection.
+#[derive(Debug, Clone)]
+pub struct TargetTls(Arc<ClientConfig>);
+
+impl TargetTls {
+    /// Settings with this trust; `client` is shown to targets that ask for a certificate.
     ///
     /// # Errors
-    /// When the library has no usable protocol version.
-    pub fn config(&self, verification: Verification) -> Result<Arc<ClientConfig>, TlsError> {
-        let made = match verification {
-            Verification::Off => &self.unverified,
-            Verification::SystemRoots => &self.verified,
+    /// When an authority cannot be read.
+    pub fn new(trust: &Trust, client: Option<Pair>) -> Result<Self, LoadError> {
+        let builder = builder(&Arc::new(aws_lc_rs::default_provider()), trust)?;
+        let mut config = match client {
+            Some(pair) => builder.with_client_cert_resolver(Arc::new(pair)),
+            None => builder.with_no_client_auth(),
         };
-        match made.get() {
-            Some(config) => Ok(config.clone()),
-            None => {
-                let config = client_config(verification == Verification::SystemRoots)?;
-                Ok(made.get_or_init(|| Arc::new(config)).clone())
-            }
-        }
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self(Arc::new(config)))
     }
+
+    /// Whether anyone else holds them.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+        self.0.clone()
+    }
+}
+
+impl PartialEq for TargetTls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for TargetTls {}
+
+impl Hash for TargetTls {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+impl ResolvesClientCert for Pair {
+    fn resolve(&self, _authorities: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.choose(schemes).clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+fn builder(
+    provider: &Arc<CryptoProvider>,
+    trust: &Trust,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, LoadError> {
+    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+    let builder = builder.map_err(LoadError::Library)?;
+    Ok(match trust {
+        Trust::Anyone => {
+            let anyone = Arc::new(Anyone { provider: provider.clone() });
+            builder.dangerous().with_custom_certificate_verifier(anyone)
+        }
+        Trust::System(depth) => bounded(builder, provider, system_roots(), *depth)?,
+        Trust::Only(authorities, depth) => bounded(builder, provider, roots(authorities)?, *depth)?,
+    })
+}
+
+fn bounded(
+    builder: ConfigBuilder<ClientConfig, WantsVerifier>,
+    provider: &Arc<CryptoProvider>,
+    roots: RootCertStore,
+    depth: Depth,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, LoadError> {
+    if roots.is_empty() {
+        // No verifier can be made of none; this configuration refuses everyone.
+        return Ok(builder.with_root_certificates(roots));
+    }
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+    let verifier = Bounded { verifier: verifier.map_err(LoadError::Roots)?, depth: depth.0.into() };
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
+}
+
+fn roots(authorities: &[Arc<str>]) -> Result<RootCertStore, LoadError> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        let certificate = CertificateDer::from_pem_slice(authority.as_bytes()).map_err(LoadError::Certificate)?;
+        roots.add(certificate).map_err(LoadError::Authority)?;
+    }
+    Ok(roots)
 }
 
 /// TLS settings for connections that speak HTTP/1.1. `verify`: the other side must prove who it is by the system's roots.
@@ -118,5 +204,63 @@ impl ServerCertVerifier for Anyone {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Lets no chain pass that has more certificates between its ends than the depth says.
+#[derive(Debug)]
+struct Bounded {
+    verifier: Arc<WebPkiServerVerifier>,
+    depth: usize,
+}
+
+impl ServerCertVerifier for Bounded {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verify = |some: &[CertificateDer<'_>]| self.verifier.verify_server_cert(end_entity, some, name, ocsp, now);
+        if intermediates.len() <= self.depth {
+            return verify(intermediates);
+        }
+        // What the verifier does not see it cannot lead a chain through. A root that is sent along, as the last one,
+        // is not needed to get there.
+        if self.depth == 0 {
+            return verify(&[]);
+        }
+        let mut refused = None;
+        for some in intermediates.windows(self.depth) {
+            match verify(some) {
+                Ok(verified) => return Ok(verified),
+                Err(error) => _ = refused.get_or_insert(error),
+            }
+        }
+        Err(refused.unwrap_or(Error::InvalidCertificate(CertificateError::UnknownIssuer)))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
     }
 }

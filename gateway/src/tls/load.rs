@@ -17,6 +17,15 @@ pub enum LoadError {
     /// A key of a kind that TLS cannot use, or one that belongs to another certificate.
     #[error("its key cannot be used: {0}")]
     Unusable(#[from] rustls::Error),
+    /// A certificate that nobody can be trusted by.
+    #[error("it cannot be an authority")]
+    Authority(#[source] rustls::Error),
+    /// Authorities that no verifier can be made of.
+    #[error("its authorities cannot be used")]
+    Roots(#[source] rustls::server::VerifierBuilderError),
+    /// The library refused.
+    #[error("setting up TLS failed")]
+    Library(#[source] rustls::Error),
 }
 
 /// Reads a chain, the certificate itself first, and its key.

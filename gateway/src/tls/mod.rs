@@ -9,7 +9,7 @@ mod operators;
 mod resolver;
 mod server;
 
-pub use client::{ClientTls, Verification, client_config};
+pub use client::{Depth, TargetTls, Trust, client_config};
 pub use default::DefaultCertificate;
 pub use identity::ClientIdentity;
 pub use load::{LoadError, Pair, certified_key};

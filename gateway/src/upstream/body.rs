@@ -150,7 +150,7 @@ impl ResponseBody {
     }
 
     /// The answer with 101: the connection is not one for HTTP any more.
-    pub(super) fn switched(incoming: Incoming, link: Box<Link>, pool: Rc<Pool>, timeouts: &Timeouts) -> Self {
+    pub(super) fn switched(incoming: Incoming, link: Link, pool: Rc<Pool>, timeouts: &Timeouts) -> Self {
         let tunnel = link.into_io().map(|(io, early)| Box::new(Tunnel::new(io, early, timeouts.read, timeouts.write)));
         Self { incoming, link: None, tunnel, pool, read_timeout: timeouts.read, is_waiting: false }
     }

@@ -12,8 +12,6 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::tls::ClientTls;
-
 use super::{PoolKey, SendError};
 
 /// A connection to a target.
@@ -24,15 +22,14 @@ pub(super) enum TargetIo {
 }
 
 /// Connects, with TLS where the key says so.
-pub(super) async fn open(key: &PoolKey, tls: &ClientTls) -> Result<TargetIo, SendError> {
+pub(super) async fn open(key: &PoolKey) -> Result<TargetIo, SendError> {
     let failed = |error| SendError::Connect(key.address, error);
     let stream = TcpStream::connect(key.address).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     let Some(identity) = &key.tls else {
         return Ok(TargetIo::Plain(stream));
     };
-    let config = tls.config(identity.verification).map_err(|error| SendError::Tls(key.address, error))?;
-    let handshake = TlsConnector::from(config).connect(identity.server_name.clone(), stream);
+    let handshake = TlsConnector::from(identity.settings.config()).connect(identity.server_name.clone(), stream);
     Ok(TargetIo::Tls(Box::new(handshake.await.map_err(failed)?)))
 }
 

@@ -75,7 +75,7 @@ impl Link {
     }
 
     /// The bytes of a connection that an answer with 101 has taken out of HTTP, with those that were read already.
-    pub(super) fn into_io(self: Box<Self>) -> Option<(TargetIo, Bytes)> {
+    pub(super) fn into_io(self) -> Option<(TargetIo, Bytes)> {
         if !self.has_ended {
             return None;
         }

@@ -19,7 +19,7 @@ use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 use http::{Request, Response, StatusCode};
 use rustls_pki_types::ServerName;
 
-use crate::tls::{ClientTls, TlsError, Verification};
+use crate::tls::TargetTls;
 
 pub use body::{BodyError, RequestBody, ResponseBody, Upload};
 pub use pool::PoolStatus;
@@ -52,8 +52,8 @@ impl Default for Settings {
 pub struct TlsIdentity {
     /// Sent as SNI and, when verified, looked for in the certificate.
     pub server_name: ServerName<'static>,
-    /// Whether the certificate is verified.
-    pub verification: Verification,
+    /// Whom to trust, and what to show.
+    pub settings: TargetTls,
 }
 
 /// What is spoken to a target.
@@ -97,9 +97,6 @@ pub enum SendError {
     /// The target did not take the connection in time.
     #[error("connecting to {0} took longer than {1:?}")]
     ConnectTimeout(SocketAddr, Duration),
-    /// TLS for the target could not be set up here.
-    #[error("setting up TLS with {0} failed")]
-    Tls(SocketAddr, #[source] TlsError),
     /// The connection broke before any byte of an answer.
     #[error("the connection to {address} broke before an answer")]
     Broken {
@@ -143,13 +140,12 @@ pub enum UploadError {
 pub struct Client {
     pool: Rc<Pool>,
     names: Names,
-    tls: Arc<ClientTls>,
 }
 
 impl Client {
     /// A client with an empty pool.
-    pub fn new(settings: Settings, tls: Arc<ClientTls>) -> Self {
-        Self { pool: Rc::new(Pool::new(settings)), names: Names::default(), tls }
+    pub fn new(settings: Settings) -> Self {
+        Self { pool: Rc::new(Pool::new(settings)), names: Names::default() }
     }
 
     /// An address of a host; each in turn where it has several.
@@ -180,7 +176,7 @@ impl Client {
         }
         let answer = answer?;
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(answer.map(|body| ResponseBody::switched(body, link, self.pool.clone(), timeouts)));
+            return Ok(answer.map(|body| ResponseBody::switched(body, *link, self.pool.clone(), timeouts)));
         }
         Ok(answer.map(|body| ResponseBody::new(body, link, self.pool.clone(), timeouts.read)))
     }
@@ -196,7 +192,7 @@ impl Client {
     }
 
     async fn connect(&self, key: &PoolKey, timeouts: &Timeouts) -> Result<Box<Link>, SendError> {
-        let opening = connect::open(key, &self.tls);
+        let opening = connect::open(key);
         let opened = tokio::time::timeout(timeouts.connect, opening).await;
         let io = opened.map_err(|_| SendError::ConnectTimeout(key.address, timeouts.connect))??;
         Link::start(io, Rc::new(key.clone())).await

@@ -33,7 +33,6 @@ pub fn may_retry(error: &SendError, method: &Method, is_replayable: bool) -> Aga
         SendError::Broken { .. }
         | SendError::WriteTimeout(..)
         | SendError::ReadTimeout(..)
-        | SendError::Tls(..)
         | SendError::Invalid(..)
         | SendError::Upload(_) => Again::Never,
     }

@@ -11,14 +11,14 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 
 use super::*;
-use crate::tls::{DefaultCertificate, Resolver, server_tls};
+use crate::tls::{DefaultCertificate, Depth, Resolver, Trust, server_tls};
 
 fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap().block_on(future)
 }
 
 fn client(settings: Settings) -> Client {
-    Client::new(settings, Arc::default())
+    Client::new(settings)
 }
 
 fn key(address: SocketAddr) -> PoolKey {
@@ -244,14 +244,16 @@ fn tls_targets_need_no_certificate_that_leads_anywhere_unless_asked_for() {
         }
     });
     let client = client(Settings::default());
-    let over_tls = |verification| {
-        let tls = Some(TlsIdentity { server_name: "localhost".try_into().unwrap(), verification });
+    let over_tls = |trust| {
+        let settings = TargetTls::new(&trust, None).unwrap();
+        let tls = Some(TlsIdentity { server_name: "localhost".try_into().unwrap(), settings });
         PoolKey { tls, ..key(address) }
     };
     block_on(async {
-        let answer = client.send(&over_tls(Verification::Off), get(), &timeouts(1000)).await.unwrap();
+        let answer = client.send(&over_tls(Trust::Anyone), get(), &timeouts(1000)).await.unwrap();
         assert_eq!(text(answer).await.unwrap(), "ok");
-        let refused = client.send(&over_tls(Verification::SystemRoots), get(), &timeouts(1000)).await.unwrap_err();
+        let refused =
+            client.send(&over_tls(Trust::System(Depth::default())), get(), &timeouts(1000)).await.unwrap_err();
         assert!(matches!(refused, SendError::Connect(..)), "{refused:?}");
     });
 }

@@ -213,11 +213,9 @@ mod tests {
             client.read_to_string(&mut answer).await.unwrap();
             (heard, answer)
         };
-        let talk = async { tokio::time::timeout(LONG, talk).await.unwrap() };
-        let (passed, (heard, answer)) = tokio::join!(both(near, far, "early"), async {
-            // The pipes hold four bytes: both ends have to be served at once.
-            talk.await
-        });
+        // The pipes hold four bytes: both ends have to be served at once.
+        let (passed, talked) = tokio::join!(both(near, far, "early"), tokio::time::timeout(LONG, talk));
+        let (heard, answer) = talked.unwrap();
         assert_eq!((&*heard, &*answer), ("early and more", "an answer"));
         assert_eq!(passed, (14, 9));
     }

@@ -12,4 +12,5 @@ mod retries;
 mod shutdown;
 mod spellings;
 mod upstream;
+mod upstream_tls;
 mod websocket;

@@ -24,7 +24,7 @@ use crate::{
     router::{Router, Rule},
     shutdown::Shutdown,
     snapshot::{RouteEntry, ServiceEntry, Snapshot, TargetEntry, UpstreamEntry},
-    tls::{ClientTls, DefaultCertificate, Resolver, server_tls},
+    tls::{DefaultCertificate, Resolver, server_tls},
     upstream,
 };
 
@@ -54,7 +54,7 @@ impl Gateway {
         let worker = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
             runtime.unwrap().block_on(async move {
-                let upstream = upstream::Client::new(upstream::Settings::default(), Arc::<ClientTls>::default());
+                let upstream = upstream::Client::new(upstream::Settings::default());
                 let proxy = Rc::new(Proxy::new(snapshot, upstream, settings));
                 let counters = Arc::<Counters>::default();
                 listener::serve(sockets, proxy, limits, counters, async move { signal.triggered().await })
@@ -197,7 +197,7 @@ fn service(target: SocketAddr) -> ServiceEntry {
     });
     ServiceEntry {
         service: serde_json::from_value(service).unwrap(),
-        tls: false,
+        tls: crate::snapshot::Security::Clear,
         retries: 5,
         connect_timeout: Duration::from_secs(5),
         write_timeout: Duration::from_secs(5),

@@ -1,0 +1,95 @@
+//! The TLS that services speak with their targets, made of their certificates and authorities. Settings that say the same
+//! are one value, so that connections outlive changes that do not concern them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    Security,
+    certificates::{Shelf, Texts, said},
+    state::State,
+};
+use crate::{
+    model,
+    tls::{Depth, TargetTls, Trust},
+};
+
+/// What settings are made of.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Spec {
+    trust: Trust,
+    client: Option<Texts>,
+}
+
+/// Settings that are in use.
+#[derive(Default)]
+pub(super) struct Secured(HashMap<Spec, TargetTls>);
+
+impl std::fmt::Debug for Secured {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // What they are made of has keys in it.
+        f.debug_struct("Secured").field("settings", &self.0.len()).finish()
+    }
+}
+
+impl Secured {
+    /// What a service speaks whose protocol wants TLS.
+    pub(super) fn of(
+        &mut self,
+        (state, shelf): (&State, &Shelf),
+        service: &model::Service,
+        upstream: Option<&model::Upstream>,
+    ) -> Security {
+        match self.settings((state, shelf), service, certificate(service, upstream)) {
+            Ok(settings) => Security::Tls(settings),
+            Err(reason) => Security::Unfit(reason),
+        }
+    }
+
+    /// Forgets what nothing holds.
+    pub(super) fn sweep(&mut self) {
+        self.0.retain(|_, settings| settings.is_shared());
+    }
+
+    fn settings(
+        &mut self,
+        (state, shelf): (&State, &Shelf),
+        service: &model::Service,
+        certificate: Option<&Arc<str>>,
+    ) -> Result<TargetTls, String> {
+        let client = certificate.map(|id| shelf.pair(id)).transpose()?;
+        let (texts, pair) = client.unzip();
+        let spec = Spec { trust: trust(state, service)?, client: texts.cloned() };
+        if let Some(known) = self.0.get(&spec) {
+            return Ok(known.clone());
+        }
+        let made = TargetTls::new(&spec.trust, pair.cloned());
+        let made = made.map_err(|error| format!("an authority of it cannot be used: {}", said(error)))?;
+        self.0.insert(spec, made.clone());
+        Ok(made)
+    }
+}
+
+/// The service's own, else that of its upstream.
+pub(super) fn certificate<'a>(
+    service: &'a model::Service,
+    upstream: Option<&'a model::Upstream>,
+) -> Option<&'a Arc<str>> {
+    let of_upstream = || upstream.and_then(|upstream| upstream.client_certificate.as_ref());
+    service.client_certificate.as_ref().or_else(of_upstream).map(|reference| &reference.id)
+}
+
+fn trust(state: &State, service: &model::Service) -> Result<Trust, String> {
+    // Also those that nothing is verified by: a service that names what is not there is wrong.
+    let named = service.ca_certificates.iter().flatten();
+    let text = |id: &Arc<str>| {
+        let authority = state.ca_certificates.get(id);
+        authority.map(|authority| authority.cert.clone()).ok_or_else(|| format!("there is no authority {id}"))
+    };
+    let authorities = named.map(text).collect::<Result<Vec<_>, _>>()?;
+    let depth = service.tls_verify_depth.map_or_else(Depth::default, Depth);
+    Ok(match service.tls_verify {
+        Some(false) | None => Trust::Anyone,
+        Some(true) if authorities.is_empty() => Trust::System(depth),
+        Some(true) => Trust::Only(authorities, depth),
+    })
+}

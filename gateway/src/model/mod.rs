@@ -28,7 +28,7 @@ pub use access::{
 pub use collection::{Collection, Listing, Names, OnDelete, Reference, Registry, declared_collections};
 pub use core::{core_registry, filter_chains};
 pub use entities::{
-    CaCertificate, Certificate, Consumer, Id, Module, Plugin, Route, Service, Sni, Target, Upstream, Vault,
+    CaCertificate, Certificate, Consumer, Endpoint, Id, Module, Plugin, Route, Service, Sni, Target, Upstream, Vault,
 };
 pub use module::{Capabilities, capabilities, covers, requested_capabilities};
 pub use plugin_info::{ConfigError, Inspected, ModuleState, PluginInfo, Refusal};

@@ -134,6 +134,24 @@ pub struct Settings {
     /// Size of a request's URI: 256 to 1MiB [default: 8KiB]
     #[arg(long, value_name = "SIZE")]
     pub request_uri_limit: Option<Text>,
+    /// Open connections of clients, shared out among the workers: 1 to 10,000,000 [default: 16384]
+    #[arg(long, value_name = "NUMBER")]
+    pub client_connections: Option<Text>,
+    /// For a TLS handshake of a client: 1s to 1h [default: 60s]
+    #[arg(long, value_name = "DURATION")]
+    pub client_handshake_timeout: Option<Text>,
+    /// For the head of a request to arrive: 1s to 1h [default: 60s]
+    #[arg(long, value_name = "DURATION")]
+    pub client_header_timeout: Option<Text>,
+    /// Between two requests of a connection: 1s to 24h [default: 75s]
+    #[arg(long, value_name = "DURATION")]
+    pub client_keepalive_timeout: Option<Text>,
+    /// For a client that takes no bytes of its answers: 1s to 24h [default: 60s]
+    #[arg(long, value_name = "DURATION")]
+    pub client_send_timeout: Option<Text>,
+    /// HTTP/2 frames a second of one connection that bring nothing: 10 to 1,000,000 [default: 1000]
+    #[arg(long, value_name = "NUMBER")]
+    pub http2_control_frames: Option<Text>,
     /// Number of headers of a request: 16 to 10,000 [default: 100]
     #[arg(long, value_name = "NUMBER")]
     pub request_header_count: Option<Text>,

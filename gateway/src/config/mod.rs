@@ -69,6 +69,8 @@ pub struct Config {
     pub keepalive: Keepalive,
     /// What a request may hold.
     pub request_limits: RequestLimits,
+    /// What a client's connection may take.
+    pub client_limits: ClientLimits,
     /// What a plugin may use, unless its module says otherwise.
     pub plugin_limits: PluginLimits,
     /// Size of an uploaded module with its settings.
@@ -142,6 +144,23 @@ pub struct RequestLimits {
     pub uri: ByteCount,
     /// Number of headers; more is answered with 400.
     pub header_count: usize,
+}
+
+/// What connections of clients may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// Open at once, over all workers; more are closed when they are accepted.
+    pub connections: usize,
+    /// For a TLS handshake.
+    pub handshake_timeout: Duration,
+    /// For the head of a request.
+    pub header_timeout: Duration,
+    /// Between two requests.
+    pub keepalive_timeout: Duration,
+    /// For a client that takes no bytes.
+    pub send_timeout: Duration,
+    /// HTTP/2 frames a second that bring nothing.
+    pub control_frames: u32,
 }
 
 /// What a plugin may use, unless its module says otherwise.

@@ -13,8 +13,8 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use super::{
-    AccessLog, ByteCount, Config, Database, DatabaseUse, Declarative, Keepalive, Mistake, PluginLimits, PostgresUrl,
-    Problem, RealIp, RequestLimits, file::Sources, listen::listens, quantity::duration,
+    AccessLog, ByteCount, ClientLimits, Config, Database, DatabaseUse, Declarative, Keepalive, Mistake, PluginLimits,
+    PostgresUrl, Problem, RealIp, RequestLimits, file::Sources, listen::listens, quantity::duration,
 };
 
 /// Settings that name a configuration to serve without a database.
@@ -46,6 +46,7 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
         drain_grace_period: reader.take("drain_grace_period", "30s", time(Duration::ZERO, 3600 * SECOND)),
         keepalive: reader.keepalive(),
         request_limits: reader.request_limits(),
+        client_limits: reader.client_limits(),
         plugin_limits: reader.plugin_limits(),
         upload_limit: reader.take("upload_limit", "64MiB", size(64 * KIB, 1024 * MIB)),
         config_debounce: reader.take("config_debounce", "20ms", time(Duration::ZERO, 10 * SECOND)),
@@ -163,6 +164,19 @@ impl Reader {
             headers: self.take("request_header_limit", "32KiB", size(KIB, MIB)),
             uri: self.take("request_uri_limit", "8KiB", size(256, MIB)),
             header_count: self.take("request_header_count", "100", number(16, 10_000)),
+        }
+    }
+
+    fn client_limits(&mut self) -> ClientLimits {
+        let limit = || time(SECOND, 3600 * SECOND);
+        let long = || time(SECOND, 86_400 * SECOND);
+        ClientLimits {
+            connections: self.take("client_connections", "16384", number(1, 10_000_000)),
+            handshake_timeout: self.take("client_handshake_timeout", "60s", limit()),
+            header_timeout: self.take("client_header_timeout", "60s", limit()),
+            keepalive_timeout: self.take("client_keepalive_timeout", "75s", long()),
+            send_timeout: self.take("client_send_timeout", "60s", long()),
+            control_frames: self.take("http2_control_frames", "1000", number(10, 1_000_000)),
         }
     }
 

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     admin::{Context, Node, Quarantined, Status},
     config::{Config, Database, Listen},
-    listener::Counters,
+    listener::{Counters, Refusal},
     model::Object,
     snapshot::{self, Snapshot},
     telemetry::{Definition, Metrics, Traffic, metric},
@@ -105,7 +105,9 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
 }
 
 fn traffic(counters: &[Arc<Counters>]) -> Traffic {
+    let refused = |refusal: Refusal| total(counters, |counters| counters.refused[refusal as usize].load(Relaxed));
     Traffic {
+        refused: Refusal::ALL.iter().map(|refusal| (refusal.code(), refused(*refusal))).collect(),
         accepted: total(counters, |counters| counters.accepted.load(Relaxed)),
         handled: total(counters, |counters| counters.handled.load(Relaxed)),
         active: total(counters, Counters::active),

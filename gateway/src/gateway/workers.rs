@@ -143,12 +143,18 @@ impl Worker {
 }
 
 fn listener_settings(config: &Config, tls: tls::ServerTls) -> listener::Settings {
-    let limits = &config.request_limits;
+    let (limits, client) = (&config.request_limits, &config.client_limits);
     listener::Settings {
         tls: Some(tls),
         head_bytes: limits.headers.as_usize(),
         uri_bytes: limits.uri.as_usize(),
         header_count: limits.header_count,
+        handshake_timeout: client.handshake_timeout,
+        head_timeout: client.header_timeout,
+        idle_timeout: client.keepalive_timeout,
+        send_timeout: client.send_timeout,
+        connections: client.connections.div_ceil(config.workers.get()),
+        http2_control_frames: client.control_frames,
         grace: config.drain_grace_period,
         ..listener::Settings::default()
     }

@@ -28,11 +28,11 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{
-    Worker,
+    Refusal, Worker,
     bind::Entry,
     io::ClientIo,
     service::{Accepted, Handshake, Malformed, Service},
-    watch::{Open, Order, Watch},
+    watch::{Offence, Open, Order, Watch},
 };
 
 /// Why a connection ended early.
@@ -46,8 +46,36 @@ pub(super) enum ConnectionError {
     Read(#[source] io::Error),
     #[error("the HTTP exchange broke off")]
     Http(#[from] hyper::Error),
+    #[error("no request came in time")]
+    HeadTimeout,
+    #[error("the client takes no bytes")]
+    SendTimeout,
+    #[error("the client sends too many frames that bring nothing")]
+    FrameFlood,
     #[error("the connection was cut")]
     Cut,
+}
+
+impl ConnectionError {
+    fn of(offence: Option<Offence>) -> Self {
+        match offence {
+            Some(Offence::Head) => Self::HeadTimeout,
+            Some(Offence::Send) => Self::SendTimeout,
+            Some(Offence::Frames) => Self::FrameFlood,
+            None => Self::Cut,
+        }
+    }
+
+    /// The reason by which it is counted, where the client crossed a limit.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::HandshakeTimeout => Some(Refusal::HandshakeTimeout),
+            Self::HeadTimeout => Some(Refusal::HeadTimeout),
+            Self::SendTimeout => Some(Refusal::SendTimeout),
+            Self::FrameFlood => Some(Refusal::FrameFlood),
+            Self::Handshake(_) | Self::Read(_) | Self::Http(_) | Self::Cut => None,
+        }
+    }
 }
 
 /// Serves an accepted connection until it ends.
@@ -67,7 +95,7 @@ pub(super) async fn run<S: Service>(
             is_known = true;
         }
         match watch.order() {
-            Order::Cut => Poll::Ready(Err(ConnectionError::Cut)),
+            Order::Cut => Poll::Ready(Err(ConnectionError::of(watch.offence()))),
             Order::None | Order::Finish => serving.as_mut().poll(cx),
         }
     })
@@ -146,7 +174,7 @@ async fn converse<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
         })
     };
     if is_http2 {
-        watch.multiplex();
+        watch.multiplex(worker.settings.http2_control_frames);
         drive(pin!(worker.http2.serve_connection(TokioIo::new(io), service)), &watch).await
     } else {
         let mut connection = worker.http1.serve_connection(TokioIo::new(io), service);
@@ -221,7 +249,7 @@ async fn answer<S: Service>(
             None => closing(service.refuse(&session, Malformed::Crashed)),
         }
     };
-    Ok(answer.map(|body| Tracked { body, _open: open }))
+    Ok(answer.map(|body| Tracked::new(body, open)))
 }
 
 /// After this answer the connection closes.
@@ -250,7 +278,38 @@ impl<F: Future> Future for Caught<'_, F> {
 /// The body of an answer; its request is open until it is dropped.
 struct Tracked<B> {
     body: B,
-    _open: Open,
+    /// Whether it has something for an HTTP/2 client and is not asked for it: the engine asks when the window is open.
+    is_held: bool,
+    open: Open,
+}
+
+impl<B: Body> Tracked<B> {
+    fn new(body: B, open: Open) -> Self {
+        let is_held = open.is_multiplexed() && !body.is_end_stream();
+        if is_held {
+            open.hold(true);
+        }
+        Self { body, is_held, open }
+    }
+}
+
+impl<B> Tracked<B> {
+    fn note(&mut self, holds: bool) {
+        if self.is_held == holds {
+            self.open.went_on();
+        } else {
+            self.is_held = holds;
+            self.open.hold(holds);
+        }
+    }
+}
+
+impl<B> Drop for Tracked<B> {
+    fn drop(&mut self) {
+        if self.is_held {
+            self.open.hold(false);
+        }
+    }
 }
 
 impl<B: Body + Unpin> Body for Tracked<B> {
@@ -258,7 +317,12 @@ impl<B: Body + Unpin> Body for Tracked<B> {
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        if this.open.is_multiplexed() {
+            this.note(matches!(polled, Poll::Ready(Some(Ok(_)))) && !this.body.is_end_stream());
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -3,6 +3,7 @@
 
 mod bind;
 mod connection;
+mod frames;
 mod head;
 mod io;
 mod service;
@@ -63,6 +64,11 @@ pub struct Settings {
     pub uri_bytes: usize,
     /// Number of a request's headers. 100 is the cheapest.
     pub header_count: usize,
+    /// Open connections of this worker; more are closed at once. Default: no limit.
+    pub connections: usize,
+    /// HTTP/2 frames of one connection in a second that bring nothing: PING, SETTINGS, PRIORITY, RST_STREAM, empty DATA and
+    /// CONTINUATION. Default 1,000.
+    pub http2_control_frames: u32,
     /// How long open requests may go on after the end was asked for.
     pub grace: Duration,
 }
@@ -79,6 +85,8 @@ impl Default for Settings {
             head_bytes: 32 << 10,
             uri_bytes: 8 << 10,
             header_count: 100,
+            connections: usize::MAX,
+            http2_control_frames: 1000,
             grace: Duration::from_secs(30),
         }
     }
@@ -95,6 +103,40 @@ pub struct Counters {
     pub closed: AtomicU64,
     /// Requests whose head was read.
     pub requests: AtomicU64,
+    /// Ended because the client crossed a limit, by the place of the reason in [`Refusal::ALL`].
+    pub refused: [AtomicU64; Refusal::ALL.len()],
+}
+
+/// The limit of connections that a client crossed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Too many connections are open.
+    Connections,
+    /// The TLS handshake took too long.
+    HandshakeTimeout,
+    /// No request head came in time.
+    HeadTimeout,
+    /// The client takes no bytes.
+    SendTimeout,
+    /// Too many HTTP/2 frames that bring nothing.
+    FrameFlood,
+}
+
+impl Refusal {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 5] =
+        [Self::Connections, Self::HandshakeTimeout, Self::HeadTimeout, Self::SendTimeout, Self::FrameFlood];
+
+    /// Stable: the label `reason` of the metric.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Connections => "too-many-connections",
+            Self::HandshakeTimeout => "handshake-timeout",
+            Self::HeadTimeout => "header-timeout",
+            Self::SendTimeout => "send-timeout",
+            Self::FrameFlood => "http2-flood",
+        }
+    }
 }
 
 impl Counters {
@@ -200,14 +242,26 @@ async fn accept<S: Service>(worker: Rc<Worker<S>>, socket: Rc<TcpListener>, entr
 fn start<S: Service>(worker: &Rc<Worker<S>>, stream: TcpStream, peer: SocketAddr, entry: Entry) {
     let counters = worker.counters.clone();
     counters.accepted.fetch_add(1, Ordering::Relaxed);
+    if worker.registry.open() >= worker.settings.connections {
+        return refuse(&counters, peer, Refusal::Connections);
+    }
     counters.handled.fetch_add(1, Ordering::Relaxed);
     let serving = connection::run(worker.clone(), stream, peer, entry);
     tokio::task::spawn_local(async move {
-        let _closed = Closed(counters);
+        let closed = Closed(counters);
         if let Err(error) = serving.await {
+            if let Some(refusal) = error.refusal() {
+                return refuse(&closed.0, peer, refusal);
+            }
             tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a connection ended early");
         }
     });
+}
+
+/// Counts and tells of a client that crossed a limit.
+fn refuse(counters: &Counters, peer: SocketAddr, refusal: Refusal) {
+    counters.refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
+    tracing::info!(%peer, reason = refusal.code(), "a connection was refused");
 }
 
 /// Counts the end of a connection, also when it panics.

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Settings, head::HeadScan};
+use super::{Settings, frames::FrameScan, head::HeadScan};
 
 /// What a connection is busy with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,17 @@ pub(super) enum Order {
     Cut,
 }
 
+/// Why a connection was ended for what its client did, or did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offence {
+    /// No request head in time.
+    Head,
+    /// The client takes no bytes.
+    Send,
+    /// Too many HTTP/2 frames that bring nothing.
+    Frames,
+}
+
 /// Seconds as counted by the worker.
 pub(super) type Tick = u32;
 
@@ -51,6 +62,14 @@ pub(super) struct Watch {
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
     multiplexed: Cell<bool>,
+    /// The frames that are being read, HTTP/2 only; how many of this second brought nothing, and how many may.
+    frames: RefCell<FrameScan>,
+    idle_frames: Cell<(Tick, u32)>,
+    frame_limit: Cell<u32>,
+    /// Answers of HTTP/2 that wait for the client's window, and when one of them last moved.
+    held: Cell<u32>,
+    moved: Cell<Tick>,
+    offence: Cell<Option<Offence>>,
     /// Whether bytes that are written now belong to an answer of the service. If not, HTTP/1 wrote them by itself.
     ours: Cell<bool>,
     /// The answer has left the service, but perhaps not the buffers.
@@ -70,15 +89,22 @@ impl Watch {
             order: Cell::new(Order::None),
             waker: RefCell::new(None),
             multiplexed: Cell::new(false),
+            frames: RefCell::default(),
+            idle_frames: Cell::default(),
+            frame_limit: Cell::new(u32::MAX),
+            held: Cell::new(0),
+            moved: Cell::new(0),
+            offence: Cell::new(None),
             ours: Cell::new(false),
             ended: Cell::new(false),
             head: RefCell::default(),
         }
     }
 
-    /// The connection speaks HTTP/2: bytes belong to no request in particular.
-    pub(super) fn multiplex(&self) {
+    /// The connection speaks HTTP/2: bytes belong to no request in particular. So many frames a second may bring nothing.
+    pub(super) fn multiplex(&self, frame_limit: u32) {
         self.multiplexed.set(true);
+        self.frame_limit.set(frame_limit);
         self.ours.set(true);
         self.enter(Stage::Idle);
     }
@@ -113,14 +139,56 @@ impl Watch {
         *self.waker.borrow_mut() = Some(cx.waker().clone());
     }
 
+    /// Why it was ended.
+    pub(super) fn offence(&self) -> Option<Offence> {
+        self.offence.get()
+    }
+
+    fn cut_for(&self, offence: Offence) {
+        self.offence.set(Some(offence));
+        self.give(Order::Cut);
+    }
+
     /// Bytes were read. Counts as a request head unless one is being answered.
     pub(super) fn on_read(&self, bytes: &[u8]) {
-        if !self.ours.get() {
+        if self.multiplexed.get() {
+            self.count_frames(bytes);
+        } else if !self.ours.get() {
             self.head.borrow_mut().see(bytes);
             if self.stage.get() != Stage::Head {
                 self.enter(Stage::Head);
             }
         }
+    }
+
+    fn count_frames(&self, bytes: &[u8]) {
+        let idle = self.frames.borrow_mut().see(bytes);
+        if idle == 0 {
+            return;
+        }
+        let (now, (second, before)) = (self.clock.get(), self.idle_frames.get());
+        let count = if second == now { before.saturating_add(idle) } else { idle };
+        self.idle_frames.set((now, count));
+        if count > self.frame_limit.get() {
+            self.cut_for(Offence::Frames);
+        }
+    }
+
+    /// Whether answers share the connection.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.get()
+    }
+
+    /// An answer begins or ceases to wait for the client's window.
+    pub(super) fn hold(&self, waits: bool) {
+        self.moved.set(self.clock.get());
+        let held = self.held.get();
+        self.held.set(if waits { held + 1 } else { held - 1 });
+    }
+
+    /// An answer went on.
+    pub(super) fn went_on(&self) {
+        self.moved.set(self.clock.get());
     }
 
     pub(super) fn on_write(&self, is_pending: bool) {
@@ -169,11 +237,14 @@ impl Watch {
             |since: Tick, limit: std::time::Duration| u64::from(self.clock.get().wrapping_sub(since)) > limit.as_secs();
         let since = self.since.get();
         if self.stuck.get().is_some_and(|since| older(since, settings.send_timeout)) {
-            return self.give(Order::Cut);
+            return self.cut_for(Offence::Send);
+        }
+        if self.held.get() > 0 && older(self.moved.get(), settings.send_timeout) {
+            return self.cut_for(Offence::Send);
         }
         match self.stage.get() {
             Stage::Busy => {}
-            Stage::Fresh | Stage::Head if older(since, settings.head_timeout) => self.give(Order::Cut),
+            Stage::Fresh | Stage::Head if older(since, settings.head_timeout) => self.cut_for(Offence::Head),
             Stage::Idle if older(since, settings.idle_timeout) => self.give(Order::Finish),
             Stage::Linger if older(since, settings.linger_timeout) => self.give(Order::Cut),
             Stage::Fresh | Stage::Head | Stage::Idle | Stage::Linger => {}
@@ -184,6 +255,14 @@ impl Watch {
 /// A request that is open on a connection.
 #[derive(Debug)]
 pub(super) struct Open(Rc<Watch>);
+
+impl std::ops::Deref for Open {
+    type Target = Watch;
+
+    fn deref(&self) -> &Watch {
+        &self.0
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {

@@ -42,7 +42,7 @@ pub enum MetricError {
 }
 
 /// Traffic of the listeners, as they counted it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Connections accepted.
     pub accepted: u64,
@@ -52,6 +52,8 @@ pub struct Traffic {
     pub active: u64,
     /// Requests.
     pub requests: u64,
+    /// Connections that were ended for crossing a limit, by the limit.
+    pub refused: Vec<(&'static str, u64)>,
 }
 
 /// Every metric of this process. Asking for one takes a lock, so whoever changes it often keeps the answer.
@@ -167,6 +169,11 @@ fn render_traffic(text: &mut String, node: &str, traffic: Traffic) {
     let name = "kong_nginx_requests_total";
     head(text, name, "Requests of clients", "gauge");
     line(text, name, &text_of(&[("node_id", node), ("subsystem", "http")]), traffic.requests);
+    let name = "sandgate_connections_refused_total";
+    head(text, name, "Connections ended because the client crossed a limit", "counter");
+    for (reason, number) in traffic.refused {
+        line(text, name, &text_of(&[("reason", reason)]), number);
+    }
 }
 
 impl Series {

@@ -1,5 +1,6 @@
 //! Requests through the gateway to targets and back.
 
+mod attacks;
 mod bodies;
 mod certificates;
 mod errors;

@@ -152,6 +152,9 @@ pub struct Settings {
     /// HTTP/2 frames a second of one connection that bring nothing: 10 to 1,000,000 [default: 1000]
     #[arg(long, value_name = "NUMBER")]
     pub http2_control_frames: Option<Text>,
+    /// Size of a request's body, or 0 for no limit: at most 1024GiB [default: 0]
+    #[arg(long, value_name = "SIZE")]
+    pub request_body_limit: Option<Text>,
     /// Number of headers of a request: 16 to 10,000 [default: 100]
     #[arg(long, value_name = "NUMBER")]
     pub request_header_count: Option<Text>,

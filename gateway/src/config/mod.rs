@@ -142,6 +142,8 @@ pub struct RequestLimits {
     pub headers: ByteCount,
     /// Bytes of the URI; more is answered with 414.
     pub uri: ByteCount,
+    /// Bytes of the body; more is answered with 413. 0 is no limit.
+    pub body: ByteCount,
     /// Number of headers; more is answered with 400.
     pub header_count: usize,
 }

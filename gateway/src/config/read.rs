@@ -163,6 +163,7 @@ impl Reader {
         RequestLimits {
             headers: self.take("request_header_limit", "32KiB", size(KIB, MIB)),
             uri: self.take("request_uri_limit", "8KiB", size(256, MIB)),
+            body: self.take("request_body_limit", "0", size(0, 1024 * 1024 * MIB)),
             header_count: self.take("request_header_count", "100", number(16, 10_000)),
         }
     }

@@ -167,6 +167,10 @@ fn proxy_settings(config: &Config) -> Result<proxy::Settings, GatewayError> {
     };
     Ok(proxy::Settings {
         uri_bytes: config.request_limits.uri.as_usize(),
+        body_bytes: match config.request_limits.body.as_usize() {
+            0 => u64::MAX,
+            limit => limit as u64,
+        },
         trusted: config.real_ip.trusted.clone(),
         real_ip_header: config.real_ip.header.clone(),
         real_ip_recursive: config.real_ip.recursive,

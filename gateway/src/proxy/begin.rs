@@ -9,7 +9,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
 
-use super::{Failure, Proxy, Session, Settings, upgrade, words};
+use super::{Failure, Proxy, Session, Settings, payload::TooLarge, upgrade, words};
 use crate::{
     plugin::{Exchange, Held, RequestBody, RequestHead, Timing, UpstreamTarget},
     router::NormalPath,
@@ -34,7 +34,7 @@ pub(super) fn begin(
     };
     let normal = NormalPath::parse(parts.uri.path());
     let path = Arc::from(normal.as_ref().map_or(parts.uri.path(), NormalPath::as_str));
-    let admitted = admit(&parts, proxy.settings.uri_bytes).and(has_host).and(normal.map(drop).map_err(Failure::from));
+    let admitted = admit(&parts, &body, &proxy.settings).and(has_host).and(normal.map(drop).map_err(Failure::from));
     let exchange = Exchange {
         number,
         id: proxy.next_id(),
@@ -83,12 +83,15 @@ fn timing() -> Timing {
     }
 }
 
-fn admit(parts: &Parts, uri_bytes: usize) -> Result<(), Failure> {
+fn admit(parts: &Parts, body: &Incoming, settings: &Settings) -> Result<(), Failure> {
     if matches!(parts.method, Method::TRACE | Method::CONNECT) {
         return Err(Failure::Method);
     }
     let length = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    if length > uri_bytes { Err(Failure::UriTooLong) } else { Ok(()) }
+    if length > settings.uri_bytes {
+        return Err(Failure::UriTooLong);
+    }
+    if body.size_hint().lower() > settings.body_bytes { Err(TooLarge(settings.body_bytes).into()) } else { Ok(()) }
 }
 
 /// HTTP/2 has `:authority` in place of `Host`; everything behind looks for `Host`.

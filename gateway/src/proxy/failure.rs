@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, StatusCode};
 
+use super::payload::{TooLarge, is_too_large};
 use crate::{
     plugin::{PluginFailure, Refusal},
     router::PathError,
@@ -26,6 +27,9 @@ pub enum Failure {
     /// Its target is too long.
     #[error("the request's target is too long")]
     UriTooLong,
+    /// The body is larger than allowed.
+    #[error(transparent)]
+    BodyTooLarge(#[from] TooLarge),
     /// Its method is never served.
     #[error("the request's method is not allowed")]
     Method,
@@ -109,6 +113,7 @@ impl Failure {
         match self {
             Self::BadRequest(_) | Self::Path(_) | Self::HeadersTooLarge | Self::Body(_) => StatusCode::BAD_REQUEST,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::HttpsRequired | Self::Http2Required => StatusCode::UPGRADE_REQUIRED,
@@ -132,6 +137,7 @@ impl Failure {
             Self::Path(_) => "ambiguous-path",
             Self::HeadersTooLarge => "headers-too-large",
             Self::UriTooLong => "uri-too-long",
+            Self::BodyTooLarge(_) => "body-too-large",
             Self::Method => "method-not-allowed",
             Self::NoRoute => "no-route",
             Self::NoService => "no-service",
@@ -158,6 +164,7 @@ impl Failure {
             | Self::Path(_)
             | Self::HeadersTooLarge
             | Self::UriTooLong
+            | Self::BodyTooLarge(_)
             | Self::Method
             | Self::NoRoute
             | Self::HttpsRequired
@@ -191,6 +198,7 @@ impl Failure {
             Self::BadRequest(_)
             | Self::Path(_)
             | Self::UriTooLong
+            | Self::BodyTooLarge(_)
             | Self::Method
             | Self::HttpsRedirect(..)
             | Self::Refused(_)
@@ -230,6 +238,7 @@ impl Failure {
             | Self::Path(_)
             | Self::HeadersTooLarge
             | Self::UriTooLong
+            | Self::BodyTooLarge(_)
             | Self::Method
             | Self::Upstream(_)
             | Self::Switched
@@ -268,6 +277,7 @@ impl Failure {
                 | Self::Path(_)
                 | Self::HeadersTooLarge
                 | Self::UriTooLong
+                | Self::BodyTooLarge(_)
                 | Self::Method
                 | Self::BodyTimeout
                 | Self::Body(_)
@@ -296,6 +306,9 @@ pub(super) fn status_of(error: &SendError) -> StatusCode {
             StatusCode::GATEWAY_TIMEOUT
         }
         SendError::Upload(UploadError::Stalled(_)) => StatusCode::REQUEST_TIMEOUT,
+        SendError::Upload(UploadError::Failed(source)) if is_too_large(source) => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
         SendError::Upload(UploadError::Failed(_)) => StatusCode::BAD_REQUEST,
     }
 }
@@ -309,6 +322,7 @@ fn code_of(error: &SendError) -> &'static str {
         SendError::Invalid(..) => "target-invalid",
         SendError::WriteTimeout(..) => "target-write-timeout",
         SendError::ReadTimeout(..) => "target-read-timeout",
+        SendError::Upload(UploadError::Failed(source)) if is_too_large(source) => "body-too-large",
         SendError::Upload(UploadError::Stalled(_)) => "body-timeout",
         SendError::Upload(UploadError::Failed(_)) => "body-failed",
     }

@@ -35,7 +35,7 @@ pub(super) async fn send(
     routed: &Routed,
 ) -> Result<Response<Proxied>, Failure> {
     let service = routed.entry.service.as_deref().ok_or(Failure::NoService)?;
-    let payload = Payload::take(exchange, routed.entry.route.request_buffering).await?;
+    let payload = Payload::take(exchange, routed.entry.route.request_buffering, proxy.settings.body_bytes).await?;
     exchange.timing.upstream_started = Some(Instant::now());
     let mut forwarding = Forwarding { proxy, session, routed, service, payload, tried: SmallVec::new() };
     let (mut retries, mut free) = (service.retries, FREE_RETRIES);

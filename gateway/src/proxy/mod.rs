@@ -49,6 +49,8 @@ use words::Words;
 pub struct Settings {
     /// Bytes of a request's target; more is answered with 414. Default 8 KiB.
     pub uri_bytes: usize,
+    /// Bytes of a request's body; more is answered with 413. Default: no limit.
+    pub body_bytes: u64,
     /// Peers whose `X-Forwarded-*` and real-IP headers are believed. Default none.
     pub trusted: Vec<IpNet>,
     /// The header in which they name the client. Default `X-Real-IP`.
@@ -63,6 +65,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             uri_bytes: 8 << 10,
+            body_bytes: u64::MAX,
             trusted: Vec::new(),
             real_ip_header: HeaderName::from_static("x-real-ip"),
             real_ip_recursive: false,

@@ -29,6 +29,23 @@ const READ_AHEAD: usize = 64 << 10;
 /// How long a client may take to send the next piece of a body that is read ahead.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The body of a request is larger than allowed.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the body is larger than {0} bytes")]
+pub struct TooLarge(pub(super) u64);
+
+/// Whether sending failed because the body turned out too large on its way.
+pub(super) fn is_too_large(error: &hyper::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error.is::<TooLarge>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// The body of a request.
 pub(super) enum Payload {
     /// None.
@@ -43,13 +60,14 @@ pub(super) enum Payload {
 
 impl Payload {
     /// Takes the body out of the exchange. `reads_ahead`: the route wants small bodies complete (`request_buffering`).
-    pub(super) async fn take(exchange: &mut Care, reads_ahead: bool) -> Result<Self, Failure> {
+    /// `limit`: in bytes.
+    pub(super) async fn take(exchange: &mut Care, reads_ahead: bool, limit: u64) -> Result<Self, Failure> {
         let read = match std::mem::take(&mut exchange.body) {
             plugin::RequestBody::Empty => return Ok(Self::Empty),
             plugin::RequestBody::Buffered(bytes) => Read::All(bytes),
-            plugin::RequestBody::Partial(start, rest) => Read::Part(Resumed::new(start, rest)),
-            plugin::RequestBody::Incoming(body) if reads_ahead => Box::pin(read_ahead(body)).await?,
-            plugin::RequestBody::Incoming(body) => Read::Part(Resumed::new(Bytes::new(), body)),
+            plugin::RequestBody::Partial(start, rest) => Read::Part(Resumed::new(start, rest, limit)),
+            plugin::RequestBody::Incoming(body) if reads_ahead => Box::pin(read_ahead(body, limit)).await?,
+            plugin::RequestBody::Incoming(body) => Read::Part(Resumed::new(Bytes::new(), body, limit)),
         };
         let filters = !exchange.selected.is_empty() && Chain::filters(exchange, Direction::Request);
         exchange.body_changed |= filters;
@@ -110,9 +128,9 @@ enum Read {
     Part(Resumed),
 }
 
-async fn read_ahead(mut body: Incoming) -> Result<Read, Failure> {
+async fn read_ahead(mut body: Incoming, limit: u64) -> Result<Read, Failure> {
     if body.size_hint().lower() > READ_AHEAD as u64 {
-        return Ok(Read::Part(Resumed::new(Bytes::new(), body)));
+        return Ok(Read::Part(Resumed::new(Bytes::new(), body, limit)));
     }
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
@@ -123,9 +141,13 @@ async fn read_ahead(mut body: Incoming) -> Result<Read, Failure> {
             more.extend_from_slice(if more.is_empty() { &first } else { &[] });
             more.extend_from_slice(&piece);
         }
-        if first.len().max(more.len()) > READ_AHEAD {
+        let read = first.len().max(more.len());
+        if read as u64 > limit {
+            return Err(TooLarge(limit).into());
+        }
+        if read > READ_AHEAD {
             let start = if more.is_empty() { first } else { more.freeze() };
-            return Ok(Read::Part(Resumed::new(start, body)));
+            return Ok(Read::Part(Resumed::new(start, body, limit)));
         }
     }
     Ok(Read::All(if more.is_empty() { first } else { more.freeze() }))
@@ -151,11 +173,15 @@ async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
 pub(super) struct Resumed {
     start: Option<Bytes>,
     rest: Incoming,
+    limit: u64,
+    /// Bytes that may still come.
+    left: u64,
 }
 
 impl Resumed {
-    fn new(start: Bytes, rest: Incoming) -> Self {
-        Self { start: Some(start).filter(|start| !start.is_empty()), rest }
+    fn new(start: Bytes, rest: Incoming, limit: u64) -> Self {
+        let left = limit.saturating_sub(start.len() as u64);
+        Self { start: Some(start).filter(|start| !start.is_empty()), rest, limit, left }
     }
 }
 
@@ -168,7 +194,15 @@ impl Body for Resumed {
         if let Some(start) = this.start.take() {
             return Poll::Ready(Some(Ok(Frame::data(start))));
         }
-        Pin::new(&mut this.rest).poll_frame(cx).map_err(Into::into)
+        let polled = Pin::new(&mut this.rest).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+            let Some(left) = this.left.checked_sub(length) else {
+                return Poll::Ready(Some(Err(TooLarge(this.limit).into())));
+            };
+            this.left = left;
+        }
+        polled.map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::harness::{Client, TestGateway, TestTarget, Wire, full, read_until};
+use crate::harness::{Client, TestGateway, TestTarget, Wire, exchange, full, read_until};
 
 const MIB: u64 = 1 << 20;
 /// Long enough that a gateway that kept it would show.
@@ -111,4 +111,26 @@ async fn head_has_headers_and_no_body() {
     assert_eq!((answer.text().as_str(), answer.header("content-length")), ("", "12"));
     let answer = gateway.call("HEAD /nothing").await.send().await.expect(404);
     assert_eq!(answer.text(), "");
+}
+
+#[tokio::test]
+async fn bodies_beyond_the_limit_are_refused_however_they_say_their_length() {
+    let target = TestTarget::echoing().await;
+    let gateway =
+        TestGateway::new().setting("SANDGATE_REQUEST_BODY_LIMIT", "100KiB").route("/", [&target]).start().await;
+    let unbuffered = serde_json::json!({ "name": "now", "paths": ["/now"], "request_buffering": false });
+    gateway.admin.create("/services/service-0/routes", unbuffered).await;
+    gateway.applied().await;
+    let chunked =
+        |size: usize| format!("Transfer-Encoding: chunked\r\n\r\n{size:x}\r\n{}\r\n0\r\n\r\n", "a".repeat(size));
+    let known = |size: usize| format!("Content-Length: {size}\r\n\r\n{}", "a".repeat(size));
+    let cases = [(chunked(90_000), "200"), (known(90_000), "200"), (chunked(110_000), "413"), (known(110_000), "413")];
+    for path in ["/", "/now"] {
+        for (rest, expected) in &cases {
+            let request = format!("POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{rest}");
+            let answer = exchange(gateway.proxy(), request.as_bytes()).await;
+            let status = answer.split(' ').nth(1).unwrap_or_default();
+            assert_eq!(status, *expected, "{path} {}: {answer:.300}", &rest[..30]);
+        }
+    }
 }

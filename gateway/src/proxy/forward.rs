@@ -13,13 +13,20 @@ use rustls_pki_types::ServerName;
 use smallvec::SmallVec;
 
 use super::{
-    Failure, Proxy, Session, exchange::Care, failure::status_of, filter::Shelf, headers, headers::without_port,
-    payload::{Ahead, Payload}, routing::Routed, upgrade, words,
+    Failure, Proxy, Session,
+    exchange::Care,
+    failure::status_of,
+    filter::Shelf,
+    headers,
+    headers::without_port,
+    payload::{Ahead, Payload},
+    routing::Routed,
+    upgrade, words,
 };
 use crate::{
     balancer::InFlight,
-    plugin::{Exchange, Try},
     model::Route,
+    plugin::{Exchange, Try},
     snapshot::{Security, ServiceEntry},
     tls::TargetTls,
     upstream::{self, Again, PoolKey, RequestBody, ResponseBody, Timeouts, TlsIdentity, may_retry},

@@ -22,11 +22,8 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Mutex;
 
 use super::{
-    PoolKey, RequestBody, SendError, Settings, Timeouts, UploadError,
-    connect::TargetIo,
-    deadline::Deadline,
-    link::Wait,
-    pool::KeyHasher,
+    PoolKey, RequestBody, SendError, Settings, Timeouts, UploadError, connect::TargetIo, deadline::Deadline,
+    link::Wait, pool::KeyHasher,
 };
 
 /// How many bytes of one answer may wait for a client that is slow.

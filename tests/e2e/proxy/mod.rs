@@ -5,6 +5,7 @@ mod certificates;
 mod errors;
 mod grpc;
 mod headers;
+mod http2_upstream;
 mod long_bodies;
 mod malformed;
 mod path;

@@ -56,7 +56,8 @@ async fn events_are_passed_on_as_they_come() {
 #[tokio::test]
 async fn trailers_of_an_answer_reach_clients_that_take_them() {
     let (gateway, target) = before_bytes().await;
-    let answer = "HTTP/1.1 200 OK\r\nTrailer: x-sum\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 42\r\n\r\n";
+    let answer =
+        "HTTP/1.1 200 OK\r\nTrailer: x-sum\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 42\r\n\r\n";
     for (te, takes) in [("TE: trailers\r\nConnection: TE\r\n", true), ("", false)] {
         let request = format!("GET / HTTP/1.1\r\nHost: a.test\r\n{te}\r\n");
         let (mut client, mut upstream, head) = ask(&gateway, &target, &request).await;
@@ -78,7 +79,8 @@ async fn trailers_of_a_request_reach_the_target() {
         let request = "POST /b HTTP/1.1\r\nHost: a.test\r\nTrailer: x-sum\r\nTransfer-Encoding: chunked\r\n\r\n\
              3\r\nabc\r\n0\r\nX-Sum: 42\r\n\r\n";
         let (_client, mut upstream, head) = ask(&gateway, &target, request).await;
-        let body = if head.ends_with("42\r\n\r\n") { head } else { head + &read_until(&mut upstream, "42\r\n\r\n").await };
+        let body =
+            if head.ends_with("42\r\n\r\n") { head } else { head + &read_until(&mut upstream, "42\r\n\r\n").await };
         let body = body.to_lowercase();
         assert!(body.ends_with("3\r\nabc\r\n0\r\nx-sum: 42\r\n\r\n"), "{buffering}: {body}");
     }
@@ -161,7 +163,6 @@ async fn http_1_0_clients_get_a_body_that_ends_with_the_connection() {
     assert!(told.ends_with("\r\n\r\nabc") && !told.to_lowercase().contains("transfer-encoding"), "{told}");
 }
 
-/// A client or server of which only the bytes count.
 #[tokio::test]
 async fn a_streamed_request_reaches_the_target_before_it_ends() {
     let (gateway, target) = before_bytes().await;
@@ -193,8 +194,19 @@ async fn a_target_may_answer_before_it_has_read_everything() {
 }
 
 #[tokio::test]
+async fn a_long_body_survives_targets_that_cannot_be_reached() {
+    let (dead, alive) = (TestTarget::refusing(), TestTarget::swallowing().await);
+    let gateway = TestGateway::new().route("/", [&dead, &alive]).start().await;
+    for _ in 0..4 {
+        let answer = gateway.call("POST /").await.body(vec![b'x'; 1 << 20]).send().await;
+        assert_eq!(answer.expect(200).text(), (1 << 20).to_string());
+    }
+}
+
+#[tokio::test]
 async fn a_websocket_target_that_is_asked_plainly_is_answered_for() {
-    let target = TestTarget::raw(b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n").await;
+    let target =
+        TestTarget::raw(b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n").await;
     let gateway = TestGateway::new().route("/", [&target]).start().await;
     gateway.applied().await;
     let told = exchange(gateway.proxy(), b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;

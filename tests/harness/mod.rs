@@ -21,7 +21,7 @@ pub use admin::Admin;
 pub use client::{Answer, Call, Wire, full};
 pub use connection::Client;
 pub use gateway::{Gateway, TestGateway};
-pub use guest::{Wasm, core_guest, guest, marked};
+pub use guest::{Wasm, builtin, core_guest, guest, marked, replaced};
 pub use load::Load;
 pub use peer::Peer;
 pub use postgres::{PASSWORD, TestPostgres};

@@ -306,9 +306,7 @@ pub(super) fn status_of(error: &SendError) -> StatusCode {
             StatusCode::GATEWAY_TIMEOUT
         }
         SendError::Upload(UploadError::Stalled(_)) => StatusCode::REQUEST_TIMEOUT,
-        SendError::Upload(UploadError::Failed(source)) if is_too_large(source) => {
-            StatusCode::PAYLOAD_TOO_LARGE
-        }
+        SendError::Upload(UploadError::Failed(source)) if is_too_large(source) => StatusCode::PAYLOAD_TOO_LARGE,
         SendError::Upload(UploadError::Failed(_)) => StatusCode::BAD_REQUEST,
     }
 }

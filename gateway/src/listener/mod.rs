@@ -39,7 +39,7 @@ use watch::Registry;
 
 pub use bind::{BindError, Bound, Entry, Place, Probes, bind};
 pub use inherit::{Inherited, bequeath, inherit};
-pub use service::{Accepted, Handshake, Malformed, Service};
+pub use service::{Accepted, Afterwards, Duplex, Handshake, Malformed, Service};
 
 /// How long accepting pauses when the system has no more descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);

@@ -236,7 +236,9 @@ impl FilesCommand {
     /// Does it. Answers with what to say, and whether the answer is the good one.
     pub fn run(&self) -> Result<(String, bool), FilesError> {
         Ok(match self {
-            FilesCommand::Show(config) => (config.shown.iter().map(|shown| format!("{shown}\n")).collect::<String>().trim_end().to_owned(), true),
+            FilesCommand::Show(config) => {
+                (config.shown.iter().map(|shown| format!("{shown}\n")).collect::<String>().trim_end().to_owned(), true)
+            }
             FilesCommand::Init(file) => {
                 gateway::write_sample(file)?;
                 (format!("{} is written", file.display()), true)

@@ -11,7 +11,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_restarts_by_handover_cost_no_request() {
     let target = TestTarget::answering("a").await;
-    let mut gateway = TestGateway::new().setting("SANDGATE_DRAIN_GRACE_PERIOD", "10s").route("/", [&target]).start().await;
+    let mut gateway =
+        TestGateway::new().setting("SANDGATE_DRAIN_GRACE_PERIOD", "10s").route("/", [&target]).start().await;
     gateway.applied().await;
     let kept = Load::start(gateway.proxy(), "/", 4);
     let fresh = Load::fresh(gateway.proxy(), "/", 4);

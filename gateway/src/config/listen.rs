@@ -114,7 +114,9 @@ impl Listen {
                 self.dual = !switch(value)?;
             }
             ("so_keepalive", Some(value)) if is_ip => self.probes = probes(value)?,
-            ("backlog", Some(value)) => self.backlog = value.parse().ok().filter(|number| (1..=65_535).contains(number))?,
+            ("backlog", Some(value)) => {
+                self.backlog = value.parse().ok().filter(|number| (1..=65_535).contains(number))?
+            }
             _ => return None,
         }
         Some(())
@@ -172,12 +174,8 @@ impl fmt::Display for Listen {
     /// The way it is typed, with options in a fixed order.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.address)?;
-        let switches = [
-            (self.tls, "ssl"),
-            (self.http2, "http2"),
-            (self.reuseport, "reuseport"),
-            (self.dual, "ipv6only=off"),
-        ];
+        let switches =
+            [(self.tls, "ssl"), (self.http2, "http2"), (self.reuseport, "reuseport"), (self.dual, "ipv6only=off")];
         for (_, option) in switches.into_iter().filter(|(set, _)| *set) {
             write!(out, " {option}")?;
         }

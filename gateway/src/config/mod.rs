@@ -201,7 +201,8 @@ impl Config {
 
     /// Names of the settings that differ from those of `other`.
     pub fn differing(&self, other: &Self) -> Vec<&str> {
-        let same = |shown: &&Shown| other.shown.iter().any(|before| before.name == shown.name && before.text == shown.text);
+        let same =
+            |shown: &&Shown| other.shown.iter().any(|before| before.name == shown.name && before.text == shown.text);
         self.shown.iter().filter(|shown| !same(shown)).map(|shown| shown.name.as_str()).collect()
     }
 

@@ -89,8 +89,7 @@ pub(super) struct Successor {
 impl Successor {
     /// Starts it and gives it the sockets.
     pub(super) fn start(program: &Program, heirlooms: &[(String, OwnedFd)]) -> Result<Self, HandoverError> {
-        let (channel, other) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let (channel, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         set_socket_timeout(&channel, Timeout::Recv, Some(PATIENCE))?;
         set_socket_timeout(&channel, Timeout::Send, Some(END))?;
         let mut command = Command::new(&program.0);

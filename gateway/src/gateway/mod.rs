@@ -42,14 +42,14 @@ use crate::{
     tls::{self, DefaultCertificate, Resolver},
     vault::Vaults,
 };
+pub use commands::{Order, migrate, migrations, tell};
 use controls::Controls;
 use desk::Desk;
+pub use files::{Files, FilesError, shown, write_sample};
 use handover::{Predecessor, Program};
 use life::Life;
 use notify::Notifier;
 use reload::Live;
-pub use commands::{Order, migrate, migrations, tell};
-pub use files::{Files, FilesError, shown, write_sample};
 use reporter::Reporter;
 use workers::Workers;
 

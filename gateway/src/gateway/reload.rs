@@ -72,7 +72,10 @@ impl Live {
         let (live, waiting) = (live.join(", "), waiting.join(", "));
         tracing::info!(changed = live, "the settings were read again");
         if !waiting.is_empty() {
-            tracing::warn!(settings = waiting, "these settings changed and need a restart: `sandgate upgrade` costs no request");
+            tracing::warn!(
+                settings = waiting,
+                "these settings changed and need a restart: `sandgate upgrade` costs no request"
+            );
         }
     }
 }

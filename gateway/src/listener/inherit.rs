@@ -7,8 +7,8 @@ use std::{
 };
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg,
-    sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
 };
 use socket2::Socket;
 
@@ -142,8 +142,7 @@ mod tests {
 
     #[test]
     fn any_number_of_sockets_arrives_under_its_names() {
-        let (one, other) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
         let listener = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let listeners: Vec<_> = (0..100).map(|_| listener()).collect();
         let named = listeners.iter().map(|listener| (listener.local_addr().unwrap().to_string(), listener));

@@ -44,7 +44,8 @@ impl Gateway {
     pub(super) fn with(routes: Vec<Route>, settings: Settings, mut limits: listener::Settings) -> Self {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let entry = |tls| Entry { tls, http2: tls, ..Entry::new(Place::Tcp(loopback)) };
-        let sockets = listener::bind("proxy", &[entry(false), entry(true)], 1, &mut Inherited::default()).unwrap().remove(0);
+        let sockets =
+            listener::bind("proxy", &[entry(false), entry(true)], 1, &mut Inherited::default()).unwrap().remove(0);
         let (address, tls_address) = (sockets[0].address(), sockets[1].address());
         let resolver = Arc::new(Resolver::new(&DefaultCertificate::generate().unwrap()));
         limits.tls = Some(server_tls(resolver).unwrap());
@@ -57,9 +58,7 @@ impl Gateway {
                 let upstream = upstream::Client::new(upstream::Settings::default());
                 let proxy = Rc::new(Proxy::new(snapshot, upstream, settings));
                 let counters = Arc::<Counters>::default();
-                listener::serve(sockets, proxy, limits, counters, signal)
-                    .await
-                    .unwrap()
+                listener::serve(sockets, proxy, limits, counters, signal).await.unwrap()
             })
         });
         Self { address, tls_address, end, worker: Some(worker) }

@@ -129,7 +129,7 @@ impl Heard {
 }
 
 fn addresses(event: &Value) -> Option<Addresses> {
-    let address = |name: &str| event[name].as_str()?.parse().ok();
+    let address = |name: &str| event[name].as_str()?.split(", ").next()?.parse().ok();
     Some(Addresses {
         proxy: address("proxy")?,
         proxy_tls: address("proxy_tls")?,

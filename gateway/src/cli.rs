@@ -142,7 +142,7 @@ struct Node {
 #[derive(Debug)]
 pub enum Command {
     /// Run the gateway.
-    Run(Box<Config>, Origin),
+    Run(Box<Config>, Box<Origin>),
     /// The settings were checked and are these; a declarative file is not yet.
     Check(Box<Config>),
     /// Tell the running gateway.
@@ -194,7 +194,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, C
     match Arguments::try_parse_from(arguments)?.command {
         Typed::Run(node) => {
             let origin = node.origin();
-            Ok(Command::Run(Box::new(origin.load()?), origin))
+            Ok(Command::Run(Box::new(origin.load()?), Box::new(origin)))
         }
         Typed::Check(node) => node.config().map(Box::new).map(Command::Check),
         Typed::Quit(node) => tell(&node, Order::Quit),

@@ -16,7 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let outcome = match cli::parse(std::env::args_os()) {
-        Ok(Command::Run(config, origin)) => run(&config, origin),
+        Ok(Command::Run(config, origin)) => run(&config, *origin),
         Ok(Command::Check(config)) => {
             cli::check(&config).context("checking the declarative file").and_then(|text| say(&text))
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::{Mistake, Problem};
+use super::{Mistake, Problem, Vaults};
 use crate::model::VaultReference;
 
 /// Prefix of environment variables.
@@ -260,7 +260,7 @@ impl Sources {
     }
 
     /// Puts secrets in the place of references to them.
-    pub(super) fn resolve(&mut self, vaults: &dyn Fn(&str, Option<&Path>) -> Result<String, String>) {
+    pub(super) fn resolve(&mut self, vaults: Vaults<'_>) {
         let folder = self.settings.get("vault_file_dir").map(|typed| typed.text.clone());
         let folder = folder.as_deref().filter(|folder| *folder != "off").map(Path::new);
         for typed in self.settings.values_mut().filter(|typed| VaultReference::is_meant(typed.text.trim())) {

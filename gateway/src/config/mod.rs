@@ -31,6 +31,9 @@ pub use listen::{Address, Listen, Probes};
 pub use quantity::{ByteCount, duration};
 pub use shown::Shown;
 
+/// Finds the secret behind a reference, given the folder of the `file` vault; or says why not.
+pub type Vaults<'a> = &'a dyn Fn(&str, Option<&Path>) -> Result<String, String>;
+
 /// The settings of a node as meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -187,7 +190,7 @@ impl Config {
         flags: &Settings,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
         path: Option<&Path>,
-        vaults: &dyn Fn(&str, Option<&Path>) -> Result<String, String>,
+        vaults: Vaults<'_>,
     ) -> Result<Self, ConfigError> {
         let mut sources = file::Sources::default();
         if let Some(path) = path {

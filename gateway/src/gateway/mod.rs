@@ -45,7 +45,7 @@ use crate::{
 pub use commands::{Order, migrate, migrations, tell};
 use controls::Controls;
 use desk::Desk;
-pub use files::{Files, FilesError, shown, write_sample};
+pub use files::{Files, FilesError, is_pipe, shown, write_sample};
 use handover::{Predecessor, Program};
 use life::Life;
 use notify::Notifier;
@@ -243,6 +243,8 @@ async fn build(
         first = builder.refresh().await?;
     }
     let published = Published::new(first);
+    // Before the last refresh below: a change after that one is heard of.
+    tasks.spawn("watch of the database", database::watch(store.clone(), published.changed.clone(), tasks.shutdown()));
     let reporter = Reporter::new(store.clone(), &node_id, published.clone(), deployments.clone(), replaced);
     reporter.announce().await;
     // What was committed before others knew of this node is in its first configuration.
@@ -255,7 +257,6 @@ async fn build(
         let kept = store::keep(resilient, published.served.subscribe(), config.snapshot_interval, tasks.shutdown());
         tasks.spawn("snapshots on disk", kept);
     }
-    tasks.spawn("watch of the database", database::watch(store.clone(), published.changed.clone(), tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
     let access = apis::access(config, &published, metrics)?;
     let controls = Arc::new(Controls::new(log, tasks.clone()));

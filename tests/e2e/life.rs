@@ -26,7 +26,7 @@ fn ask(socket: &std::path::Path, target: &str) -> String {
     answer
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sockets_in_the_file_system_serve_clients_and_operators() {
     let target = TestTarget::answering("a").await;
     let folder = TempDir::new().unwrap();

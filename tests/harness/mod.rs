@@ -28,4 +28,4 @@ pub use postgres::{PASSWORD, TestPostgres};
 pub use python::environment;
 pub use raw::{exchange, read_until};
 pub use target::TestTarget;
-pub use tls::{ClientKey, shown_certificate};
+pub use tls::{ClientKey, acceptor, connect as connect_tls, shown_certificate};

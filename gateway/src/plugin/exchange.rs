@@ -111,13 +111,15 @@ pub enum RequestBody {
     Partial(Bytes, Incoming),
 }
 
-/// Path and query that go upstream.
+/// What goes upstream beside headers and body.
 #[derive(Debug, Clone, Default)]
 pub struct UpstreamTarget {
     /// Escaped for the request line.
     pub path: String,
     /// Without `?`.
     pub query: Option<String>,
+    /// What the target speaks.
+    pub version: Version,
 }
 
 /// What the route and its service are called, and what logs say of them.

@@ -94,7 +94,7 @@ fn exchange(headers: &[(&str, &str)]) -> Held {
             headers: map,
         },
         path: "/a".into(),
-        upstream: UpstreamTarget { path: "/a".into(), query: Some("x=1".into()) },
+        upstream: UpstreamTarget { path: "/a".into(), query: Some("x=1".into()), ..Default::default() },
         upstream_host: None,
         body: RequestBody::Empty,
         body_changed: false,

@@ -8,16 +8,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, header, uri::PathAndQuery};
+use http::{HeaderValue, Request, Response, Uri, Version, header, uri::PathAndQuery};
 use rustls_pki_types::ServerName;
 use smallvec::SmallVec;
 
 use super::{
-    Failure, Proxy, Session, exchange::Care, failure::status_of, filter::Shelf, headers, headers::without_port,
-    payload::Payload, routing::Routed, upgrade, words,
+    Failure, Proxy, Session,
+    exchange::Care,
+    failure::status_of,
+    filter::Shelf,
+    headers,
+    headers::without_port,
+    payload::{Ahead, Payload},
+    routing::Routed,
+    upgrade, words,
 };
 use crate::{
     balancer::InFlight,
+    model::Route,
     plugin::{Exchange, Try},
     snapshot::{Security, ServiceEntry},
     tls::TargetTls,
@@ -35,8 +43,11 @@ pub(super) async fn send(
     routed: &Routed,
 ) -> Result<Response<Proxied>, Failure> {
     let service = routed.entry.service.as_deref().ok_or(Failure::NoService)?;
-    let payload = Payload::take(exchange, routed.entry.route.request_buffering).await?;
+    let payload = Payload::take(exchange, reading(&routed.entry.route, service)).await?;
     exchange.timing.upstream_started = Some(Instant::now());
+    if service.http2 {
+        exchange.upstream.version = Version::HTTP_2;
+    }
     let mut forwarding = Forwarding { proxy, session, routed, service, payload, tried: SmallVec::new() };
     let (mut retries, mut free) = (service.retries, FREE_RETRIES);
     loop {
@@ -63,6 +74,15 @@ pub(super) async fn send(
         }
         *left -= 1;
         tracing::debug!(request_id = exchange.id.as_str(), error = &error as &dyn std::error::Error, "trying again");
+    }
+}
+
+/// gRPC is a conversation: its client may wait for an answer before it says more.
+fn reading(route: &Route, service: &ServiceEntry) -> Ahead {
+    match (service.http2, route.request_buffering) {
+        (true, _) => Ahead::Here,
+        (false, true) => Ahead::Small,
+        (false, false) => Ahead::Nothing,
     }
 }
 
@@ -168,7 +188,8 @@ impl Forwarding<'_> {
             Security::Tls(settings) => Some(identity(settings, picked)),
             Security::Unfit(_) => return Err(Failure::NoTls),
         };
-        Ok(PoolKey { address: picked.address, tls, protocol: upstream::Protocol::Http1 })
+        let protocol = if self.service.http2 { upstream::Protocol::Http2 } else { upstream::Protocol::Http1 };
+        Ok(PoolKey { address: picked.address, tls, protocol })
     }
 
     fn request(

@@ -61,7 +61,7 @@ pub(super) fn is_switched(exchange: &Exchange) -> bool {
 
 /// What is kept from the answer with 101 until the listener has sent it.
 pub(super) struct Switched {
-    tunnel: Box<Tunnel>,
+    tunnel: Tunnel,
     exchange: Care,
     _in_flight: Option<InFlight>,
 }

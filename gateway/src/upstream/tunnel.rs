@@ -201,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_side_can_end_before_the_other() {
-        let ((mut client, near), (far, mut target)) = (duplex(4), duplex(4));
+        let ((mut client, near), (far, mut target)) = (duplex(4), duplex(16));
         let talk = async {
             client.write_all(b" and more").await.unwrap();
             client.shutdown().await.unwrap();
@@ -213,7 +213,7 @@ mod tests {
             client.read_to_string(&mut answer).await.unwrap();
             (heard, answer)
         };
-        // The pipes hold four bytes: both ends have to be served at once.
+        // The target listens only after the client has ended: its pipe holds all that it is told.
         let (passed, talked) = tokio::join!(both(near, far, "early"), tokio::time::timeout(LONG, talk));
         let (heard, answer) = talked.unwrap();
         assert_eq!((&*heard, &*answer), ("early and more", "an answer"));

@@ -11,10 +11,7 @@ use std::{
 };
 
 use http::Uri;
-use hyper::{
-    client::conn::http2::SendRequest,
-    service::service_fn,
-};
+use hyper::{client::conn::http2::SendRequest, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ServerConfig;
 use serde_json::json;
@@ -329,7 +326,10 @@ async fn only_grpc_over_http2_takes_grpc_routes() {
     let gateway = before(&server, "grpc", json!({})).await;
     let call = |kind: &'static str| Call::new(gateway.proxy(), "POST /words.Words/Once").header("content-type", kind);
     let old = call("application/grpc").send().await.expect(426);
-    assert_eq!((old.header("upgrade"), &*old.json()["message"].to_string()), ("HTTP/2", "\"Please use HTTP2 protocol\""));
+    assert_eq!(
+        (old.header("upgrade"), &*old.json()["message"].to_string()),
+        ("HTTP/2", "\"Please use HTTP2 protocol\"")
+    );
     let other = call("text/plain").over(Wire::Http2).send().await.expect(415);
     assert_eq!(other.json()["message"], "Non-gRPC request matched gRPC route");
 }

@@ -30,6 +30,8 @@ pub(super) enum Stage {
 pub(super) enum Order {
     /// Nothing.
     None,
+    /// End with the next answer over HTTP/1, after the requests that are open over HTTP/2.
+    Retire,
     /// End after the requests that are open.
     Finish,
     /// End now.
@@ -81,6 +83,10 @@ impl Watch {
         self.multiplexed.set(true);
         self.ours.set(true);
         self.enter(Stage::Idle);
+    }
+
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.get()
     }
 
     /// The connection has left HTTP: no limit of requests concerns it.
@@ -223,6 +229,11 @@ impl Registry {
     pub(super) fn tick(&self, settings: &Settings) {
         self.clock.set(self.clock.get().wrapping_add(1));
         self.slots.borrow().iter().flatten().for_each(|watch| watch.judge(settings));
+    }
+
+    /// Tells every connection to end with its next answer.
+    pub(super) fn retire(&self) {
+        self.slots.borrow().iter().flatten().for_each(|watch| watch.give(Order::Retire));
     }
 
     /// Tells every connection to end after its open requests. Those that never sent a byte end at once.

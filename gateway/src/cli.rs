@@ -6,8 +6,9 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     admin::{NewToken, declarative::Reading},
-    config::{self, Config, ConfigError, Settings},
-    gateway::{self, Files, FilesError},
+    config::{self, Config, ConfigError, Origin, Settings},
+    gateway::{self, Files, FilesError, Order},
+    vault,
 };
 
 /// An API gateway in which every plugin is a sandboxed WebAssembly component.
@@ -22,9 +23,22 @@ struct Arguments {
 enum Typed {
     /// Runs the gateway until SIGTERM
     Run(Node),
-    /// Reads the settings and shows every mistake
+    /// Reads the settings and the declarative file they name, and shows every mistake
     Check(Node),
-    /// Declarative files: checks, imports, exports and compares them
+    /// Tells the running gateway to end when its requests are answered
+    Quit(Node),
+    /// Tells the running gateway to end at once
+    Stop(Node),
+    /// Tells the running gateway to read its settings, declarative file and log files again
+    Reload(Node),
+    /// Has a new process take over from the running gateway, without losing a request
+    Upgrade(Node),
+    /// Tells whether a gateway runs
+    Health(Node),
+    /// The schema of the configuration database
+    #[command(subcommand, alias = "migrations")]
+    Migrate(TypedMigrate),
+    /// Settings and declarative files: shows, checks, imports, exports and compares them
     #[command(subcommand)]
     Config(TypedFiles),
     /// Tokens of the Admin API, on the database itself: for whoever is locked out
@@ -35,7 +49,22 @@ enum Typed {
 }
 
 #[derive(Debug, Subcommand)]
+enum TypedMigrate {
+    /// Applies what is missing; a gateway that starts does so itself
+    #[command(aliases = ["bootstrap", "finish"])]
+    Up(Node),
+    /// Lists every step; exit code 5 when some are pending
+    #[command(alias = "list")]
+    Status(Node),
+}
+
+#[derive(Debug, Subcommand)]
 enum TypedFiles {
+    /// Shows the settings in force, where each comes from, and no secrets
+    Show {
+        #[command(flatten)]
+        node: Node,
+    },
     /// Writes a sample file
     Init {
         /// Where to
@@ -122,9 +151,15 @@ struct Node {
 #[derive(Debug)]
 pub enum Command {
     /// Run the gateway.
-    Run(Box<Config>),
-    /// The settings were checked and are these.
+    Run(Box<Config>, Box<Origin>),
+    /// The settings were checked and are these; a declarative file is not yet.
     Check(Box<Config>),
+    /// Tell the running gateway.
+    Tell(Box<Config>, Order),
+    /// Apply the migrations that are missing.
+    MigrateUp(Box<Config>),
+    /// List the migrations.
+    MigrateStatus(Box<Config>),
     /// Do something with a declarative file.
     Files(FilesCommand),
     /// Make a token in the database.
@@ -136,6 +171,8 @@ pub enum Command {
 /// What to do with a declarative file.
 #[derive(Debug)]
 pub enum FilesCommand {
+    /// Show the settings.
+    Show(Box<Config>),
     /// Write a sample.
     Init(PathBuf),
     /// Check it, as a gateway or as an import takes it.
@@ -162,8 +199,18 @@ pub enum CliError {
 /// Reads the command line of this process, the first argument being the program, and its environment.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, CliError> {
     match Arguments::try_parse_from(arguments)?.command {
-        Typed::Run(node) => node.config().map(Box::new).map(Command::Run),
+        Typed::Run(node) => {
+            let origin = node.origin();
+            Ok(Command::Run(Box::new(origin.load()?), Box::new(origin)))
+        }
         Typed::Check(node) => node.config().map(Box::new).map(Command::Check),
+        Typed::Quit(node) => tell(&node, Order::Quit),
+        Typed::Stop(node) => tell(&node, Order::Stop),
+        Typed::Reload(node) => tell(&node, Order::Reload),
+        Typed::Upgrade(node) => tell(&node, Order::Upgrade),
+        Typed::Health(node) => tell(&node, Order::Health),
+        Typed::Migrate(TypedMigrate::Up(node)) => node.config().map(Box::new).map(Command::MigrateUp),
+        Typed::Migrate(TypedMigrate::Status(node)) => node.config().map(Box::new).map(Command::MigrateStatus),
         Typed::Config(typed) => files(typed).map(Command::Files),
         Typed::AdminToken(TypedToken::Create { name, roles, ttl, node }) => {
             let life = ttl.as_deref().map(life).transpose()?;
@@ -173,9 +220,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, C
     }
 }
 
+fn tell(node: &Node, order: Order) -> Result<Command, CliError> {
+    Ok(Command::Tell(Box::new(node.config()?), order))
+}
+
 fn files(typed: TypedFiles) -> Result<FilesCommand, CliError> {
     let meant = |node: Node| node.config().map(Box::new);
     Ok(match typed {
+        TypedFiles::Show { node } => FilesCommand::Show(meant(node)?),
         TypedFiles::Init { file } => FilesCommand::Init(file),
         TypedFiles::Check { file, import, node } => {
             FilesCommand::Check(file, if import { Reading::Deck } else { Reading::Gateway }, meant(node)?)
@@ -191,6 +243,9 @@ impl FilesCommand {
     /// Does it. Answers with what to say, and whether the answer is the good one.
     pub fn run(&self) -> Result<(String, bool), FilesError> {
         Ok(match self {
+            FilesCommand::Show(config) => {
+                (config.shown.iter().map(|shown| format!("{shown}\n")).collect::<String>().trim_end().to_owned(), true)
+            }
             FilesCommand::Init(file) => {
                 gateway::write_sample(file)?;
                 (format!("{} is written", file.display()), true)
@@ -219,14 +274,28 @@ impl FilesCommand {
     }
 }
 
+/// Reads the declarative file that the settings name, if they do, as a gateway that starts would.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(config: &Config) -> Result<String, FilesError> {
+    let config::Declarative::File(file) = &config.declarative else { return Ok("the settings are fine".to_owned()) };
+    let entities = Files::open(config, true)?.check(file, Reading::Gateway)?;
+    Ok(format!("the settings are fine, and {} with its {entities} entities", file.display()))
+}
+
 fn life(text: &str) -> Result<Duration, CliError> {
     config::duration(text)
         .map_err(|problem| clap::Error::raw(ErrorKind::ValueValidation, format!("--ttl: {problem}\n")).into())
 }
 
 impl Node {
+    fn origin(&self) -> Origin {
+        Origin { flags: self.settings.clone(), path: self.config.clone(), vaults: vault::look_up_once }
+    }
+
     fn config(&self) -> Result<Config, CliError> {
-        Ok(Config::load(&self.settings, std::env::vars_os(), self.config.as_deref())?)
+        Ok(self.origin().load()?)
     }
 }
 
@@ -244,7 +313,7 @@ mod tests {
     #[test]
     fn a_flag_reaches_the_config() {
         let arguments = ["sandgate", "run", "--workers", "3", "--proxy-listen", "127.0.0.1:0"];
-        let Ok(Command::Run(config)) = parse(arguments.map(OsString::from)) else { panic!("run is a command") };
+        let Ok(Command::Run(config, _)) = parse(arguments.map(OsString::from)) else { panic!("run is a command") };
         assert_eq!((config.workers.get(), config.proxy_listen.len()), (3, 1));
     }
 

@@ -10,12 +10,13 @@
 //! 3  snapshot  admin
 //! 2  config  store  listener  upstream  plugin  vault
 //! 1  model  tls
-//! 0  router  balancer  telemetry  shutdown
+//! 0  router  balancer  telemetry  shutdown  clock
 //! ```
 
 pub mod admin;
 pub mod balancer;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod gateway;
 pub mod listener;

@@ -6,8 +6,8 @@ use anyhow::Context;
 use sandgate::{
     admin::NewToken,
     cli::{self, CliError, Command, FilesCommand},
-    config::Config,
-    gateway::Gateway,
+    config::{Config, Origin},
+    gateway::{self, Gateway},
     telemetry,
 };
 
@@ -16,8 +16,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let outcome = match cli::parse(std::env::args_os()) {
-        Ok(Command::Run(config)) => run(&config),
-        Ok(Command::Check(_)) => say("the settings are fine"),
+        Ok(Command::Run(config, origin)) => run(&config, *origin),
+        Ok(Command::Check(config)) => {
+            cli::check(&config).context("checking the declarative file").and_then(|text| say(&text))
+        }
+        Ok(Command::Tell(config, order)) => {
+            gateway::tell(&config, order).map_err(Into::into).and_then(|text| say(&text))
+        }
+        Ok(Command::MigrateUp(config)) => {
+            gateway::migrate(&config).context("migrating the database").and_then(|text| say(&text))
+        }
+        Ok(Command::MigrateStatus(config)) => return migrations(&config),
         Ok(Command::Files(command)) => return files(&command),
         Ok(Command::NewToken(config, token)) => make_token(&config, token),
         Ok(Command::Version) => say(concat!("sandgate ", env!("CARGO_PKG_VERSION"))),
@@ -40,19 +49,29 @@ fn files(command: &FilesCommand) -> ExitCode {
     }
 }
 
+/// Kong's exit code: 5 says that migrations are pending.
+fn migrations(config: &Config) -> ExitCode {
+    let listed = gateway::migrations(config).context("asking the database");
+    match listed.and_then(|(text, is_complete)| say(&text).map(|()| is_complete)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(5),
+        Err(error) => failed(&error, 1),
+    }
+}
+
 fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "sandgate: {error:#}");
     ExitCode::from(code)
 }
 
-fn run(config: &Config) -> anyhow::Result<()> {
+fn run(config: &Config, origin: Origin) -> anyhow::Result<()> {
     let log = telemetry::log_to_stderr(config.log_level, config.log_format).context("starting the log")?;
-    let gateway = Gateway::start(config, log).context("starting the gateway")?;
+    let gateway = Gateway::start(config, origin, log).context("starting the gateway")?;
     gateway.run_until_told().context("ending the gateway")
 }
 
 fn make_token(config: &Config, token: NewToken) -> anyhow::Result<()> {
-    let token = sandgate::gateway::new_token(config, token).context("making the token")?;
+    let token = gateway::new_token(config, token).context("making the token")?;
     say(&token)
 }
 

@@ -1,6 +1,7 @@
 //! Owns every background task of the control runtime and ends them in order. Knows no other room; `gateway` alone makes
 //! [`Tasks`] and drains them, everyone else holds a clone to spawn with.
 
+mod drain;
 mod quiet;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 
 use tokio::{runtime::Handle, sync::watch};
 
+pub use drain::{Drain, Ending};
 pub use quiet::QuietThread;
 
 /// The wish to end, given once and never taken back. Works on any runtime, a worker's local one too: clones may be sent

@@ -29,6 +29,8 @@ pub struct Load {
 
 #[derive(Default)]
 struct Told {
+    /// No connection is used twice.
+    fresh: bool,
     stop: AtomicBool,
     requests: AtomicU64,
     failures: Mutex<Vec<String>>,
@@ -38,6 +40,21 @@ impl Load {
     /// Starts `clients` clients that expect 200.
     pub fn start(address: SocketAddr, path: &str, clients: usize) -> Self {
         Self::with(address, path, &[], clients)
+    }
+
+    /// As `start`, with a new connection for each request.
+    pub fn fresh(address: SocketAddr, path: &str, clients: usize) -> Self {
+        let told = Arc::new(Told { fresh: true, ..Told::default() });
+        let mut set = JoinSet::new();
+        for _ in 0..clients {
+            set.spawn(run(address, path.to_owned(), Vec::new(), told.clone()));
+        }
+        Self { clients: set, told }
+    }
+
+    /// Requests that were made so far.
+    pub fn requests(&self) -> u64 {
+        self.told.requests.load(Relaxed)
     }
 
     /// As `start`, with headers.
@@ -79,6 +96,9 @@ async fn run(address: SocketAddr, path: String, headers: Vec<(String, String)>, 
     while !told.stop.load(Relaxed) {
         let asked = ask(&mut client, address, &path, &headers).await;
         told.requests.fetch_add(1, Relaxed);
+        if told.fresh {
+            client = None;
+        }
         if let Err(error) = asked {
             client = None;
             told.failures.lock().expect("no client panics").push(format!("{error:#}"));
@@ -103,5 +123,9 @@ async fn ask(
     }
     let answer = open.send(request.body(full(""))?).await?;
     ensure!(answer.status == 200, "{answer:?}");
+    // Only when it is asked to, a client leaves: a connection that closes on its own is a request that failed.
+    if answer.headers.get("connection").is_some_and(|value| value == "close") {
+        *client = None;
+    }
     Ok(answer)
 }

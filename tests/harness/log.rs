@@ -20,7 +20,7 @@ const SERVED: &str = "a configuration is served";
 const KEPT: usize = 2_000;
 
 /// Where a gateway listens.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Addresses {
     pub proxy: SocketAddr,
     pub proxy_tls: SocketAddr,
@@ -33,6 +33,8 @@ pub struct Addresses {
 struct Heard {
     lines: VecDeque<String>,
     addresses: Option<Addresses>,
+    /// Id of the process that got ready last.
+    process: u32,
     served: u64,
     ended: bool,
 }
@@ -59,6 +61,13 @@ impl Log {
     pub async fn ready(&self, patience: Duration) -> Result<Addresses> {
         self.wait(patience, "the gateway is not ready", |heard| heard.addresses.is_some()).await?;
         self.0.borrow().addresses.ok_or_else(|| anyhow!("the gateway ended:\n{}", self.tail()))
+    }
+
+    /// Waits until another process than this one is ready. Its id, and where it listens.
+    pub async fn taken_over(&self, from: u32, patience: Duration) -> Result<(u32, Addresses)> {
+        self.wait(patience, "no other process is ready", |heard| heard.process != from).await?;
+        let heard = self.0.borrow();
+        Ok((heard.process, heard.addresses.ok_or_else(|| anyhow!("it does not say where"))?))
     }
 
     /// Waits until a configuration at least as new as `version` is served.
@@ -104,7 +113,10 @@ impl Heard {
     fn take(&mut self, line: String) {
         if let Ok(event) = serde_json::from_str::<Value>(&line) {
             match event["message"].as_str() {
-                Some(READY) => self.addresses = addresses(&event),
+                Some(READY) => {
+                    self.addresses = addresses(&event);
+                    self.process = event["process"].as_u64().and_then(|id| id.try_into().ok()).unwrap_or_default();
+                }
                 Some(SERVED) => self.served = self.served.max(event["version"].as_u64().unwrap_or_default()),
                 _ => {}
             }
@@ -117,7 +129,7 @@ impl Heard {
 }
 
 fn addresses(event: &Value) -> Option<Addresses> {
-    let address = |name: &str| event[name].as_str()?.parse().ok();
+    let address = |name: &str| event[name].as_str()?.split(", ").next()?.parse().ok();
     Some(Addresses {
         proxy: address("proxy")?,
         proxy_tls: address("proxy_tls")?,

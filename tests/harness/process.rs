@@ -18,6 +18,8 @@ const START: Duration = Duration::from_secs(60);
 /// A running gateway; killed when dropped.
 pub struct Process {
     child: Child,
+    /// Processes that took over from it; the last one serves.
+    heirs: Vec<u32>,
     pub log: Log,
     pub at: Addresses,
 }
@@ -33,7 +35,7 @@ impl Process {
         let mut child = command.stderr(Stdio::piped()).spawn().context("starting the gateway")?;
         let log = Log::listen(child.stderr.take().context("a gateway without standard error")?);
         match log.ready(START).await {
-            Ok(at) => Ok(Self { child, log, at }),
+            Ok(at) => Ok(Self { child, heirs: Vec::new(), log, at }),
             Err(error) => {
                 _ = child.kill();
                 _ = child.wait();
@@ -44,7 +46,43 @@ impl Process {
 
     /// Asks it to end.
     pub fn terminate(&self) -> Result<()> {
-        Ok(kill_process(self.pid()?, Signal::TERM)?)
+        self.signal(Signal::TERM)
+    }
+
+    /// Sends a signal to the process that serves.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(self.pid()?, signal)?)
+    }
+
+    /// Has another process take over, and waits until it serves and the one before has ended.
+    pub async fn hand_over(&mut self, patience: Duration) -> Result<()> {
+        let before = self.id();
+        self.signal(Signal::USR2)?;
+        let (heir, at) = self.log.taken_over(before, patience).await?;
+        self.heirs.push(heir);
+        self.at = at;
+        let end = Instant::now() + patience;
+        while self.runs(before)? {
+            if Instant::now() > end {
+                bail!("process {before} still runs after {patience:?}:\n{}", self.log.tail());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
+    /// Id of the process that serves.
+    pub fn id(&self) -> u32 {
+        self.heirs.last().copied().unwrap_or_else(|| self.child.id())
+    }
+
+    /// Whether a process does anything: one that ended and was not waited for does not.
+    fn runs(&mut self, id: u32) -> Result<bool> {
+        if id == self.child.id() {
+            return Ok(self.child.try_wait()?.is_none());
+        }
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        Ok(stat.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.trim().starts_with(['Z', 'X'])))
     }
 
     /// Stops it from running, as a machine that hangs; or lets it run on.
@@ -80,19 +118,27 @@ impl Process {
 
     /// A line of `/proc/<pid>/status` that counts kilobytes: `VmRSS` now, `VmHWM` at most since the start. In bytes.
     pub fn memory(&self, line: &str) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let found = status.lines().find_map(|each| each.strip_prefix(line)?.strip_prefix(':'));
         let kilobytes: u64 = found.context("the line")?.trim().trim_end_matches(" kB").parse()?;
         Ok(kilobytes * 1024)
     }
 
+    /// Lets `VmHWM` count from now on: what starting took is no matter.
+    pub fn forget_peak(&self) -> Result<()> {
+        Ok(fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?)
+    }
+
     fn pid(&self) -> Result<Pid> {
-        Pid::from_raw(i32::try_from(self.child.id())?).context("a process id")
+        Pid::from_raw(i32::try_from(self.id())?).context("a process id")
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if !self.heirs.is_empty() {
+            _ = self.signal(Signal::KILL);
+        }
         _ = self.child.kill();
         _ = self.child.wait();
     }

@@ -1,7 +1,5 @@
 //! `/audit`: who changed what, when and from where; also who tried and was refused.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -31,7 +29,7 @@ pub(super) fn refused(call: &Call, status: StatusCode) {
     if !call.is_write() || ![StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status) {
         return;
     }
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    let at = crate::clock::unix_now().as_secs_f64();
     let refused = Refused { at, request: request(call), status: status.as_u16() };
     if call.context.refusals.try_send(refused).is_err() {
         tracing::warn!(actor = &*call.actor, method = %call.method, path = call.path, "a refused write is not audited: too many of them");

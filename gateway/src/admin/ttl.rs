@@ -1,6 +1,6 @@
 //! Time to live. Clients say and see the seconds that are left; the store counts from `created_at`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -66,5 +66,5 @@ fn created(entity: &Object) -> u64 {
 }
 
 fn seconds(now: SystemTime) -> u64 {
-    now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    crate::clock::unix(now).as_secs()
 }

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::{Mistake, Problem};
+use super::{Mistake, Problem, Vaults};
+use crate::model::VaultReference;
 
 /// Prefix of environment variables.
 const PREFIX: &str = "SANDGATE_";
@@ -194,6 +195,9 @@ pub struct Settings {
     /// How often secrets of vaults are looked up again: 1s to 24h [default: 1m]
     #[arg(long, value_name = "DURATION")]
     pub vault_rotation_interval: Option<Text>,
+    /// File with the id of the running process, for `sandgate stop` and its like [default: `sandgate.pid` in the data directory]
+    #[arg(long, value_name = "PATH")]
+    pub pid_file: Option<Text>,
 }
 
 /// The value of a setting as typed. In the file also a number, a boolean (`on`, `off`) or a list (commas between).
@@ -227,6 +231,8 @@ fn flat(value: &toml::Value) -> Option<String> {
 #[derive(Debug)]
 pub(super) struct Typed {
     pub(super) text: String,
+    /// The reference to a secret that the text came from.
+    pub(super) referred: Option<String>,
     pub(super) at: String,
 }
 
@@ -256,8 +262,8 @@ impl Sources {
             let at = name.to_string_lossy().into_owned();
             let Some(name) = at.strip_prefix(PREFIX).map(str::to_lowercase) else { continue };
             match value.into_string() {
-                // The path of the file is found by the command line.
-                _ if name == "config" => {}
+                // The path of the file is found by the command line; the other one passes between two gateways.
+                _ if matches!(&*name, "config" | "handover") => {}
                 Ok(text) => self.put(&name, text.into(), at),
                 Err(_) => self.mistakes.push(Mistake { at, problem: Problem::NotUnicode }),
             }
@@ -269,8 +275,22 @@ impl Sources {
         for (name, text) in named(flags) {
             if let serde_json::Value::String(text) = text {
                 let at = format!("--{}", name.replace('_', "-"));
-                self.settings.insert(name, Typed { text, at });
+                self.settings.insert(name, Typed { text, referred: None, at });
             }
+        }
+    }
+
+    /// Puts secrets in the place of references to them.
+    pub(super) fn resolve(&mut self, vaults: Vaults<'_>) {
+        let folder = self.settings.get("vault_file_dir").map(|typed| typed.text.clone());
+        let folder = folder.as_deref().filter(|folder| *folder != "off").map(Path::new);
+        for typed in self.settings.values_mut().filter(|typed| VaultReference::is_meant(typed.text.trim())) {
+            let reference = typed.text.trim().to_owned();
+            match vaults(&reference, folder) {
+                Ok(secret) => typed.text = secret,
+                Err(reason) => self.mistakes.push(Mistake { at: typed.at.clone(), problem: Problem::Secret(reason) }),
+            }
+            typed.referred = Some(reference);
         }
     }
 
@@ -279,14 +299,14 @@ impl Sources {
             return self.mistakes.push(Mistake { at, problem: Problem::UnknownSetting });
         }
         match value.try_into() {
-            Ok(Text(text)) => drop(self.settings.insert(name.to_owned(), Typed { text, at })),
+            Ok(Text(text)) => drop(self.settings.insert(name.to_owned(), Typed { text, referred: None, at })),
             Err(error) => self.mistakes.push(Mistake { at, problem: Problem::Toml(error.message().to_owned()) }),
         }
     }
 }
 
 /// Every setting by its name, silent ones `null`.
-fn named(settings: &Settings) -> serde_json::Map<String, serde_json::Value> {
+pub(super) fn named(settings: &Settings) -> serde_json::Map<String, serde_json::Value> {
     match serde_json::to_value(settings) {
         Ok(serde_json::Value::Object(fields)) => fields,
         _ => serde_json::Map::new(),

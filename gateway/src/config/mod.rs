@@ -7,13 +7,13 @@ mod file;
 mod listen;
 mod quantity;
 mod read;
+mod shown;
 #[cfg(test)]
 mod tests;
 
 use std::{
     ffi::OsString,
     fmt, io,
-    net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
@@ -27,8 +27,12 @@ use crate::telemetry::{LogFormat, LogLevel, UnknownName};
 pub use admin::{Admin, BootstrapToken};
 pub use database::{Database, DatabaseUse, PostgresUrl};
 pub use file::{Settings, Text};
-pub use listen::Listen;
+pub use listen::{Address, Listen, Probes};
 pub use quantity::{ByteCount, duration};
+pub use shown::Shown;
+
+/// Finds the secret behind a reference, given the folder of the `file` vault; or says why not.
+pub type Vaults<'a> = &'a dyn Fn(&str, Option<&Path>) -> Result<String, String>;
 
 /// The settings of a node as meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +89,10 @@ pub struct Config {
     pub vault_file_dir: Option<PathBuf>,
     /// How often secrets are looked up again.
     pub vault_rotation_interval: Duration,
+    /// File with the id of the running process.
+    pub pid_file: PathBuf,
+    /// Every setting as it was typed or is by default, by name.
+    pub shown: Vec<Shown>,
 }
 
 /// What is served without a database, until another configuration is loaded.
@@ -190,13 +198,73 @@ impl Config {
         variables: impl IntoIterator<Item = (OsString, OsString)>,
         path: Option<&Path>,
     ) -> Result<Self, ConfigError> {
+        let no_vault = |_: &str, _: Option<&Path>| Err("there are no vaults here".to_owned());
+        Self::load_with(flags, variables, path, &no_vault)
+    }
+
+    /// As [`Config::load`], and asks `vaults` for the secrets of values that are references, with the folder of the `file`
+    /// vault.
+    ///
+    /// # Errors
+    /// Every mistake there is.
+    pub fn load_with(
+        flags: &Settings,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+        path: Option<&Path>,
+        vaults: Vaults<'_>,
+    ) -> Result<Self, ConfigError> {
         let mut sources = file::Sources::default();
         if let Some(path) = path {
             sources.file(path);
         }
         sources.environment(variables);
         sources.flags(flags);
+        sources.resolve(vaults);
         read::config(sources).map_err(ConfigError)
+    }
+
+    /// Names of the settings that differ from those of `other`.
+    pub fn differing(&self, other: &Self) -> Vec<&str> {
+        let same =
+            |shown: &&Shown| other.shown.iter().any(|before| before.name == shown.name && before.text == shown.text);
+        self.shown.iter().filter(|shown| !same(shown)).map(|shown| shown.name.as_str()).collect()
+    }
+
+    /// What `next` says of these settings is in force now, as far as [`Config::differing`] goes.
+    pub fn take_over(&mut self, next: &Self, names: &[&str]) {
+        let known = self.shown.iter_mut().filter(|shown| names.contains(&&*shown.name));
+        for shown in known {
+            if let Some(found) = next.shown.iter().find(|found| found.name == shown.name) {
+                *shown = found.clone();
+            }
+        }
+    }
+}
+
+/// Where the settings of this process come from, to read them again.
+#[derive(Clone)]
+pub struct Origin {
+    /// Flags.
+    pub flags: Settings,
+    /// TOML file.
+    pub path: Option<PathBuf>,
+    /// Knows the vaults.
+    pub vaults: fn(&str, Option<&Path>) -> Result<String, String>,
+}
+
+impl Origin {
+    /// Reads the settings: flags over the environment over the file.
+    ///
+    /// # Errors
+    /// Every mistake there is.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        Config::load_with(&self.flags, std::env::vars_os(), self.path.as_deref(), &self.vaults)
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Origin").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -242,14 +310,17 @@ pub enum Problem {
     #[error("the value is not UTF-8")]
     NotUnicode,
     /// Not an IP address and port.
-    #[error("`{0}` is not an IP address with a port, such as 127.0.0.1:8000")]
+    #[error("`{0}` is not an IP address with a port, such as 127.0.0.1:8000 or [::1]:8000, nor unix:/path")]
     Address(String),
     /// An unknown word behind an address.
-    #[error("`{0}` behind {1} is not an option, which are ssl, http2, reuseport and backlog=1..65535")]
-    ListenOption(String, SocketAddr),
+    #[error(
+        "`{0}` behind {1} is not an option there: ssl, http2, bind, deferred and backlog=1..65535; with an IP address reuseport \
+         and so_keepalive=on|off|[idle]:[interval]:[count]; with an IPv6 address ipv6only=on|off"
+    )]
+    ListenOption(String, String),
     /// Two listeners at one address.
     #[error("{0} is listened on already")]
-    AddressTaken(SocketAddr),
+    AddressTaken(String),
     /// A token that somebody could guess. It is not repeated.
     #[error("a token has at least {0} visible ASCII characters, such as those of `openssl rand -hex 32`")]
     Token(usize),
@@ -274,6 +345,9 @@ pub enum Problem {
     /// An unknown word behind the question mark of a database URL.
     #[error("`{0}` is not a parameter of a database URL")]
     DatabaseParameter(String),
+    /// A reference to a secret that does not resolve.
+    #[error("the secret is not found: {0}")]
+    Secret(String),
     /// An empty path.
     #[error("the path is empty")]
     EmptyPath,

@@ -1,6 +1,7 @@
 //! From text to [`Config`]: one line a setting, with its default and range.
 
 use std::{
+    collections::BTreeMap,
     fmt::Display,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -14,7 +15,10 @@ use ipnet::IpNet;
 
 use super::{
     AccessLog, ByteCount, ClientLimits, Config, Database, DatabaseUse, Declarative, Keepalive, Mistake, PluginLimits,
-    PostgresUrl, Problem, RealIp, RequestLimits, file::Sources, listen::listens, quantity::duration,
+    PostgresUrl, Problem, RealIp, RequestLimits, Settings, Shown,
+    file::{Sources, named as named_settings},
+    listen::listens,
+    quantity::duration,
 };
 
 /// Settings that name a configuration to serve without a database.
@@ -25,9 +29,9 @@ pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// Reads everything, and gathers mistakes on the way: a setting with one counts as its default until the end.
 pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
-    let mut reader = Reader { sources };
+    let mut reader = Reader { sources, defaults: BTreeMap::new() };
     let data_dir = reader.take("data_dir", "./sandgate-data", path);
-    let config = Config {
+    let mut config = Config {
         proxy_listen: reader.take("proxy_listen", "0.0.0.0:8000, 0.0.0.0:8443 ssl http2", listens),
         admin_listen: reader.take("admin_listen", "127.0.0.1:8001", listens),
         admin: reader.admin(),
@@ -37,6 +41,7 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
         modules_dir: reader.inside(&data_dir, "modules_dir", "modules"),
         plugin_cache_dir: reader.inside(&data_dir, "plugin_cache_dir", "compiled"),
         database_use: reader.database_use(),
+        pid_file: reader.inside(&data_dir, "pid_file", "sandgate.pid"),
         data_dir,
         workers: reader.take("workers", "auto", workers),
         log_level: reader.take("log_level", "notice", named),
@@ -54,7 +59,9 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
         database_start_wait: reader.take("database_start_wait", "1m", time(Duration::ZERO, 3600 * SECOND)),
         vault_file_dir: reader.take("vault_file_dir", "off", folder),
         vault_rotation_interval: reader.take("vault_rotation_interval", "1m", time(SECOND, 86_400 * SECOND)),
+        shown: Vec::new(),
     };
+    config.shown = reader.shown();
     reader.refuse_equal_addresses(&config);
     reader.refuse_unused_declarations(&config);
     if reader.sources.mistakes.is_empty() { Ok(config) } else { Err(reader.sources.mistakes) }
@@ -62,6 +69,8 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
 
 pub(super) struct Reader {
     sources: Sources,
+    /// Of the settings that nobody typed.
+    defaults: BTreeMap<String, String>,
 }
 
 impl Reader {
@@ -73,6 +82,7 @@ impl Reader {
                 Err(problem) => self.sources.mistakes.push(Mistake { at: typed.at.clone(), problem }),
             }
         }
+        self.defaults.insert(name.to_owned(), default.to_owned());
         parse(default).expect("every default is sound, as a test checks")
     }
 
@@ -83,6 +93,24 @@ impl Reader {
             Ok(value) => Some(value),
             Err(problem) => self.mistake(name, problem),
         }
+    }
+
+    /// Every setting as it is in force.
+    fn shown(&self) -> Vec<Shown> {
+        let names = named_settings(&Settings::default());
+        let shown = |name: &String| match self.sources.settings.get(name) {
+            Some(typed) => Shown {
+                name: name.clone(),
+                text: Some(typed.text.clone()),
+                referred: typed.referred.clone(),
+                from: typed.at.clone(),
+            },
+            None => {
+                let text = self.defaults.get(name).cloned();
+                Shown { name: name.clone(), text, referred: None, from: "default".to_owned() }
+            }
+        };
+        names.keys().map(shown).collect()
     }
 
     /// Gathers a mistake in the setting `name`.
@@ -96,7 +124,10 @@ impl Reader {
     fn inside(&mut self, data_dir: &Path, name: &str, default: &str) -> PathBuf {
         match self.sources.settings.contains_key(name) {
             true => self.take(name, default, path),
-            false => data_dir.join(default),
+            false => {
+                self.defaults.insert(name.to_owned(), data_dir.join(default).display().to_string());
+                data_dir.join(default)
+            }
         }
     }
 
@@ -126,9 +157,16 @@ impl Reader {
     fn database(&mut self, data_dir: &Path) -> Database {
         match self.sources.settings.contains_key("database_url") {
             true => self.take("database_url", "sqlite://sandgate.db", database),
-            false if DECLARATIONS.iter().any(|name| self.sources.settings.contains_key(*name)) => Database::Off,
+            false if DECLARATIONS.iter().any(|name| self.sources.settings.contains_key(*name)) => {
+                self.defaults.insert("database_url".to_owned(), "off".to_owned());
+                Database::Off
+            }
             // Not by way of text: the directory may have a name that is no UTF-8.
-            false => Database::Sqlite(data_dir.join("sandgate.db")),
+            false => {
+                let file = data_dir.join("sandgate.db");
+                self.defaults.insert("database_url".to_owned(), format!("sqlite://{}", file.display()));
+                Database::Sqlite(file)
+            }
         }
     }
 
@@ -201,11 +239,11 @@ impl Reader {
             ("status_listen", &config.status_listen),
         ];
         for (name, listen) in rooms.into_iter().flat_map(|(name, all)| all.iter().map(move |listen| (name, listen))) {
-            if listen.address.port() != 0 && seen.contains(&listen.address) {
+            if !listen.address.is_any_port() && seen.contains(&&listen.address) {
                 let at = self.sources.settings.get(name).map_or(name, |typed| &typed.at).to_owned();
-                self.sources.mistakes.push(Mistake { at, problem: Problem::AddressTaken(listen.address) });
+                self.sources.mistakes.push(Mistake { at, problem: Problem::AddressTaken(listen.address.to_string()) });
             }
-            seen.push(listen.address);
+            seen.push(&listen.address);
         }
     }
 }

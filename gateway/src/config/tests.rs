@@ -43,6 +43,11 @@ fn listen_addresses_follow_kongs_syntax() {
         ("127.0.0.1:8000", "127.0.0.1:8000"),
         ("127.0.0.1:8000, 127.0.0.1:8443 ssl http2", "127.0.0.1:8000, 127.0.0.1:8443 ssl http2"),
         ("[::1]:8000 http2 ssl reuseport backlog=511", "[::1]:8000 ssl http2 reuseport backlog=511"),
+        ("[::]:8000 ipv6only=off deferred bind", "[::]:8000 ipv6only=off"),
+        ("[::]:8000 ipv6only=on, 0.0.0.0:8000", "[::]:8000, 0.0.0.0:8000"),
+        ("127.0.0.1:1 so_keepalive=30m::10", "127.0.0.1:1 so_keepalive=1800::10"),
+        ("127.0.0.1:1 so_keepalive=on, 127.0.0.1:2 so_keepalive=off", "127.0.0.1:1 so_keepalive=on, 127.0.0.1:2"),
+        ("unix:/run/a.sock ssl backlog=7", "unix:/run/a.sock ssl backlog=7"),
         ("  0.0.0.0:0   http2 ", "0.0.0.0:0 http2"),
         ("off", ""),
     ];
@@ -56,6 +61,12 @@ fn each_mistake_is_explained_with_its_place() {
     let cases = [
         ("PROXY_LISTEN", "127.0.0.1:1 sssl", "`sssl` behind 127.0.0.1:1 is not an option"),
         ("PROXY_LISTEN", "127.0.0.1:1 backlog=0", "`backlog=0` behind 127.0.0.1:1 is not an option"),
+        ("PROXY_LISTEN", "127.0.0.1:1 ipv6only=on", "`ipv6only=on` behind 127.0.0.1:1 is not an option there"),
+        ("PROXY_LISTEN", "[::1]:1 ipv6only=maybe", "`ipv6only=maybe` behind [::1]:1 is not an option"),
+        ("PROXY_LISTEN", "[::1]:1 so_keepalive=1:2", "`so_keepalive=1:2` behind [::1]:1 is not an option"),
+        ("PROXY_LISTEN", "unix:/a reuseport", "`reuseport` behind unix:/a is not an option there"),
+        ("PROXY_LISTEN", "unix:", "the path is empty"),
+        ("ADMIN_LISTEN", "unix:/a, unix:/a", "unix:/a is listened on already"),
         ("PROXY_LISTEN", "localhost:80", "`localhost:80` is not an IP address with a port"),
         ("PROXY_LISTEN", "127.0.0.1:1,", "`` is not an IP address with a port"),
         ("PROXY_LISTEN", "127.0.0.1:1,127.0.0.1:1", "127.0.0.1:1 is listened on already"),
@@ -189,6 +200,52 @@ fn every_setting_is_read() {
     }
 }
 
+#[test]
+fn the_settings_in_force_are_shown_with_their_sources_and_without_secrets() {
+    let token = "a-secret-that-nobody-may-ever-see";
+    let url = "postgres://kong:secret@db/kong";
+    let config = load(&[("WORKERS", "3"), ("ADMIN_TOKEN", token), ("DATABASE_URL", url)]).unwrap();
+    let shown: Vec<String> = config.shown.iter().map(Shown::to_string).collect();
+    for line in [
+        r#"workers = "3"  # SANDGATE_WORKERS"#,
+        r#"log_level = "notice"  # default"#,
+        r#"admin_token = "******"  # SANDGATE_ADMIN_TOKEN"#,
+        r#"database_url = "postgres://kong:******@db/kong"  # SANDGATE_DATABASE_URL"#,
+        r#"pid_file = "./sandgate-data/sandgate.pid"  # default"#,
+        "# admin_client_ca is not set",
+    ] {
+        assert!(shown.iter().any(|found| found == line), "{line}: {shown:#?}");
+    }
+    assert!(!format!("{config:?}").contains("secret"));
+}
+
+#[test]
+fn settings_may_refer_to_secrets() {
+    let vaults = |reference: &str, folder: Option<&Path>| match (reference, folder) {
+        ("{vault://env/token}", Some(folder)) if folder == Path::new("/secrets") => Ok("t".repeat(32)),
+        _ => Err("the vault has no such secret".to_owned()),
+    };
+    let load = |reference: &str| {
+        let variables = [("SANDGATE_ADMIN_TOKEN", reference), ("SANDGATE_VAULT_FILE_DIR", "/secrets")];
+        let variables = variables.map(|(name, value)| (name.into(), value.into()));
+        Config::load_with(&Settings::default(), variables, None, &vaults)
+    };
+    let config = load("{vault://env/token}").unwrap();
+    assert_eq!(config.admin.token, Some(BootstrapToken::Text("t".repeat(32))));
+    let shown = config.shown.iter().find(|shown| shown.name == "admin_token").unwrap();
+    assert_eq!(shown.value(), "{vault://env/token}");
+    let error = load("{vault://env/other}").unwrap_err().to_string();
+    assert!(error.contains("SANDGATE_ADMIN_TOKEN: the secret is not found: the vault has no such secret"), "{error}");
+}
+
+#[test]
+fn what_differs_between_two_readings_is_named() {
+    let (one, two) = (load(&[("WORKERS", "3")]).unwrap(), load(&[("LOG_LEVEL", "debug")]).unwrap());
+    let mut names = two.differing(&one);
+    names.sort_unstable();
+    assert_eq!(names, ["log_level", "workers"]);
+}
+
 proptest! {
     #[test]
     fn no_text_makes_reading_fail_badly(text in ".{0,60}", name in "[A-Z_]{0,20}") {
@@ -200,7 +257,8 @@ proptest! {
 
     #[test]
     fn a_listen_address_survives_being_shown(port: u16, tls: bool, http2: bool, reuseport: bool, backlog in 1u32..65_536) {
-        let listen = Listen { address: ([127, 0, 0, 1], port).into(), tls, http2, reuseport, backlog };
+        let address = Address::Tcp(([127, 0, 0, 1], port).into());
+        let listen = Listen { tls, http2, reuseport, backlog, ..Listen::new(address) };
         prop_assert_eq!(listen.to_string().parse::<Listen>().unwrap(), listen);
     }
 }

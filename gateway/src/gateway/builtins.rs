@@ -1,8 +1,6 @@
 //! The plugins that come with the gateway. They go through the same door as an upload; what they request they are
 //! granted, and the grant is written down in their row like any other.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::{Value, json};
 
 use super::GatewayError;
@@ -107,7 +105,7 @@ pub(super) async fn install_in_memory(
 }
 
 fn row(inspected: &Inspected, known: Option<&Object>) -> Object {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = crate::clock::unix_now().as_secs();
     let requested = inspected.manifest.capabilities.iter();
     let grants: Object = requested.map(|wanted| (wanted.name.clone(), json!(wanted.scope))).collect();
     let before = |field: &str| known.and_then(|row| row.get(field)).cloned();

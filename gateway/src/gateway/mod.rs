@@ -2,14 +2,20 @@
 
 mod apis;
 mod builtins;
+mod commands;
 mod controls;
 mod database;
 mod declarative;
 mod desk;
 mod files;
+mod handover;
+mod life;
 mod node;
+mod notify;
 mod outage;
+mod reload;
 mod reporter;
+mod sockets;
 mod workers;
 
 use std::{
@@ -21,28 +27,29 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::{
-    runtime::{Builder as RuntimeBuilder, Runtime},
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-};
+use tokio::{runtime::Builder as RuntimeBuilder, sync::mpsc};
 
 use crate::{
     admin::{self, Access, declarative::Declarative},
-    config::{self, Config},
+    config::{self, Config, Origin},
     listener,
     model::{self, Registry},
     plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
-    shutdown::Tasks,
+    shutdown::{Shutdown, Tasks},
     snapshot::{self, Builder, Deployments, Pace, Published},
     store::{self, MemoryStore, Refused, Resilient, Store, StoreError},
     telemetry::{LogDial, Metrics},
     tls::{self, DefaultCertificate, Resolver},
     vault::Vaults,
 };
+pub use commands::{Order, migrate, migrations, tell};
 use controls::Controls;
 use desk::Desk;
 pub use files::{Files, FilesError, is_pipe, shown, write_sample};
+use handover::{Predecessor, Program};
+use life::Life;
+use notify::Notifier;
+use reload::Live;
 use reporter::Reporter;
 use workers::Workers;
 
@@ -62,6 +69,9 @@ pub enum GatewayError {
         /// What the system said.
         source: io::Error,
     },
+    /// A command about a process that is not there.
+    #[error("no gateway runs that {} names", .0.display())]
+    NotRunning(std::path::PathBuf),
     /// A command about the database of a node that has none.
     #[error("this node has no database: set database_url")]
     NoDatabase,
@@ -99,7 +109,7 @@ pub enum GatewayError {
          characters, as of `openssl rand -hex 32`), SANDGATE_ADMIN_TOKEN_FILE or SANDGATE_ADMIN_CLIENT_CA, make a token \
          with `sandgate admin-token create`, or use a loopback address"
     )]
-    OpenAdmin(std::net::SocketAddr),
+    OpenAdmin(String),
     /// A token that was to be made.
     #[error("the token is refused")]
     NewToken(#[from] admin::NewTokenError),
@@ -115,13 +125,7 @@ pub enum GatewayError {
 }
 
 /// A running gateway.
-pub struct Gateway {
-    control: Runtime,
-    tasks: Tasks,
-    store: Arc<dyn Store>,
-    services: Arc<Services>,
-    workers: Workers,
-}
+pub struct Gateway(Life);
 
 impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -147,20 +151,23 @@ struct Rooms {
 }
 
 impl Gateway {
-    /// Starts everything. Returns when requests are served.
-    pub fn start(config: &Config, log: LogDial) -> Result<Self, GatewayError> {
+    /// Starts everything. Returns when requests are served. `origin` reads the settings again.
+    pub fn start(config: &Config, origin: Origin, log: LogDial) -> Result<Self, GatewayError> {
         let began = Instant::now();
         prepare_folder(&config.data_dir)?;
         let mut control = RuntimeBuilder::new_multi_thread();
         control.worker_threads(CONTROL_THREADS).thread_name("control").enable_all();
         let control = control.build().map_err(system("the control runtime"))?;
         let tasks = Tasks::new(control.handle().clone());
-        let sockets = workers::bind(config)?;
-        let addresses = workers::addresses(&sockets);
+        let program = Program::current().map_err(system("the path of this program"))?;
+        let predecessor = Predecessor::find().map_err(system("the way to the process before"))?;
+        let sockets = sockets::bind(config, predecessor.as_ref())?;
+        let addresses = workers::addresses(&sockets.proxy);
         let metrics = Arc::new(Metrics::new());
-        let rooms = control.block_on(build(config, &tasks, &metrics, log))?;
+        let replaced = Shutdown::new();
+        let rooms = control.block_on(build(config, &tasks, &metrics, log.clone(), replaced.clone()))?;
         apis::refuse_open(config, &rooms.access)?;
-        let workers = Workers::start(config, sockets, rooms.published.current.clone(), rooms.resolver.clone())?;
+        let workers = Workers::start(config, sockets.proxy, rooms.published.current.clone(), rooms.resolver.clone())?;
         let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
         let api = |name, router| apis::Api {
             name,
@@ -171,28 +178,27 @@ impl Gateway {
         };
         let (admin, status) =
             (api("admin", admin::router(context.clone())), api("status", admin::status_router(context)));
-        let admin = control.block_on(apis::serve(config, &config.admin_listen, admin))?;
-        let status = control.block_on(apis::serve(config, &config.status_listen, status))?;
+        let admin = control.block_on(apis::serve(config, sockets.admin, admin))?;
+        let status = control.block_on(apis::serve(config, sockets.status, status))?;
+        let notifier = Notifier::from_environment();
+        let (access_log, kept) = (workers.access_log(), config.clone());
+        let live = Live { config: kept, origin, log, access_log, notifier: notifier.clone() };
+        control.block_on(async { live.heed(&tasks) })?;
+        life::remember(&config.pid_file).map_err(system(format!("the pid file {}", config.pid_file.display())))?;
         announce(&addresses, admin, status, began);
-        Ok(Self { control, tasks, store: rooms.store, services: rooms.catalog.services().clone(), workers })
+        notifier.ready();
+        notifier.watch(predecessor.is_some(), &tasks);
+        if let Some(predecessor) = &predecessor {
+            predecessor.tell_ready();
+        }
+        let (estate, pid_file) = (sockets.estate, config.pid_file.clone());
+        let (store, services) = (rooms.store, rooms.catalog.services().clone());
+        Ok(Self(Life { control, tasks, store, services, workers, estate, program, notifier, pid_file, replaced }))
     }
 
-    /// Serves until SIGTERM, SIGINT or SIGQUIT, then drains.
+    /// Serves until SIGTERM, SIGINT or SIGQUIT, or until SIGUSR2 has started another process that took over; then drains.
     pub fn run_until_told(self) -> Result<(), GatewayError> {
-        self.control.block_on(told()).map_err(system("the signals"))?;
-        tracing::info!("ending: connections are being drained");
-        self.workers.drain();
-        let cut = self.control.block_on(self.tasks.drain(BACKGROUND_GRACE));
-        for task in cut {
-            tracing::warn!(task = &*task, "background work was cut");
-        }
-        let closing = async { tokio::time::timeout(BACKGROUND_GRACE, self.store.close()).await };
-        if self.control.block_on(closing).is_err() {
-            tracing::warn!("connections to the configuration database were cut");
-        }
-        self.services.flush_sinks();
-        tracing::info!("ended");
-        Ok(())
+        self.0.live()
     }
 }
 
@@ -213,7 +219,13 @@ pub fn new_token(config: &Config, token: admin::NewToken) -> Result<String, Gate
 }
 
 /// Store, modules, first snapshot.
-async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogDial) -> Result<Rooms, GatewayError> {
+async fn build(
+    config: &Config,
+    tasks: &Tasks,
+    metrics: &Arc<Metrics>,
+    log: LogDial,
+    replaced: Shutdown,
+) -> Result<Rooms, GatewayError> {
     let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let vaults = Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval);
     let builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config)).with_vaults(vaults);
@@ -233,7 +245,7 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
     let published = Published::new(first);
     // Before the last refresh below: a change after that one is heard of.
     tasks.spawn("watch of the database", database::watch(store.clone(), published.changed.clone(), tasks.shutdown()));
-    let reporter = Reporter::new(store.clone(), &node_id, published.clone(), deployments.clone());
+    let reporter = Reporter::new(store.clone(), &node_id, published.clone(), deployments.clone(), replaced);
     reporter.announce().await;
     // What was committed before others knew of this node is in its first configuration.
     published.current.store(builder.refresh().await?);
@@ -352,20 +364,8 @@ fn limits(config: &Config) -> Limits {
 
 fn announce(addresses: &workers::Addresses, admin: String, status: String, began: Instant) {
     let (proxy, proxy_tls) = (addresses.plain.join(", "), addresses.tls.join(", "));
-    tracing::info!(proxy, proxy_tls, admin, status, took = ?began.elapsed(), "sandgate is ready");
-}
-
-async fn told() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut quit = signal(SignalKind::quit())?;
-    // Any of them ends the gateway; the others are not needed any more.
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = quit.recv() => {}
-    }
-    Ok(())
+    let process = std::process::id();
+    tracing::info!(proxy, proxy_tls, admin, status, process, took = ?began.elapsed(), "sandgate is ready");
 }
 
 /// A folder that only this user may enter.

@@ -37,6 +37,8 @@ pub(super) struct Reporter {
     published: Published,
     deployments: Deployments,
     contact: Arc<Mutex<Contact>>,
+    /// Given when another process took over.
+    replaced: Shutdown,
 }
 
 /// When the database was last heard from, and how long it was away before. While it was away nobody could report: an old
@@ -72,9 +74,15 @@ impl Contact {
 }
 
 impl Reporter {
-    pub(super) fn new(store: Arc<dyn Store>, id: &str, published: Published, deployments: Deployments) -> Self {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        id: &str,
+        published: Published,
+        deployments: Deployments,
+        replaced: Shutdown,
+    ) -> Self {
         let contact = Arc::new(Mutex::new(Contact::new()));
-        Self { store, id: id.into(), hostname: hostname().into(), published, deployments, contact }
+        Self { store, id: id.into(), hostname: hostname().into(), published, deployments, contact, replaced }
     }
 
     /// How old the report of a live node may be.
@@ -147,6 +155,10 @@ impl Reporter {
             if ending.is_triggered() {
                 break;
             }
+        }
+        if self.replaced.is_triggered() {
+            // The process that took over is the same node.
+            return;
         }
         if let Ok(Err(error)) = timeout(PATIENCE, self.store.leave(&self.id)).await {
             tracing::warn!(%error, "this node could not take its leave");

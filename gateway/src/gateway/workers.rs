@@ -13,11 +13,11 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use super::{GatewayError, system};
 use crate::{
-    config::{AccessLog, Config, Listen},
-    listener::{self, Bound, Counters, Drained, Entry},
+    config::{AccessLog, Config},
+    listener::{self, Bound, Counters, Drained},
     plugin,
     proxy::{self, Proxy},
-    shutdown::Shutdown,
+    shutdown::Drain,
     snapshot::Snapshot,
     tls::{self, Resolver},
     upstream,
@@ -27,7 +27,8 @@ use crate::{
 pub(super) struct Workers {
     threads: Vec<JoinHandle<io::Result<Drained>>>,
     counters: Vec<Arc<Counters>>,
-    ending: Shutdown,
+    order: Drain,
+    access_log: Option<proxy::AccessLog>,
 }
 
 /// Where the proxy listens.
@@ -37,24 +38,16 @@ pub(super) struct Addresses {
     pub(super) tls: Vec<String>,
 }
 
-/// Sockets of each worker, bound before any thread starts so that mistakes show at the start.
-pub(super) fn bind(config: &Config) -> Result<Vec<Vec<Bound>>, GatewayError> {
-    let entry = |listen: &Listen| Entry {
-        address: listen.address,
-        tls: listen.tls,
-        http2: listen.http2,
-        backlog: listen.backlog,
-    };
-    let entries: Vec<Entry> = config.proxy_listen.iter().map(entry).collect();
-    Ok(listener::bind(&entries, config.workers.get())?)
-}
-
 /// Real addresses of the sockets.
 pub(super) fn addresses(sockets: &[Vec<Bound>]) -> Addresses {
     let mut addresses = Addresses::default();
     for bound in sockets.first().into_iter().flatten() {
         let place = if bound.is_tls() { &mut addresses.tls } else { &mut addresses.plain };
-        place.push(bound.address().to_string());
+        let address = bound.place().to_string();
+        // A worker may have several sockets of one listener.
+        if !place.contains(&address) {
+            place.push(address);
+        }
     }
     addresses
 }
@@ -74,7 +67,8 @@ impl Workers {
             upstream: upstream_settings(config),
         };
         let (mut threads, mut counters) = (Vec::new(), Vec::new());
-        let ending = Shutdown::new();
+        let order = Drain::default();
+        let access_log = settings.proxy.access_log.clone();
         for (number, own) in sockets.into_iter().enumerate() {
             let counted = Arc::<Counters>::default();
             counters.push(counted.clone());
@@ -84,12 +78,12 @@ impl Workers {
                 settings: settings.clone(),
                 current: current.clone(),
                 counters: counted,
-                ending: ending.clone(),
+                order: order.clone(),
             };
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || worker.run()).map_err(system("a worker thread"))?);
         }
-        Ok(Self { threads, counters, ending })
+        Ok(Self { threads, counters, order, access_log })
     }
 
     /// Counters of each worker.
@@ -97,9 +91,18 @@ impl Workers {
         self.counters.clone()
     }
 
-    /// Stops accepting, lets requests end, and waits for the threads.
-    pub(super) fn drain(self) {
-        self.ending.trigger();
+    /// The order to end, which this hand gives.
+    pub(super) fn order(&self) -> Drain {
+        self.order.clone()
+    }
+
+    /// The log that all of them write.
+    pub(super) fn access_log(&self) -> Option<proxy::AccessLog> {
+        self.access_log.clone()
+    }
+
+    /// Waits for the threads, which end after the order to.
+    pub(super) fn join(self) {
         for (number, thread) in self.threads.into_iter().enumerate() {
             match thread.join() {
                 Ok(Ok(Drained { finished, cut })) => tracing::info!(worker = number, finished, cut, "a worker ended"),
@@ -123,7 +126,7 @@ struct Worker {
     settings: Settings,
     current: Arc<ArcSwap<Snapshot>>,
     counters: Arc<Counters>,
-    ending: Shutdown,
+    order: Drain,
 }
 
 impl Worker {
@@ -133,9 +136,7 @@ impl Worker {
         runtime.block_on(async move {
             let client = upstream::Client::new(self.settings.upstream);
             let proxy = Rc::new(Proxy::new(self.current, client, self.settings.proxy));
-            let ending = self.ending.clone();
-            let shutdown = async move { ending.triggered().await };
-            let drained = listener::serve(self.sockets, proxy, self.settings.listener, self.counters, shutdown).await;
+            let drained = listener::serve(self.sockets, proxy, self.settings.listener, self.counters, self.order).await;
             plugin::leave_worker();
             drained
         })

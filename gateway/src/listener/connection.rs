@@ -14,17 +14,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::{
     body::{Body, Frame, Incoming, SizeHint},
     server::conn::{http1, http2},
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{
@@ -79,15 +76,16 @@ impl ConnectionError {
 }
 
 /// Serves an accepted connection until it ends.
-pub(super) async fn run<S: Service>(
+/// `ends` are the client's address and the one that it connected to.
+pub(super) async fn run<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
     worker: Rc<Worker<S>>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    entry: Entry,
+    stream: T,
+    ends: (SocketAddr, SocketAddr),
+    entry: Rc<Entry>,
 ) -> Result<(), ConnectionError> {
     let place = worker.registry.enter();
     let watch = place.watch.clone();
-    let mut serving = pin!(secure(&worker, stream, peer, entry, watch.clone()));
+    let mut serving = pin!(secure(&worker, stream, ends, &entry, watch.clone()));
     let mut is_known = false;
     poll_fn(|cx| {
         if !is_known {
@@ -96,20 +94,19 @@ pub(super) async fn run<S: Service>(
         }
         match watch.order() {
             Order::Cut => Poll::Ready(Err(ConnectionError::of(watch.offence()))),
-            Order::None | Order::Finish => serving.as_mut().poll(cx),
+            Order::None | Order::Retire | Order::Finish => serving.as_mut().poll(cx),
         }
     })
     .await
 }
 
-async fn secure<S: Service>(
+async fn secure<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
     worker: &Rc<Worker<S>>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    entry: Entry,
+    stream: T,
+    (peer, local): (SocketAddr, SocketAddr),
+    entry: &Entry,
     watch: Rc<Watch>,
 ) -> Result<(), ConnectionError> {
-    let local = local_address(&stream, &entry).map_err(ConnectionError::Read)?;
     let accepted = Accepted { serial: super::next_serial(), peer, local, tls: None };
     let Some(tls) = worker.settings.tls.as_ref().filter(|_| entry.tls) else {
         return converse(worker, stream, accepted, watch, Protocol::Unknown).await;
@@ -122,12 +119,7 @@ async fn secure<S: Service>(
     converse(worker, Box::new(stream), accepted, watch, protocol).await
 }
 
-/// The address that the client connected to; the system is asked only where the listener has many.
-fn local_address(stream: &TcpStream, entry: &Entry) -> io::Result<SocketAddr> {
-    if entry.address.ip().is_unspecified() { stream.local_addr() } else { Ok(entry.address) }
-}
-
-fn settled(stream: &TlsStream<TcpStream>) -> Handshake {
+fn settled<T>(stream: &TlsStream<T>) -> Handshake {
     let (_, session) = stream.get_ref();
     let version = match session.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -190,6 +182,9 @@ async fn converse<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
 
 /// A connection that can be told to end after its open requests.
 trait Graceful: Future<Output = hyper::Result<()>> {
+    /// The first order at which to tell it. HTTP/2 can say which requests it still answers; HTTP/1 can only close.
+    const TOLD_AT: Order;
+
     fn finish(self: Pin<&mut Self>);
 }
 
@@ -201,6 +196,8 @@ where
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    const TOLD_AT: Order = Order::Finish;
+
     fn finish(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
@@ -215,6 +212,8 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
     E: hyper::rt::bounds::Http2ServerConnExec<S::Future, B>,
 {
+    const TOLD_AT: Order = Order::Retire;
+
     fn finish(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
@@ -223,7 +222,7 @@ where
 async fn drive<C: Graceful>(mut connection: Pin<&mut C>, watch: &Watch) -> Result<(), ConnectionError> {
     let mut was_told = false;
     let ended = poll_fn(|cx| {
-        if !was_told && watch.order() != Order::None {
+        if !was_told && watch.order() >= C::TOLD_AT {
             was_told = true;
             connection.as_mut().finish();
         }
@@ -240,7 +239,7 @@ async fn answer<S: Service>(
 ) -> Result<Response<Tracked<S::Body>>, Infallible> {
     let open = watch.begin();
     let two_lengths = watch.head.take().has_two_lengths() && request.headers().contains_key(header::TRANSFER_ENCODING);
-    let answer = if two_lengths {
+    let mut answer = if two_lengths {
         closing(service.refuse(&session, Malformed::Request))
     } else {
         let serving = pin!(service.clone().serve(session.clone(), request));
@@ -249,6 +248,9 @@ async fn answer<S: Service>(
             None => closing(service.refuse(&session, Malformed::Crashed)),
         }
     };
+    if watch.order() == Order::Retire && !watch.is_multiplexed() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(answer.map(|body| Tracked::new(body, open)))
 }
 

@@ -5,6 +5,7 @@ mod bind;
 mod connection;
 mod frames;
 mod head;
+mod inherit;
 mod io;
 mod service;
 #[cfg(test)]
@@ -26,19 +27,27 @@ use std::{
 
 use hyper::server::conn::{http1, http2};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     task::JoinHandle,
-    time::MissedTickBehavior,
+    time::{Instant, MissedTickBehavior},
 };
 
-use crate::tls::ServerTls;
+use crate::{
+    shutdown::{Drain, Ending},
+    tls::ServerTls,
+};
 use watch::Registry;
 
-pub use bind::{BindError, Bound, Entry, bind};
+pub use bind::{BindError, Bound, Entry, Place, Probes, bind};
+pub use inherit::{Inherited, bequeath, inherit};
 pub use service::{Accepted, Afterwards, Duplex, Handshake, Malformed, Service};
 
 /// How long accepting pauses when the system has no more descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection may take to bring the request whose answer asks the client to leave, when another process took
+/// the sockets over.
+const RETIREMENT: Duration = Duration::from_secs(5);
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
@@ -164,7 +173,7 @@ struct Worker<S> {
     http2: http2::Builder<Local>,
 }
 
-/// Serves the sockets of one worker until `shutdown` is over, then drains. Must run on a current-thread runtime that has
+/// Serves the sockets of one worker until the end is asked for, then drains. Must run on a current-thread runtime that has
 /// local tasks.
 ///
 /// # Cancel safety
@@ -174,19 +183,24 @@ pub async fn serve<S: Service>(
     service: Rc<S>,
     settings: Settings,
     counters: Arc<Counters>,
-    shutdown: impl Future<Output = ()>,
+    end: Drain,
 ) -> std_io::Result<Drained> {
     let registry = Rc::<Registry>::default();
     let (http1, http2) = (http1_builder(&settings), http2_builder(&settings));
     let worker = Rc::new(Worker { service, settings, counters, registry, http1, http2 });
     let mut accepting = Vec::with_capacity(sockets.len());
-    for Bound { socket, entry } in sockets {
-        let socket = Rc::new(TcpListener::from_std(socket)?);
-        let task = tokio::task::spawn_local(accept(worker.clone(), socket.clone(), entry));
-        accepting.push((task, socket, entry));
+    for Bound { socket, entry, .. } in sockets {
+        let (door, entry) = (Rc::new(Door::open(socket, &entry)?), Rc::new(entry));
+        let task = tokio::task::spawn_local(accept(worker.clone(), door.clone(), entry.clone()));
+        accepting.push((task, door, entry));
     }
-    tick_until(&worker, shutdown).await;
-    Ok(drain(&worker, accepting).await)
+    tick_until(&worker, end.reached(Ending::Retire)).await;
+    if end.step() == Ending::Retire {
+        retire(&worker, &accepting, &end).await;
+        // Its queue is another process's now.
+        accepting.clear();
+    }
+    Ok(drain(&worker, accepting, &end).await)
 }
 
 fn http1_builder(settings: &Settings) -> http1::Builder {
@@ -225,28 +239,101 @@ fn next_serial() -> u64 {
     SERIAL.fetch_add(1, Ordering::Relaxed)
 }
 
-async fn accept<S: Service>(worker: Rc<Worker<S>>, socket: Rc<TcpListener>, entry: Entry) {
+/// A socket of either kind, on the worker's runtime.
+#[derive(Debug)]
+pub enum Door {
+    /// IP.
+    Tcp(TcpListener),
+    /// In the file system.
+    Unix(UnixListener),
+}
+
+/// A connection of either kind.
+#[derive(Debug)]
+pub enum Stream {
+    /// Through an IP socket.
+    Tcp(TcpStream),
+    /// Through a socket of the file system.
+    Unix(UnixStream),
+}
+
+impl Door {
+    /// Accepts on this runtime.
+    ///
+    /// # Errors
+    /// When the runtime cannot watch the socket.
+    pub fn new(bound: Bound) -> std_io::Result<Self> {
+        Self::open(bound.socket, &bound.entry)
+    }
+
+    fn open(socket: socket2::Socket, entry: &Entry) -> std_io::Result<Self> {
+        Ok(match entry.place {
+            Place::Tcp(_) => Self::Tcp(TcpListener::from_std(socket.into())?),
+            Place::Unix(_) => Self::Unix(UnixListener::from_std(socket.into())?),
+        })
+    }
+
+    /// The next connection and who made it.
+    ///
+    /// # Errors
+    /// What the system says; accepting may go on.
+    ///
+    /// # Cancel safety
+    /// Safe: dropping the future loses no connection.
+    pub async fn accept(&self) -> std_io::Result<(Stream, SocketAddr)> {
+        match self {
+            Self::Tcp(socket) => socket.accept().await.map(|(stream, peer)| (Stream::Tcp(stream), peer)),
+            Self::Unix(socket) => socket.accept().await.map(|(stream, _)| (Stream::Unix(stream), bind::NOWHERE)),
+        }
+    }
+}
+
+async fn accept<S: Service>(worker: Rc<Worker<S>>, socket: Rc<Door>, entry: Rc<Entry>) {
     loop {
         match socket.accept().await {
-            Ok((stream, peer)) => start(&worker, stream, peer, entry),
+            Ok((stream, peer)) => start(&worker, stream, peer, &entry),
             // The client went away while it waited in the queue.
             Err(error) if error.kind() == std_io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                tracing::error!(%error, address = %entry.address, "accepting a connection failed");
+                tracing::error!(%error, address = %entry.place, "accepting a connection failed");
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
         }
     }
 }
 
-fn start<S: Service>(worker: &Rc<Worker<S>>, stream: TcpStream, peer: SocketAddr, entry: Entry) {
-    let counters = worker.counters.clone();
+fn start<S: Service>(worker: &Rc<Worker<S>>, stream: Stream, peer: SocketAddr, entry: &Rc<Entry>) {
+    let counters = &worker.counters;
     counters.accepted.fetch_add(1, Ordering::Relaxed);
     if worker.registry.open() >= worker.settings.connections {
         return refuse(&counters, peer, Refusal::Connections);
     }
     counters.handled.fetch_add(1, Ordering::Relaxed);
-    let serving = connection::run(worker.clone(), stream, peer, entry);
+    let (worker, entry) = (worker.clone(), entry.clone());
+    match stream {
+        Stream::Tcp(stream) => {
+            let local = local_address(&stream, &entry);
+            attend(&worker.counters.clone(), peer, connection::run(worker, stream, (peer, local), entry));
+        }
+        Stream::Unix(stream) => {
+            let local = entry.address();
+            attend(&worker.counters.clone(), peer, connection::run(worker, stream, (peer, local), entry));
+        }
+    }
+}
+
+/// The address that the client connected to; the system is asked only where the listener has many.
+fn local_address(stream: &TcpStream, entry: &Entry) -> SocketAddr {
+    let address = entry.address();
+    if address.ip().is_unspecified() { stream.local_addr().unwrap_or(address) } else { address }
+}
+
+fn attend(
+    counters: &Arc<Counters>,
+    peer: SocketAddr,
+    serving: impl Future<Output = Result<(), connection::ConnectionError>> + 'static,
+) {
+    let counters = counters.clone();
     tokio::task::spawn_local(async move {
         let closed = Closed(counters);
         if let Err(error) = serving.await {
@@ -289,24 +376,43 @@ async fn tick_until<S: Service>(worker: &Worker<S>, shutdown: impl Future<Output
     }
 }
 
-type Accepting = (JoinHandle<()>, Rc<TcpListener>, Entry);
+type Accepting = (JoinHandle<()>, Rc<Door>, Rc<Entry>);
+
+/// Stop accepting → ask clients to leave with their next answer → wait for them, or for an order to go on.
+async fn retire<S: Service>(worker: &Rc<Worker<S>>, accepting: &[Accepting], end: &Drain) {
+    accepting.iter().for_each(|(task, ..)| task.abort());
+    tokio::task::yield_now().await;
+    worker.registry.retire();
+    let gone = tick_until(worker, worker.registry.emptied());
+    // Dropping any arm loses nothing: the connections go on.
+    tokio::select! {
+        () = gone => {}
+        () = tokio::time::sleep(RETIREMENT.min(worker.settings.grace)) => {}
+        () = end.reached(Ending::Close) => {}
+    }
+}
 
 /// Stop accepting → tell the connections → wait → cut.
-async fn drain<S: Service>(worker: &Rc<Worker<S>>, accepting: Vec<Accepting>) -> Drained {
+async fn drain<S: Service>(worker: &Rc<Worker<S>>, accepting: Vec<Accepting>, end: &Drain) -> Drained {
     for (task, socket, entry) in accepting {
         task.abort();
         // What the system had accepted already would be reset with the socket.
         while let Some(Ok((stream, peer))) = now_or_never(socket.accept()).await {
-            start(worker, stream, peer, entry);
+            start(worker, stream, peer, &entry);
         }
     }
     // New connections take their place in the registry when they run first.
     tokio::task::yield_now().await;
     let open = worker.registry.open();
     worker.registry.finish();
-    let waited = tick_until(worker, worker.registry.emptied());
-    let is_empty = tokio::time::timeout(worker.settings.grace, waited).await.is_ok();
-    let cut = if is_empty { 0 } else { worker.registry.open() };
+    let last = Instant::now() + worker.settings.grace;
+    // Dropping any arm loses nothing: what is still open is counted and cut.
+    tokio::select! {
+        () = tick_until(worker, worker.registry.emptied()) => {}
+        () = tokio::time::sleep_until(last) => {}
+        () = end.reached(Ending::Cut) => {}
+    }
+    let cut = worker.registry.open();
     worker.registry.cut();
     worker.registry.emptied().await;
     Drained { finished: open.saturating_sub(cut), cut }

@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::{
-    shutdown::Shutdown,
+    shutdown::{Drain, Ending},
     tls::{self, DefaultCertificate, Resolver},
 };
 
@@ -91,25 +91,30 @@ struct Running {
     plain: SocketAddr,
     tls: SocketAddr,
     counters: Arc<Counters>,
-    shutdown: Shutdown,
+    end: Drain,
     worker: thread::JoinHandle<Drained>,
 }
 
 fn start(mut settings: Settings) -> Running {
-    let entry = |tls| Entry { address: "127.0.0.1:0".parse().unwrap(), tls, http2: tls, backlog: 16 };
-    let sockets = bind(&[entry(false), entry(true)], 1).unwrap().remove(0);
-    let (plain, tls) = (sockets[0].address(), sockets[1].address());
+    let place = Place::Tcp("127.0.0.1:0".parse().unwrap());
+    let entry = |tls| Entry { tls, http2: tls, ..Entry::new(place.clone()) };
+    let sockets = bind("proxy", &[entry(false), entry(true)], 1, &mut Inherited::default()).unwrap().remove(0);
     let resolver = Resolver::new(&DefaultCertificate::generate().unwrap());
     settings.tls = Some(tls::server_tls(Arc::new(resolver)).unwrap());
-    let (shutdown, counters) = (Shutdown::new(), Arc::<Counters>::default());
-    let (signal, counted) = (shutdown.clone(), counters.clone());
+    serving(sockets, settings)
+}
+
+fn serving(sockets: Vec<Bound>, settings: Settings) -> Running {
+    let (plain, tls) = (sockets[0].address(), sockets[sockets.len() - 1].address());
+    let (end, counters) = (Drain::default(), Arc::<Counters>::default());
+    let (signal, counted) = (end.clone(), counters.clone());
     let worker = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
         let service = Rc::new(Describe { panics: Cell::new(0) });
-        let serving = async move { serve(sockets, service, settings, counted, signal.triggered()).await.unwrap() };
+        let serving = async move { serve(sockets, service, settings, counted, signal).await.unwrap() };
         runtime.unwrap().block_on(serving)
     });
-    Running { plain, tls, counters, shutdown, worker }
+    Running { plain, tls, counters, end, worker }
 }
 
 fn ask(address: SocketAddr, raw: &str) -> String {
@@ -226,7 +231,52 @@ fn what_outlasts_the_grace_period_is_cut() {
         thread::sleep(Duration::from_millis(5));
     }
     thread::sleep(Duration::from_millis(50));
-    running.shutdown.trigger();
+    running.end.advance(Ending::Close);
     assert_eq!(running.worker.join().unwrap(), Drained { finished: 0, cut: 1 });
     assert_eq!(stream.read(&mut [0; 64]).unwrap_or(0), 0);
+}
+
+#[test]
+fn a_connection_that_retires_is_asked_to_leave_with_its_next_answer() {
+    let running = start(Settings::default());
+    let mut stream = TcpStream::connect(running.plain).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    let mut some = [0; 1024];
+    let length = stream.read(&mut some).unwrap();
+    assert!(!String::from_utf8_lossy(&some[..length]).contains("close"));
+    running.end.advance(Ending::Retire);
+    thread::sleep(Duration::from_millis(100));
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("connection: close\r\n"), "{answer}");
+    assert_eq!(running.worker.join().unwrap(), Drained { finished: 0, cut: 0 });
+}
+
+#[test]
+fn a_second_order_cuts_what_is_open() {
+    let running = start(Settings::default());
+    let mut stream = TcpStream::connect(running.plain).unwrap();
+    stream.write_all(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    while running.counters.requests.load(Ordering::Relaxed) == 0 {
+        thread::sleep(Duration::from_millis(5));
+    }
+    running.end.advance(Ending::Close);
+    running.end.advance(Ending::Cut);
+    assert_eq!(running.worker.join().unwrap(), Drained { finished: 0, cut: 1 });
+}
+
+#[test]
+fn a_unix_socket_serves_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("proxy.sock");
+    let mut sockets = bind("proxy", &[Entry::new(Place::Unix(path.clone()))], 1, &mut Inherited::default()).unwrap();
+    let running = serving(sockets.remove(0), Settings::default());
+    let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("\r\n\r\nHTTP/1.1 plain - 0"), "{answer}");
+    running.end.advance(Ending::Close);
+    running.worker.join().unwrap();
 }

@@ -30,6 +30,8 @@ pub(super) enum Stage {
 pub(super) enum Order {
     /// Nothing.
     None,
+    /// End with the next answer over HTTP/1, after the requests that are open over HTTP/2.
+    Retire,
     /// End after the requests that are open.
     Finish,
     /// End now.
@@ -109,6 +111,10 @@ impl Watch {
         self.enter(Stage::Idle);
     }
 
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.get()
+    }
+
     /// The connection has left HTTP: no limit of requests concerns it.
     pub(super) fn leave_http(&self) {
         self.stuck.set(None);
@@ -172,11 +178,6 @@ impl Watch {
         if count > self.frame_limit.get() {
             self.cut_for(Offence::Frames);
         }
-    }
-
-    /// Whether answers share the connection.
-    pub(super) fn is_multiplexed(&self) -> bool {
-        self.multiplexed.get()
     }
 
     /// An answer begins or ceases to wait for the client's window.
@@ -302,6 +303,11 @@ impl Registry {
     pub(super) fn tick(&self, settings: &Settings) {
         self.clock.set(self.clock.get().wrapping_add(1));
         self.slots.borrow().iter().flatten().for_each(|watch| watch.judge(settings));
+    }
+
+    /// Tells every connection to end with its next answer.
+    pub(super) fn retire(&self) {
+        self.slots.borrow().iter().flatten().for_each(|watch| watch.give(Order::Retire));
     }
 
     /// Tells every connection to end after its open requests. Those that never sent a byte end at once.

@@ -1,7 +1,5 @@
 //! `ca_certificates`: whom to trust when a target shows its certificate.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::Value;
 
 use super::{
@@ -35,7 +33,7 @@ fn authority(entity: &Object, violations: &mut Violations) {
         return violations.entity("please submit only one certificate at a time");
     }
     let Ok(certificate) = pem::certificate(text) else { return };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = crate::clock::unix_now().as_secs();
     if certificate.not_after < i64::try_from(now).unwrap_or(i64::MAX) {
         violations.entity("certificate expired, \"Not After\" time is in the past");
     } else if !certificate.is_authority {

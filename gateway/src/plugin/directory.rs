@@ -1,11 +1,7 @@
 //! Consumers and the entities of plugin-declared collections, indexed for lookups on the request path. A clone shares
 //! everything with the original; a change to either copies only what it concerns.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use rpds::HashTrieMapSync;
 
@@ -133,5 +129,5 @@ impl Credential {
 }
 
 fn seconds_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    crate::clock::unix_now().as_secs()
 }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread,
@@ -29,6 +29,7 @@ const FLUSH_AFTER: Duration = Duration::from_millis(500);
 pub struct AccessLog {
     lines: SyncSender<String>,
     dropped: Arc<AtomicU64>,
+    moved: Arc<AtomicBool>,
 }
 
 /// Why there is no access log.
@@ -44,11 +45,18 @@ impl AccessLog {
     /// Appends to the file at `path`. The thread that writes ends with the last clone.
     pub fn open(path: &Path) -> Result<Self, AccessLogError> {
         let failed = |source| AccessLogError { path: path.to_owned(), source };
-        let file = OpenOptions::new().append(true).create(true).open(path).map_err(failed)?;
+        let file = append(path).map_err(failed)?;
+        let moved = Arc::<AtomicBool>::default();
         let (lines, queue) = sync_channel(QUEUE);
         let writer = thread::Builder::new().name("access-log".into());
-        writer.spawn(move || write_all(file, &queue)).map_err(failed)?;
-        Ok(Self { lines, dropped: Arc::default() })
+        let (told, place) = (moved.clone(), path.to_owned());
+        writer.spawn(move || write_all(file, &queue, &place, &told)).map_err(failed)?;
+        Ok(Self { lines, dropped: Arc::default(), moved })
+    }
+
+    /// Opens the file again, within half a second: its former one was moved aside.
+    pub fn reopen(&self) {
+        self.moved.store(true, Ordering::Relaxed);
     }
 
     /// Lines that were lost because the disk was too slow.
@@ -63,9 +71,19 @@ impl AccessLog {
     }
 }
 
-fn write_all(file: File, queue: &Receiver<String>) {
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+fn write_all(file: File, queue: &Receiver<String>, path: &Path, moved: &AtomicBool) {
     let mut file = BufWriter::with_capacity(64 << 10, file);
     loop {
+        if moved.swap(false, Ordering::Relaxed) {
+            match file.flush().and_then(|()| append(path)) {
+                Ok(next) => file = BufWriter::with_capacity(64 << 10, next),
+                Err(error) => tracing::error!(%error, "the access log cannot be opened again; the old file is used"),
+            }
+        }
         let written = match queue.recv_timeout(FLUSH_AFTER) {
             Ok(line) => file.write_all(line.as_bytes()),
             Err(RecvTimeoutError::Timeout) => file.flush(),

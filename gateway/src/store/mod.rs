@@ -9,6 +9,7 @@ mod failure;
 mod history;
 mod ledger;
 mod memory;
+mod migrations;
 mod outage;
 mod postgres;
 mod query;
@@ -31,6 +32,7 @@ pub use history::{
     NodeReport, Note, Refused, Request,
 };
 pub use memory::{EMPTY_HASH, MemoryStore};
+pub use migrations::{Migration, migrations};
 pub use outage::{OutageOptions, Resilient, keep};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::SqliteStore;

@@ -1,6 +1,6 @@
 //! Reading, on a connection of the pool or inside a write.
 
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Change, Delta, Filter, Key, Page, Result, Rows, Tags, Version,
@@ -13,7 +13,7 @@ use crate::model::{Collection, Object, Registry};
 
 /// Unix seconds now, for the comparison with `expires_at`.
 pub(super) fn now() -> f64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    crate::clock::unix_now().as_secs_f64()
 }
 
 /// `SELECT columns FROM` the table of a collection, with a condition that holds for its living entities.

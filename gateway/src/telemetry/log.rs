@@ -143,6 +143,12 @@ impl LogDial {
         setting.turn
     }
 
+    /// The level by setting has changed: logs so much from now on.
+    pub fn configure(&self, level: LogLevel) {
+        self.setting().configured = level;
+        self.turn(level);
+    }
+
     /// Back to the configured level, unless the dial was turned again since then.
     pub fn restore(&self, turn: u64) {
         let mut setting = self.setting();

@@ -7,7 +7,7 @@ mod file;
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -171,6 +171,17 @@ impl Vaults {
         };
         (answer.map(Arc::from), life)
     }
+}
+
+/// The secret behind a reference in the settings of the node, by one of the kinds that need no configuration. Blocks.
+///
+/// # Errors
+/// What is wrong, without a word of what the vault holds.
+pub fn look_up_once(reference: &str, folder: Option<&Path>) -> Result<String, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
+    let vaults = Vaults::new(folder.map(Path::to_owned), Duration::MAX);
+    let (secret, _) = runtime.block_on(vaults.look_up(reference, &Configured::new()));
+    secret.map(|secret| secret.to_string()).map_err(|error| error.to_string())
 }
 
 /// How long answers count; `None` leaves it to the rotation.

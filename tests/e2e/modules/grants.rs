@@ -49,6 +49,23 @@ async fn a_grant_makes_the_call_work_and_taking_it_back_ends_that() {
 }
 
 #[tokio::test]
+async fn what_a_plugin_measures_is_among_the_metrics_of_the_gateway() {
+    let (gateway, _target) = with_plugin("measure", "POST /modules?grants=*").await;
+    for _ in 0..2 {
+        assert_eq!(gateway.get("/").await.expect(200).header("x-measure"), "ok, ok, invalid, invalid");
+    }
+    let metrics = gateway.admin.get("/metrics").await.expect(200).text();
+    for line in [
+        "# TYPE kong_plugin_measure_calls counter\nkong_plugin_measure_calls 4\n",
+        "# TYPE kong_plugin_measure_size histogram\n",
+        "kong_plugin_measure_size_bucket{le=\"2\"} 0\nkong_plugin_measure_size_bucket{le=\"5\"} 2\n",
+        "kong_plugin_measure_size_count 2\nkong_plugin_measure_size_sum 6\n",
+    ] {
+        assert_eq!(metrics.matches(line).count(), 1, "{line}\n{metrics}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_outside_the_granted_folder_is_not_written() {
     let target = TestTarget::answering("a").await;
     let gateway = TestGateway::new().start().await;

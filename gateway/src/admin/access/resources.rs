@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use http::{Method, StatusCode};
@@ -249,7 +249,7 @@ fn text<'a>(entity: &'a Object, field: &str) -> &'a str {
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    crate::clock::unix_now().as_secs()
 }
 
 /// A token to be made without the Admin API, on the database itself.

@@ -1,10 +1,6 @@
 //! Tokens, certificates and roles, ready to be looked up.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -73,7 +69,7 @@ fn plain(subject: &str) -> String {
 
 /// Whether a time in Unix seconds has come.
 pub(super) fn is_over(end: Option<i64>) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = crate::clock::unix_now().as_secs();
     end.is_some_and(|end| end <= i64::try_from(now).unwrap_or(i64::MAX))
 }
 

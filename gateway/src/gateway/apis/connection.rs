@@ -12,7 +12,6 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -31,7 +30,10 @@ const STREAMS: u32 = 64;
 const HEADERS: usize = 100;
 
 /// Serves a connection until it ends.
-pub(super) async fn run(api: Arc<Api>, gate: Arc<Gate>, stream: TcpStream, peer: SocketAddr) {
+pub(super) async fn run<T>(api: Arc<Api>, gate: Arc<Gate>, stream: T, peer: SocketAddr)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let door = Door { peer, public: gate.public, certificate: None };
     let Some(tls) = &gate.tls else { return converse(&api, &gate, stream, door).await };
     let handshake = TlsAcceptor::from(tls.clone()).accept(stream);
@@ -46,7 +48,7 @@ pub(super) async fn run(api: Arc<Api>, gate: Arc<Gate>, stream: TcpStream, peer:
 }
 
 /// What the client proved to be, its certificate having been verified in the handshake.
-fn certificate(stream: &TlsStream<TcpStream>) -> Option<Arc<ClientIdentity>> {
+fn certificate<T>(stream: &TlsStream<T>) -> Option<Arc<ClientIdentity>> {
     let first = stream.get_ref().1.peer_certificates()?.first()?;
     ClientIdentity::read(first).map(Arc::new)
 }

@@ -3,15 +3,16 @@
 mod activity;
 mod connection;
 
-use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use rustls::ServerConfig;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::sync::Semaphore;
 
 use super::{GatewayError, system};
 use crate::{
     admin::{Access, AccessSettings, Bootstrap, Limits},
-    config::{Admin, Config, Listen},
+    config::{Admin, Config},
+    listener::{Bound, Door, Place, Stream},
     shutdown::Tasks,
     snapshot::Published,
     telemetry::{Metrics, metric},
@@ -67,44 +68,32 @@ pub(super) fn limits(config: &Config) -> Limits {
 /// Refuses to open the configuration to other machines while nobody could show who they are.
 pub(super) fn refuse_open(config: &Config, access: &Access) -> Result<(), GatewayError> {
     let listens = config.admin_listen.iter().chain(&config.status_listen);
-    match listens.map(|listen| listen.address).find(|address| is_public(*address)) {
-        Some(address) if !access.is_configured() => Err(GatewayError::OpenAdmin(address)),
+    match listens.map(|listen| &listen.address).find(|address| address.is_public()) {
+        Some(address) if !access.is_configured() => Err(GatewayError::OpenAdmin(address.to_string())),
         _ => Ok(()),
     }
 }
 
-fn is_public(address: SocketAddr) -> bool {
-    !address.ip().to_canonical().is_loopback()
+fn is_public(place: &Place) -> bool {
+    matches!(place, Place::Tcp(address) if !address.ip().to_canonical().is_loopback())
 }
 
-/// Serves an API on each of its addresses. Answers with the first one's real address.
-pub(super) async fn serve(config: &Config, listen: &[Listen], api: Api) -> Result<String, GatewayError> {
+/// Serves an API on each of its sockets. Answers with the first one's real address.
+pub(super) async fn serve(config: &Config, sockets: Vec<Bound>, api: Api) -> Result<String, GatewayError> {
     let (api, mut first) = (Arc::new(api), String::new());
     let places = Arc::new(Semaphore::new(api.settings.connections));
-    for entry in listen {
-        let failed = || system(format!("{} on {}", api.name, entry.address));
-        let tls = if entry.tls { Some(tls_of(config, entry.http2)?) } else { None };
-        let socket = bind(entry).map_err(failed())?;
-        let address = socket.local_addr().map_err(failed())?;
+    for bound in sockets {
+        let failed = system(format!("{} on {}", api.name, bound.place()));
+        let tls = if bound.is_tls() { Some(tls_of(config, bound.is_http2())?) } else { None };
         if first.is_empty() {
-            first = address.to_string();
+            first = bound.place().to_string();
         }
-        let gate = Gate { public: is_public(address), http2: entry.http2, tls };
-        let accepting = accept(api.clone(), socket, Arc::new(gate), places.clone());
+        let gate = Gate { public: is_public(bound.place()), http2: bound.is_http2(), tls };
+        let door = Door::new(bound).map_err(failed)?;
+        let accepting = accept(api.clone(), door, Arc::new(gate), places.clone());
         api.tasks.spawn(api.name, accepting);
     }
     Ok(first)
-}
-
-fn bind(entry: &Listen) -> std::io::Result<TcpListener> {
-    let socket = match entry.address {
-        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
-    socket.set_nodelay(true)?;
-    socket.bind(entry.address)?;
-    socket.listen(entry.backlog)
 }
 
 fn tls_of(config: &Config, http2: bool) -> Result<Arc<ServerConfig>, GatewayError> {
@@ -125,7 +114,7 @@ pub(super) struct Gate {
     tls: Option<Arc<ServerConfig>>,
 }
 
-async fn accept(api: Arc<Api>, socket: TcpListener, gate: Arc<Gate>, places: Arc<Semaphore>) {
+async fn accept(api: Arc<Api>, socket: Door, gate: Arc<Gate>, places: Arc<Semaphore>) {
     let ending = api.tasks.shutdown();
     loop {
         // A connection that was accepted while the end came is dropped with the socket.
@@ -136,9 +125,12 @@ async fn accept(api: Arc<Api>, socket: TcpListener, gate: Arc<Gate>, places: Arc
         match accepted {
             Ok((stream, peer)) => match places.clone().try_acquire_owned() {
                 Ok(place) => {
-                    let serving = connection::run(api.clone(), gate.clone(), stream, peer);
+                    let (owner, gate) = (api.clone(), gate.clone());
                     api.tasks.spawn(api.name, async move {
-                        serving.await;
+                        match stream {
+                            Stream::Tcp(stream) => connection::run(owner, gate, stream, peer).await,
+                            Stream::Unix(stream) => connection::run(owner, gate, stream, peer).await,
+                        }
                         drop(place);
                     });
                 }

@@ -18,11 +18,11 @@ use serde_json::json;
 
 use crate::{
     balancer::{Address, Algorithm, Balancer},
-    listener::{self, Counters, Drained, Entry},
+    listener::{self, Counters, Drained, Entry, Inherited, Place},
     plugin::Directory,
     proxy::{Proxy, Settings},
     router::{Router, Rule},
-    shutdown::Shutdown,
+    shutdown::{Drain, Ending},
     snapshot::{RouteEntry, ServiceEntry, Snapshot, TargetEntry, UpstreamEntry},
     tls::{DefaultCertificate, Resolver, server_tls},
     upstream,
@@ -32,7 +32,7 @@ use crate::{
 pub(super) struct Gateway {
     pub(super) address: SocketAddr,
     pub(super) tls_address: SocketAddr,
-    shutdown: Shutdown,
+    end: Drain,
     worker: Option<thread::JoinHandle<Drained>>,
 }
 
@@ -43,26 +43,25 @@ impl Gateway {
 
     pub(super) fn with(routes: Vec<Route>, settings: Settings, mut limits: listener::Settings) -> Self {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let entry = |tls| Entry { address: loopback, tls, http2: tls, backlog: 128 };
-        let sockets = listener::bind(&[entry(false), entry(true)], 1).unwrap().remove(0);
+        let entry = |tls| Entry { tls, http2: tls, ..Entry::new(Place::Tcp(loopback)) };
+        let sockets =
+            listener::bind("proxy", &[entry(false), entry(true)], 1, &mut Inherited::default()).unwrap().remove(0);
         let (address, tls_address) = (sockets[0].address(), sockets[1].address());
         let resolver = Arc::new(Resolver::new(&DefaultCertificate::generate().unwrap()));
         limits.tls = Some(server_tls(resolver).unwrap());
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot(routes)));
-        let shutdown = Shutdown::new();
-        let signal = shutdown.clone();
+        let end = Drain::default();
+        let signal = end.clone();
         let worker = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
             runtime.unwrap().block_on(async move {
                 let upstream = upstream::Client::new(upstream::Settings::default());
                 let proxy = Rc::new(Proxy::new(snapshot, upstream, settings));
                 let counters = Arc::<Counters>::default();
-                listener::serve(sockets, proxy, limits, counters, async move { signal.triggered().await })
-                    .await
-                    .unwrap()
+                listener::serve(sockets, proxy, limits, counters, signal).await.unwrap()
             })
         });
-        Self { address, tls_address, shutdown, worker: Some(worker) }
+        Self { address, tls_address, end, worker: Some(worker) }
     }
 
     pub(super) fn ask(&self, raw: impl AsRef<[u8]>) -> String {
@@ -75,18 +74,18 @@ impl Gateway {
     }
 
     pub(super) fn begin_drain(&self) {
-        self.shutdown.trigger();
+        self.end.advance(Ending::Close);
     }
 
     pub(super) fn drained(mut self) -> Drained {
-        self.shutdown.trigger();
+        self.end.advance(Ending::Close);
         self.worker.take().unwrap().join().unwrap()
     }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        self.shutdown.trigger();
+        self.end.advance(Ending::Close);
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
-    time::SystemTime,
 };
 
 use serde_json::Value;
@@ -142,7 +141,7 @@ impl Contents {
 
 /// Unix seconds.
 pub(super) fn now() -> f64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    crate::clock::unix_now().as_secs_f64()
 }
 
 fn is_same(known: &Object, new: &Object) -> bool {

@@ -188,7 +188,7 @@ fn header(file: &Path) -> Option<Header> {
 }
 
 fn encode(image: &Image) -> io::Result<Vec<u8>> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let since = crate::clock::unix_now().as_secs();
     let header = Header {
         version: image.version,
         cluster: image.cluster.clone(),

@@ -5,7 +5,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Bound,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, value::RawValue};
@@ -186,7 +185,7 @@ fn passes(filter: &Filter, entity: &Object) -> bool {
 
 /// Whether its time to live is not over.
 fn is_living(collection: &Collection, entity: &Object) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    let now = crate::clock::unix_now().as_secs_f64();
     entity::expires_at(collection, entity).is_none_or(|end| end > now)
 }
 

@@ -1,0 +1,81 @@
+//! SIGHUP reads the settings again, SIGUSR1 opens log files again. What cannot change in a running process is named.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{GatewayError, notify::Notifier, system};
+use crate::{
+    config::{Config, Origin},
+    proxy::AccessLog,
+    shutdown::Tasks,
+    telemetry::LogDial,
+};
+
+/// Settings that a running process takes over.
+const LIVE: [&str; 1] = ["log_level"];
+
+/// What a running process can change about itself.
+pub(super) struct Live {
+    pub(super) config: Config,
+    pub(super) origin: Origin,
+    pub(super) log: LogDial,
+    pub(super) access_log: Option<AccessLog>,
+    pub(super) notifier: Notifier,
+}
+
+impl Live {
+    /// Heeds the signals until the gateway ends.
+    pub(super) fn heed(mut self, tasks: &Tasks) -> Result<(), GatewayError> {
+        let mut hangups = signal(SignalKind::hangup()).map_err(system("the signals"))?;
+        let mut reopens = signal(SignalKind::user_defined1()).map_err(system("the signals"))?;
+        let ending = tasks.shutdown();
+        tasks.spawn("reload of the settings", async move {
+            loop {
+                // Receiving a signal is cancel-safe.
+                tokio::select! {
+                    _ = hangups.recv() => self = self.reload().await,
+                    _ = reopens.recv() => self.reopen(),
+                    () = ending.triggered() => return,
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn reopen(&self) {
+        if let Some(log) = &self.access_log {
+            log.reopen();
+            tracing::info!("the access log is opened again");
+        }
+    }
+
+    async fn reload(mut self) -> Self {
+        self.notifier.reloading();
+        self.reopen();
+        let origin = self.origin.clone();
+        match tokio::task::spawn_blocking(move || origin.load()).await {
+            Ok(Ok(next)) => self.apply(next),
+            Ok(Err(error)) => tracing::error!(%error, "the settings stay as they are"),
+            Err(error) => tracing::error!(%error, "the settings could not be read"),
+        }
+        self.notifier.ready();
+        self
+    }
+
+    fn apply(&mut self, next: Config) {
+        let changed = next.differing(&self.config);
+        let (live, waiting): (Vec<_>, Vec<_>) = changed.into_iter().partition(|name| LIVE.contains(name));
+        if self.config.log_level != next.log_level {
+            self.log.configure(next.log_level);
+            self.config.take_over(&next, &LIVE);
+            self.config.log_level = next.log_level;
+        }
+        let (live, waiting) = (live.join(", "), waiting.join(", "));
+        tracing::info!(changed = live, "the settings were read again");
+        if !waiting.is_empty() {
+            tracing::warn!(
+                settings = waiting,
+                "these settings changed and need a restart: `sandgate upgrade` costs no request"
+            );
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Every listening socket of the node, bound before anything else is built: mistakes show at the start, and a process that
+//! takes over has the sockets of the one before.
+
+use std::{fs, os::fd::OwnedFd, path::PathBuf};
+
+use super::{GatewayError, handover::Predecessor, system};
+use crate::{
+    config::{Address, Config, Listen},
+    listener::{self, Bound, Entry, Inherited, Place, Probes},
+};
+
+/// The sockets.
+pub(super) struct Sockets {
+    /// Of each worker.
+    pub(super) proxy: Vec<Vec<Bound>>,
+    pub(super) admin: Vec<Bound>,
+    pub(super) status: Vec<Bound>,
+    pub(super) estate: Estate,
+}
+
+/// What the next process gets: every socket once more, under its name.
+#[derive(Debug)]
+pub(super) struct Estate {
+    pub(super) heirlooms: Vec<(String, OwnedFd)>,
+    files: Vec<PathBuf>,
+}
+
+impl Estate {
+    /// Nobody takes over: sockets close with their owners, and leave nothing in the file system.
+    pub(super) fn dissolve(self) {
+        for file in self.files {
+            if let Err(error) = fs::remove_file(&file) {
+                tracing::debug!(%error, file = %file.display(), "a socket could not be removed");
+            }
+        }
+    }
+}
+
+/// Binds what the settings say, or takes it from whoever held it before.
+pub(super) fn bind(config: &Config, predecessor: Option<&Predecessor>) -> Result<Sockets, GatewayError> {
+    let mut inherited = match predecessor {
+        Some(predecessor) => predecessor.inherit(),
+        None => Inherited::from_systemd(),
+    }
+    .map_err(system("the sockets that were handed over"))?;
+    let mut of = |room: &str, listens: &[Listen], workers: usize| {
+        let entries: Vec<Entry> = listens.iter().map(entry).collect();
+        listener::bind(room, &entries, workers, &mut inherited)
+    };
+    let proxy = of("proxy", &config.proxy_listen, config.workers.get())?;
+    let admin = of("admin", &config.admin_listen, 1)?.swap_remove(0);
+    let status = of("status", &config.status_listen, 1)?.swap_remove(0);
+    for place in inherited.rest() {
+        tracing::warn!(place, "a socket was handed over, and no setting listens there: it is closed");
+    }
+    let all = || proxy.iter().flatten().chain(&admin).chain(&status);
+    let heirlooms = all().map(Bound::heirloom).collect::<Result<_, _>>().map_err(system("copies of the sockets"))?;
+    let mut files: Vec<PathBuf> = all().filter_map(file).collect();
+    files.dedup();
+    Ok(Sockets { estate: Estate { heirlooms, files }, proxy, admin, status })
+}
+
+fn entry(listen: &Listen) -> Entry {
+    let place = match &listen.address {
+        Address::Tcp(address) => Place::Tcp(*address),
+        Address::Unix(path) => Place::Unix(path.clone()),
+    };
+    let probes =
+        listen.probes.map(|probes| Probes { idle: probes.idle, interval: probes.interval, count: probes.count });
+    Entry {
+        tls: listen.tls,
+        http2: listen.http2,
+        shared: listen.reuseport,
+        dual: listen.dual,
+        probes,
+        backlog: listen.backlog,
+        ..Entry::new(place)
+    }
+}
+
+fn file(bound: &Bound) -> Option<PathBuf> {
+    match bound.place() {
+        Place::Unix(path) => Some(path.clone()),
+        Place::Tcp(_) => None,
+    }
+}

@@ -1,0 +1,204 @@
+//! The life of a process as its operator sees it: listeners, signals, commands, the service manager.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::net::{UnixDatagram, UnixStream},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use crate::harness::{Call, TestGateway, TestTarget};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The answer to a GET over a socket in the file system.
+fn ask(socket: &std::path::Path, target: &str) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(format!("GET {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_in_the_file_system_serve_clients_and_operators() {
+    let target = TestTarget::answering("a").await;
+    let folder = TempDir::new().unwrap();
+    let (proxy, admin) = (folder.path().join("proxy.sock"), folder.path().join("admin.sock"));
+    let listen = format!("127.0.0.1:0, 127.0.0.1:0 ssl, unix:{}", proxy.display());
+    let gateway = TestGateway::new().setting("SANDGATE_PROXY_LISTEN", &listen);
+    let gateway = gateway.setting("SANDGATE_ADMIN_LISTEN", &format!("127.0.0.1:0, unix:{}", admin.display()));
+    let mut gateway = gateway.route("/", [&target]).start().await;
+    gateway.applied().await;
+    assert!(ask(&proxy, "/").ends_with("\r\n\r\na"), "{}", ask(&proxy, "/"));
+    assert!(ask(&admin, "/services").contains("service-0"));
+    gateway.terminate().await;
+    assert!(!proxy.exists() && !admin.exists(), "nothing is left behind");
+}
+
+#[tokio::test]
+async fn one_listener_may_serve_both_kinds_of_ip() {
+    let target = TestTarget::answering("a").await;
+    let listen = "[::]:0 ipv6only=off, 127.0.0.1:0 ssl";
+    let gateway = TestGateway::new().setting("SANDGATE_PROXY_LISTEN", listen).route("/", [&target]).start().await;
+    gateway.applied().await;
+    let port = gateway.proxy().port();
+    for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
+        let answer = Call::new(address.parse().unwrap(), "GET /").send().await;
+        assert_eq!(answer.expect(200).text(), "a", "{address}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let target = TestTarget::waiting().await;
+    let mut gateway = TestGateway::new().route("/", [&target]).start().await;
+    gateway.applied().await;
+    let mut call = JoinSet::new();
+    call.spawn(Call::new(gateway.proxy(), "GET /").try_send());
+    target.arrived().await;
+    gateway.process.signal(Signal::QUIT).unwrap();
+    gateway.process.log.line("being drained", PATIENCE).await.unwrap();
+    let begun = std::time::Instant::now();
+    assert_eq!(gateway.terminate().await.code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(call.join_next().await.unwrap().unwrap().is_err(), "there is nobody to answer");
+}
+
+#[tokio::test]
+async fn a_hangup_changes_the_log_level_and_names_what_waits_for_a_restart() {
+    let settings = tempfile::NamedTempFile::new().unwrap();
+    fs::write(settings.path(), "log_level = 'notice'").unwrap();
+    let gateway = TestGateway::new().setting("SANDGATE_CONFIG", settings.path().to_str().unwrap()).start().await;
+    fs::write(settings.path(), "log_level = 'debug'\nupload_limit = '1MiB'").unwrap();
+    gateway.process.signal(Signal::HUP).unwrap();
+    gateway.process.log.line("\"settings\":\"upload_limit\"", PATIENCE).await.unwrap();
+    let level = gateway.admin.get("/debug/node/log-level").await.expect(200).text();
+    assert!(level.contains("debug"), "{level}");
+}
+
+#[tokio::test]
+async fn a_hangup_with_settings_that_are_wrong_changes_nothing() {
+    let settings = tempfile::NamedTempFile::new().unwrap();
+    let gateway = TestGateway::new().setting("SANDGATE_CONFIG", settings.path().to_str().unwrap()).start().await;
+    fs::write(settings.path(), "log_level = 'debug'\ncolour = 'red'").unwrap();
+    gateway.process.signal(Signal::HUP).unwrap();
+    gateway.process.log.line("the settings stay as they are", PATIENCE).await.unwrap();
+    let level = gateway.admin.get("/debug/node/log-level").await.expect(200).text();
+    assert!(level.contains("notice"), "{level}");
+}
+
+#[tokio::test]
+async fn an_access_log_that_was_moved_is_opened_again() {
+    let target = TestTarget::answering("a").await;
+    let gateway = TestGateway::new().setting("SANDGATE_PROXY_ACCESS_LOG", "access.log").route("/", [&target]);
+    let gateway = gateway.start().await;
+    gateway.get("/first").await.expect(200);
+    gateway.lines("access.log", 1).await;
+    fs::rename(gateway.file("access.log"), gateway.file("access.log.1")).unwrap();
+    gateway.process.signal(Signal::USR1).unwrap();
+    gateway.until(async || gateway.file("access.log").exists()).await;
+    gateway.get("/second").await.expect(200);
+    assert!(gateway.lines("access.log", 1).await[0].contains("/second"));
+}
+
+#[tokio::test]
+async fn commands_find_the_process_by_its_file() {
+    let mut gateway = TestGateway::new().start().await;
+    let id = fs::read_to_string(gateway.file("sandgate.pid")).unwrap();
+    assert_eq!(id.trim(), gateway.process.id().to_string());
+    assert!(gateway.command(&["reload"]).is_ok());
+    gateway.process.log.line("the settings were read again", PATIENCE).await.unwrap();
+    assert!(gateway.command(&["health"]).unwrap().contains("runs"));
+    assert!(gateway.command(&["quit"]).is_ok());
+    assert_eq!(gateway.process.ended(PATIENCE).await.unwrap().code(), Some(0));
+    assert!(!gateway.file("sandgate.pid").exists());
+    assert!(gateway.command(&["stop"]).unwrap_err().contains("no gateway runs"));
+}
+
+#[tokio::test]
+async fn the_service_manager_hears_of_start_reload_and_end() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let gateway = TestGateway::new().setting("NOTIFY_SOCKET", path.to_str().unwrap());
+    let mut gateway = gateway.setting("WATCHDOG_USEC", "200000").start().await;
+    let heard = |wanted: &str| {
+        let mut text = [0; 256];
+        loop {
+            let length = manager.recv(&mut text).unwrap_or_else(|error| panic!("no {wanted}: {error}"));
+            let state = String::from_utf8_lossy(&text[..length]).into_owned();
+            if state.contains(wanted) {
+                return state;
+            }
+        }
+    };
+    assert!(heard("READY=1").contains(&format!("MAINPID={}", gateway.process.id())));
+    heard("WATCHDOG=1");
+    gateway.process.signal(Signal::HUP).unwrap();
+    heard("RELOADING=1\nMONOTONIC_USEC=");
+    heard("READY=1");
+    gateway.process.hand_over(PATIENCE * 3).await.unwrap();
+    assert!(heard("MAINPID").contains(&gateway.process.id().to_string()));
+    gateway.process.terminate().unwrap();
+    heard("STOPPING=1");
+}
+
+/// Waits for a line of a process started by hand.
+fn line(output: impl Read, wanted: &str) -> String {
+    use std::io::BufRead as _;
+    let lines = std::io::BufReader::new(output).lines().map_while(Result::ok);
+    let mut seen = Vec::new();
+    for line in lines {
+        if line.contains(wanted) {
+            return line;
+        }
+        seen.push(line);
+    }
+    panic!("no line with {wanted}: {seen:#?}");
+}
+
+#[test]
+fn sockets_of_systemd_are_served_by_every_worker() {
+    let (data, folder) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (proxy, admin) = (folder.path().join("proxy"), folder.path().join("admin"));
+    let mut command = Command::new("systemd-socket-activate");
+    command.arg(format!("--listen={}", proxy.display())).arg(format!("--listen={}", admin.display()));
+    let settings = [
+        ("SANDGATE_PROXY_LISTEN", format!("unix:{}", proxy.display())),
+        ("SANDGATE_ADMIN_LISTEN", format!("unix:{}", admin.display())),
+        ("SANDGATE_STATUS_LISTEN", "off".to_owned()),
+        ("SANDGATE_WORKERS", "2".to_owned()),
+        ("SANDGATE_DATA_DIR", data.path().display().to_string()),
+        ("SANDGATE_PLUGIN_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/compiled").to_owned()),
+    ];
+    for (name, value) in settings {
+        command.arg(format!("--setenv={name}={value}"));
+    }
+    command.arg(env!("CARGO_BIN_EXE_sandgate")).arg("run").stderr(Stdio::piped());
+    let mut process = command.spawn().expect("systemd-socket-activate, of the package systemd");
+    let mut log = process.stderr.take().unwrap();
+    // The first connection starts the gateway.
+    while !proxy.exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let waiting = std::thread::spawn({
+        let proxy = proxy.clone();
+        move || ask(&proxy, "/")
+    });
+    line(&mut log, "sandgate is ready");
+    assert!(waiting.join().unwrap().starts_with("HTTP/1.1 404 "), "what waited in the queue is answered");
+    for _ in 0..20 {
+        assert!(ask(&proxy, "/").starts_with("HTTP/1.1 404 "));
+    }
+    assert!(ask(&admin, "/").starts_with("HTTP/1.1 200 "));
+    process.kill().unwrap();
+    process.wait().unwrap();
+}

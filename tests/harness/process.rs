@@ -124,6 +124,11 @@ impl Process {
         Ok(kilobytes * 1024)
     }
 
+    /// Lets `VmHWM` count from now on: what starting took is no matter.
+    pub fn forget_peak(&self) -> Result<()> {
+        Ok(fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?)
+    }
+
     fn pid(&self) -> Result<Pid> {
         Pid::from_raw(i32::try_from(self.id())?).context("a process id")
     }

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
     Proxy,
-    failure::{Failure, Family},
+    failure::{Failure, Family, grpc_status},
     words,
 };
 use crate::{
@@ -65,6 +66,27 @@ pub(super) fn malformed(proxy: &Proxy, malformed: Malformed) -> Response<Bytes> 
     answer
 }
 
+/// Makes an answer of a plugin one that clients of gRPC understand: a status and a message in place of a body.
+pub(super) fn suit(exchange: &mut Exchange, body: Bytes) -> Bytes {
+    if !is_grpc(exchange) {
+        return body;
+    }
+    let Some(head) = &mut exchange.response else { return body };
+    let said = serde_json::from_slice::<serde_json::Value>(&body).ok();
+    let message = said.as_ref().and_then(|said| said.get("message")?.as_str());
+    let message = message.map_or_else(|| String::from_utf8_lossy(&body), Cow::Borrowed);
+    head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    head.headers.insert(words::GRPC_STATUS, HeaderValue::from(grpc_status(head.status)));
+    head.headers.insert(words::GRPC_MESSAGE, grpc_message(&message));
+    Bytes::new()
+}
+
+/// A message of gRPC is percent-encoded outside printable ASCII.
+fn grpc_message(message: &str) -> HeaderValue {
+    const REST: &AsciiSet = &CONTROLS.add(b'%');
+    words::text(&utf8_percent_encode(message, REST).to_string())
+}
+
 fn is_grpc(exchange: &Exchange) -> bool {
     let kind = exchange.request.headers.get(header::CONTENT_TYPE);
     exchange.request.version == Version::HTTP_2
@@ -74,7 +96,7 @@ fn is_grpc(exchange: &Exchange) -> bool {
 fn word_grpc(failure: &Failure, headers: &mut HeaderMap) -> Bytes {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(words::GRPC_STATUS, HeaderValue::from(failure.grpc_status()));
-    headers.insert(words::GRPC_MESSAGE, words::text(&failure.message()));
+    headers.insert(words::GRPC_MESSAGE, grpc_message(&failure.message()));
     Bytes::new()
 }
 

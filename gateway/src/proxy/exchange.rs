@@ -51,7 +51,7 @@ pub(super) async fn serve(proxy: Rc<Proxy>, session: Rc<Session>, request: Reque
 async fn run(proxy: &Proxy, session: &Session, snapshot: &Snapshot, exchange: &mut Care) -> Result<Answer, Failure> {
     let routed = route(session, snapshot, exchange)?;
     match routed.entry.chain.on_request(exchange).await? {
-        Flow::Answer(body) => return Ok(Answer::Made(body)),
+        Flow::Answer(body) => return Ok(Answer::Made(answer::suit(exchange, body))),
         Flow::Refuse(refusal) => return Err(Failure::Refused(Box::new(refusal))),
         Flow::Continue => {}
     }

@@ -314,7 +314,8 @@ fn code_of(error: &SendError) -> &'static str {
     }
 }
 
-fn grpc_status(status: StatusCode) -> u16 {
+/// The status of gRPC that stands for one of HTTP.
+pub(super) fn grpc_status(status: StatusCode) -> u16 {
     match status.as_u16() {
         200..300 => 0,
         401 => 16,

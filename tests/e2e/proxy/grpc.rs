@@ -308,6 +308,18 @@ async fn what_the_gateway_says_itself_is_a_status() {
 }
 
 #[tokio::test]
+async fn what_a_plugin_answers_is_a_status() {
+    let server = Server::start(false, 100).await;
+    let gateway = before(&server, "grpc", json!({})).await;
+    gateway.plugin("words", "rate-limiting", json!({ "hour": 1, "policy": "local" })).await;
+    let mut tasks = JoinSet::new();
+    let mut client = client(&gateway, false, &mut tasks).await;
+    once(&mut client, "hello").await.unwrap();
+    let status = once(&mut client, "hello").await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "API rate limit exceeded"));
+}
+
+#[tokio::test]
 async fn a_dead_server_is_unavailable_or_broken() {
     let mut server = Server::start(false, 100).await;
     let gateway = before(&server, "grpc", json!({ "retries": 1 })).await;

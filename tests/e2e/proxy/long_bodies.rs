@@ -22,6 +22,7 @@ async fn a_long_download_passes_in_little_memory() {
         let target = TestTarget::pouring(length()).await;
         let gateway = TestGateway::new().route("/", [&target]).start().await;
         gateway.applied().await;
+        gateway.process.forget_peak().unwrap();
         let idle = gateway.process.memory("VmRSS").unwrap();
         let address = if wire == Wire::Http1 { gateway.proxy() } else { gateway.proxy_tls() };
         let mut client = Client::connect(address, wire).await.unwrap();
@@ -43,6 +44,7 @@ async fn a_long_upload_passes_in_little_memory() {
         let target = TestTarget::swallowing().await;
         let gateway = TestGateway::new().route("/", [&target]).start().await;
         gateway.applied().await;
+        gateway.process.forget_peak().unwrap();
         let idle = gateway.process.memory("VmRSS").unwrap();
         let piece = Bytes::from(vec![b'x'; 64 << 10]);
         let pieces = std::iter::repeat_n(piece, usize::try_from(length()).unwrap() / (64 << 10));

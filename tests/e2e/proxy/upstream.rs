@@ -44,15 +44,6 @@ async fn a_client_that_hangs_up_leaves_nothing_broken() {
 }
 
 #[tokio::test]
-async fn an_upgrade_is_served_as_a_plain_request() {
-    let target = TestTarget::echoing().await;
-    let gateway = TestGateway::new().route("/", [&target]).start().await;
-    let headers = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")];
-    let echo = gateway.get_with("/", &headers).await.echo();
-    assert!(!echo.has("upgrade"));
-}
-
-#[tokio::test]
 async fn a_target_that_upgrades_unasked_is_a_bad_gateway() {
     let target =
         TestTarget::raw(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n").await;

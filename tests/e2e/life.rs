@@ -202,3 +202,46 @@ fn sockets_of_systemd_are_served_by_every_worker() {
     process.kill().unwrap();
     process.wait().unwrap();
 }
+
+/// The exit code of a command, and what it says.
+fn command(data: &TempDir, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sandgate"));
+    command.args(arguments).env_clear().env("SANDGATE_DATA_DIR", data.path()).env("MY_LEVEL", "debug");
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn migrations_that_are_pending_have_an_exit_code_of_their_own() {
+    let data = TempDir::new().unwrap();
+    let (code, text) = command(&data, &["migrate", "status"]);
+    assert_eq!(code, Some(5), "{text}");
+    assert!(text.contains("0001 initial: pending"), "{text}");
+    assert_eq!(command(&data, &["migrations", "bootstrap"]).0, Some(0));
+    let (code, text) = command(&data, &["migrations", "list"]);
+    assert!(code == Some(0) && text.contains("0001 initial: applied") && !text.contains("pending"), "{text}");
+}
+
+#[test]
+fn a_check_reads_the_declarative_file_too() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("kong.yaml");
+    let check = |text: &str| {
+        fs::write(&file, text).unwrap();
+        command(&data, &["check", "--declarative-config", file.to_str().unwrap()])
+    };
+    let (code, text) = check("_format_version: '3.0'\nservices:\n- name: a\n  url: http://a.test\n");
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = check("_format_version: '3.0'\nservices:\n- nme: a\n");
+    assert!(code == Some(1) && text.contains("in 'nme': unknown field"), "{text}");
+}
+
+#[test]
+fn a_setting_may_refer_to_a_variable_and_shows_the_reference() {
+    let data = TempDir::new().unwrap();
+    let (code, text) = command(&data, &["config", "show", "--log-level", "{vault://env/my-level}"]);
+    assert!(code == Some(0) && text.contains("log_level = \"{vault://env/my-level}\"  # --log-level"), "{text}");
+    let (code, text) = command(&data, &["check", "--log-level", "{vault://env/nothing}"]);
+    assert!(code == Some(1) && text.contains("the vault has no such secret"), "{text}");
+}

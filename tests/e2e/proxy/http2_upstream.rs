@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use h2::{
-    Reason,
+    Ping, Reason,
     server::{self, Connection},
 };
 use http::{Response, StatusCode};
@@ -94,6 +94,7 @@ async fn a_target_that_says_farewell_gets_no_more_requests_and_finishes_those_it
     let mut first = sent(&gateway, "POST /first").await;
     let mut leaving = accept(&target).await;
     let begun = asked(&mut leaving).await;
+    let mut ping = leaving.ping_pong().unwrap();
     leaving.graceful_shutdown();
     let mut tasks = JoinSet::new();
     let (told, gone) = tokio::sync::oneshot::channel();
@@ -102,6 +103,8 @@ async fn a_target_that_says_farewell_gets_no_more_requests_and_finishes_those_it
         let next = leaving.accept().await;
         _ = told.send(next.is_none());
     });
+    // Answered after the farewell was read.
+    ping.ping(Ping::opaque()).await.unwrap();
     let second = sent(&gateway, "POST /second").await;
     let mut other = accept(&target).await;
     answer(asked(&mut other).await, "second");

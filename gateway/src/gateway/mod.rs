@@ -6,6 +6,7 @@ mod controls;
 mod database;
 mod declarative;
 mod desk;
+mod explainer;
 mod files;
 mod node;
 mod outage;
@@ -216,7 +217,9 @@ pub fn new_token(config: &Config, token: admin::NewToken) -> Result<String, Gate
 async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogDial) -> Result<Rooms, GatewayError> {
     let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let vaults = Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval);
-    let builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config)).with_vaults(vaults);
+    let builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config))
+        .with_vaults(vaults)
+        .with_flavor(config.router_flavor);
     let resolver = Arc::new(Resolver::new(&DefaultCertificate::in_folder(&config.data_dir)?));
     let builder = builder.with_resolver(resolver.clone());
     let deployments = builder.deployments();
@@ -309,7 +312,7 @@ impl Foundation {
         let cache = fs::canonicalize(&config.plugin_cache_dir).map_err(system("the folder of compiled code"))?;
         let services = Services::start(facts, tasks.clone(), metrics.clone());
         let catalog = Catalog::new(&cache, bounds(config), services).map_err(GatewayError::Engine)?;
-        let core = model::core_registry();
+        let core = model::core_registry_of(config.router_flavor);
         match &source {
             Source::Memory(memory) => declarative::modules(memory, &catalog, &core, &config.modules_dir).await?,
             Source::Database(_) => outage::install_builtins(&store, &core, &catalog, tasks).await?,

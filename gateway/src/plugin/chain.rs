@@ -105,11 +105,25 @@ pub struct Slot {
     pub consumer: Option<Arc<HashMap<Arc<str>, Arc<Plugin>>>>,
     /// For the route, else the service, else all requests.
     pub broad: Option<Arc<Plugin>>,
+    /// Which of these `broad` is for.
+    pub reach: Reach,
+}
+
+/// What a configuration without a consumer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// All requests.
+    #[default]
+    Everywhere,
+    /// Those of a service.
+    Service,
+    /// Those of a route.
+    Route,
 }
 
 impl Slot {
     /// The one configuration that applies, by the precedence of scopes.
-    fn pick(&self, consumer: Option<&str>) -> Option<&Arc<Plugin>> {
+    pub(crate) fn pick(&self, consumer: Option<&str>) -> Option<&Arc<Plugin>> {
         if let Some(consumer) = consumer
             && let Some(plugin) = self.consumer_and_route.get(consumer)
         {
@@ -195,7 +209,6 @@ impl Chain {
     }
 
     /// In the order in which they run.
-    #[cfg(test)]
     pub(crate) fn slots(&self) -> &[Slot] {
         &self.slots
     }

@@ -1,4 +1,5 @@
 mod agreement;
+mod multitude;
 
 use std::sync::Arc;
 use std::time::Instant;

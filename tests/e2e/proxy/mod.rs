@@ -3,6 +3,8 @@
 mod bodies;
 mod certificates;
 mod errors;
+mod explain;
+mod expressions;
 mod headers;
 mod malformed;
 mod path;

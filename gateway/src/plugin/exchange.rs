@@ -196,6 +196,8 @@ pub struct Exchange {
     pub body: RequestBody,
     /// Whether a plugin replaced or may change the body, so that Content-Length must follow.
     pub body_changed: bool,
+    /// The client asks for WebSocket in place of HTTP.
+    pub switches: bool,
     /// What matched.
     pub route: Arc<RouteFacts>,
     /// Groups of the regex path that matched: name or number, text.

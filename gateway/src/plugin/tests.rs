@@ -98,6 +98,7 @@ fn exchange(headers: &[(&str, &str)]) -> Held {
         upstream_host: None,
         body: RequestBody::Empty,
         body_changed: false,
+        switches: false,
         route: Arc::default(),
         captures: Vec::new(),
         directory: directory(),

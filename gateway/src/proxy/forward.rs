@@ -8,13 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{HeaderValue, Request, Response, Uri, header, uri::PathAndQuery};
 use rustls_pki_types::ServerName;
 use smallvec::SmallVec;
 
 use super::{
     Failure, Proxy, Session, exchange::Care, failure::status_of, filter::Shelf, headers, headers::without_port,
-    payload::Payload, routing::Routed, words,
+    payload::Payload, routing::Routed, upgrade, words,
 };
 use crate::{
     balancer::InFlight,
@@ -41,7 +41,7 @@ pub(super) async fn send(
     let (mut retries, mut free) = (service.retries, FREE_RETRIES);
     loop {
         let error = match forwarding.attempt(exchange).await {
-            Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => return Err(Failure::Switched),
+            Ok(answer) if upgrade::is_unasked(exchange, &answer) => return Err(Failure::Switched),
             Ok(answer) => {
                 exchange.timing.upstream_answered = Some(Instant::now());
                 return Ok(answer);
@@ -99,7 +99,7 @@ impl Picked {
 /// The body of a target's answer. The target counts as busy until it is dropped.
 pub(super) struct Proxied {
     pub(super) body: ResponseBody,
-    _in_flight: Option<InFlight>,
+    pub(super) in_flight: Option<InFlight>,
 }
 
 impl Forwarding<'_> {
@@ -124,9 +124,7 @@ impl Forwarding<'_> {
         picked.report(sent.is_ok());
         match stopped {
             Some(failure) => Err(failure),
-            None => {
-                Ok(sent?.map(|body| Proxied { body, _in_flight: picked.in_flight.map(|(in_flight, _)| in_flight) }))
-            }
+            None => Ok(sent?.map(|body| Proxied { body, in_flight: picked.in_flight.map(|(in_flight, _)| in_flight) })),
         }
     }
 

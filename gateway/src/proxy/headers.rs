@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use smallvec::SmallVec;
 
-use super::{Proxy, Session, begin, words};
+use super::{Proxy, Session, begin, upgrade, words};
 use crate::plugin::{Exchange, Origin};
 
 /// Headers that a request gains.
@@ -92,6 +92,9 @@ pub(super) fn forward(
         None => {}
     }
     headers.insert(words::X_KONG_REQUEST_ID, proxy.words.text(exchange.id.as_str()));
+    if exchange.switches {
+        upgrade::ask(headers);
+    }
 }
 
 /// Turns a target's headers into those for the client.

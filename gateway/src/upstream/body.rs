@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::{link::Link, pool::Pool};
+use super::{Timeouts, Tunnel, link::Link, pool::Pool};
 
 /// Any error.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -134,6 +134,7 @@ pub enum BodyError {
 pub struct ResponseBody {
     incoming: Incoming,
     link: Option<Box<Link>>,
+    tunnel: Option<Box<Tunnel>>,
     pool: Rc<Pool>,
     read_timeout: Duration,
     is_waiting: bool,
@@ -141,11 +142,22 @@ pub struct ResponseBody {
 
 impl ResponseBody {
     pub(super) fn new(incoming: Incoming, link: Box<Link>, pool: Rc<Pool>, read_timeout: Duration) -> Self {
-        let mut body = Self { incoming, link: Some(link), pool, read_timeout, is_waiting: false };
+        let mut body = Self { incoming, link: Some(link), tunnel: None, pool, read_timeout, is_waiting: false };
         if body.incoming.is_end_stream() {
             body.give_back();
         }
         body
+    }
+
+    /// The answer with 101: the connection is not one for HTTP any more.
+    pub(super) fn switched(incoming: Incoming, link: Link, pool: Rc<Pool>, timeouts: &Timeouts) -> Self {
+        let tunnel = link.into_io().map(|(io, early)| Box::new(Tunnel::new(io, early, timeouts.read, timeouts.write)));
+        Self { incoming, link: None, tunnel, pool, read_timeout: timeouts.read, is_waiting: false }
+    }
+
+    /// What an answer with 101 leads to; dropping it closes the connection.
+    pub fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
+        self.tunnel.take()
     }
 
     fn give_back(&mut self) {

@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
@@ -71,6 +72,15 @@ impl Link {
     /// Whether the exchange is over on both sides.
     pub(super) fn is_idle(&self) -> bool {
         !self.has_ended && self.sender.is_ready()
+    }
+
+    /// The bytes of a connection that an answer with 101 has taken out of HTTP, with those that were read already.
+    pub(super) fn into_io(self) -> Option<(TargetIo, Bytes)> {
+        if !self.has_ended {
+            return None;
+        }
+        let parts = (*Pin::into_inner(self.driver)).into_parts();
+        Some((parts.io.into_inner(), parts.read_buf))
     }
 
     /// Sends a request and waits for the head of its answer.

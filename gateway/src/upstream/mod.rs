@@ -12,10 +12,11 @@ mod pool;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use rustls_pki_types::ServerName;
 
 use crate::tls::TargetTls;
@@ -23,6 +24,7 @@ use crate::tls::TargetTls;
 pub use body::{BodyError, RequestBody, ResponseBody, Upload};
 pub use pool::PoolStatus;
 pub use retry::{Again, may_retry};
+pub use tunnel::{Passed, Tunnel, TunnelError};
 
 use dns::Names;
 use link::Link;
@@ -173,6 +175,9 @@ impl Client {
             self.pool.note_stale();
         }
         let answer = answer?;
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(answer.map(|body| ResponseBody::switched(body, *link, self.pool.clone(), timeouts)));
+        }
         Ok(answer.map(|body| ResponseBody::new(body, link, self.pool.clone(), timeouts.read)))
     }
 

@@ -15,3 +15,4 @@ mod shutdown;
 mod spellings;
 mod upstream;
 mod upstream_tls;
+mod websocket;

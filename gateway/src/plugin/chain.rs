@@ -76,6 +76,13 @@ impl Plugin {
         }
     }
 
+    /// Whether it finds out who the consumer is: plugins before it see none.
+    pub fn finds_consumers(&self) -> bool {
+        let State::Ready(ready) = &self.state else { return false };
+        let manifest = &ready.deployment.manifest;
+        !manifest.consumer_scope && manifest.capabilities.iter().any(|asked| asked.name == "consumers")
+    }
+
     pub(super) fn exports(&self, phase: Phases) -> bool {
         match &self.state {
             State::Ready(ready) => ready.deployment.code.phases.has(phase),

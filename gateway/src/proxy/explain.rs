@@ -145,11 +145,21 @@ fn say_quarantined(snapshot: &Snapshot, entry: &RouteEntry, said: &mut Map<Strin
 fn say_plugins(snapshot: &Snapshot, slots: &[Slot], supposed: &Supposed, said: &mut Map<String, Value>) {
     let consumer = supposed.consumer.as_ref().and_then(|name| snapshot.directory.consumer_named(name));
     let consumer = consumer.map(|entry| &*entry.consumer.id);
-    said.insert("plugins".into(), slots.iter().filter_map(|slot| plugin(slot, consumer)).collect());
+    // Each configuration is chosen when its turn comes, so plugins before the first that authenticates know no consumer.
+    let mut known = None;
+    let mut shown = Vec::with_capacity(slots.len());
+    for slot in slots {
+        shown.extend(plugin(slot, consumer, known));
+        if slot.pick(known).is_some_and(|plugin| plugin.finds_consumers()) {
+            known = consumer;
+        }
+    }
+    said.insert("plugins".into(), shown.into());
 }
 
-/// One plugin of the chain: its configurations, the stronger first, and which of them this request gets.
-fn plugin(slot: &Slot, consumer: Option<&str>) -> Option<Value> {
+/// One plugin of the chain: its configurations, the stronger first, and which of them this request gets. `known` is the
+/// consumer at that moment.
+fn plugin(slot: &Slot, consumer: Option<&str>, known: Option<&str>) -> Option<Value> {
     let reach = match slot.reach {
         Reach::Everywhere => "global",
         Reach::Service => "service",
@@ -164,7 +174,7 @@ fn plugin(slot: &Slot, consumer: Option<&str>) -> Option<Value> {
     let of_consumers = of_consumers.filter(|(id, _)| of_consumer(id)).take(MOST_CONSUMERS);
     all.extend(of_consumers.map(|(id, plugin)| (plugin, "consumer", Some(&**id))));
     all.extend(slot.broad.iter().map(|plugin| (plugin, reach, None)));
-    let (name, chosen) = (&all.first()?.0.name, slot.pick(consumer));
+    let (name, chosen) = (&all.first()?.0.name, slot.pick(known));
     let configuration = |(plugin, from, consumer): &(&Arc<Plugin>, &str, Option<&str>)| {
         json!({
             "id": &*plugin.id,

@@ -71,24 +71,48 @@ async fn what_the_gateway_would_refuse_is_said() {
 #[tokio::test]
 async fn plugins_are_shown_in_order_with_where_they_come_from() {
     let (gateway, _target) = gateway().await;
+    assert_eq!(
+        running(&explained(&gateway, json!({ "path": "/a" })).await),
+        [("correlation-id", Some("global")), ("key-auth", Some("service"))].map(owned)
+    );
+    assert_eq!(
+        running(&explained(&gateway, json!({ "path": "/a/b" })).await),
+        [("correlation-id", Some("global")), ("key-auth", Some("route"))].map(owned)
+    );
+}
+
+#[tokio::test]
+async fn a_consumer_counts_for_plugins_that_run_after_authentication() {
+    let (gateway, _target) = gateway().await;
     let consumer = gateway.admin.create("/consumers", json!({ "username": "kim" })).await;
-    let own = json!({ "name": "correlation-id", "config": { "header_name": "x-own" } });
-    gateway.admin.create("/consumers/kim/plugins", own).await;
+    for (name, config) in [
+        ("correlation-id", json!({ "header_name": "x-own" })),
+        ("rate-limiting", json!({ "minute": 5, "policy": "local" })),
+    ] {
+        gateway.admin.create("/consumers/kim/plugins", json!({ "name": name, "config": config })).await;
+    }
     gateway.applied().await;
-    let plugins = |said: &Value| -> Vec<(String, String)> {
-        let all = said["plugins"].as_array().unwrap();
-        let running = |plugin: &Value| {
-            let all = plugin["configurations"].as_array().unwrap();
-            all.iter().find(|one| one["runs"] == true).map(|one| one["from"].as_str().unwrap().to_owned())
-        };
-        all.iter().map(|plugin| (plugin["name"].as_str().unwrap().to_owned(), running(plugin).unwrap())).collect()
-    };
-    let expected = |list: [(&str, &str); 2]| list.map(|(name, from)| (name.to_owned(), from.to_owned()));
+    let said = explained(&gateway, json!({ "path": "/a", "consumer": "kim" })).await;
+    let expected =
+        [("correlation-id", Some("global")), ("key-auth", Some("service")), ("rate-limiting", Some("consumer"))];
+    assert_eq!(running(&said), expected.map(owned));
+    assert_eq!(said["plugins"][2]["configurations"][0]["consumer"], consumer["id"]);
     let said = explained(&gateway, json!({ "path": "/a" })).await;
-    assert_eq!(plugins(&said), expected([("key-auth", "service"), ("correlation-id", "global")]));
-    let said = explained(&gateway, json!({ "path": "/a/b", "consumer": "kim" })).await;
-    assert_eq!(plugins(&said), expected([("key-auth", "route"), ("correlation-id", "consumer")]));
-    assert_eq!(said["plugins"][1]["configurations"][0]["consumer"], consumer["id"]);
+    assert_eq!(running(&said)[2], owned(("rate-limiting", None)));
+}
+
+fn owned((name, from): (&str, Option<&str>)) -> (String, Option<String>) {
+    (name.to_owned(), from.map(str::to_owned))
+}
+
+/// Each plugin with the place of the configuration that would run.
+fn running(said: &Value) -> Vec<(String, Option<String>)> {
+    let from = |plugin: &Value| {
+        let all = plugin["configurations"].as_array().unwrap().iter();
+        all.filter(|one| one["runs"] == true).map(|one| one["from"].as_str().unwrap().to_owned()).next()
+    };
+    let all = said["plugins"].as_array().unwrap().iter();
+    all.map(|plugin| (plugin["name"].as_str().unwrap().to_owned(), from(plugin))).collect()
 }
 
 #[tokio::test]

@@ -301,7 +301,6 @@ fn address(ip: IpAddr) -> Datum<'static> {
     Datum::Address(ip.to_canonical())
 }
 
-/// Types are not `Copy` in the crate.
 fn text_type() -> Type {
     Type::String
 }

@@ -108,8 +108,8 @@ fn owned((name, from): (&str, Option<&str>)) -> (String, Option<String>) {
 /// Each plugin with the place of the configuration that would run.
 fn running(said: &Value) -> Vec<(String, Option<String>)> {
     let from = |plugin: &Value| {
-        let all = plugin["configurations"].as_array().unwrap().iter();
-        all.filter(|one| one["runs"] == true).map(|one| one["from"].as_str().unwrap().to_owned()).next()
+        let mut all = plugin["configurations"].as_array().unwrap().iter();
+        all.find(|one| one["runs"] == true).map(|one| one["from"].as_str().unwrap().to_owned())
     };
     let all = said["plugins"].as_array().unwrap().iter();
     all.map(|plugin| (plugin["name"].as_str().unwrap().to_owned(), from(plugin))).collect()

@@ -112,7 +112,7 @@ fn judge(entity: &Object) -> Result<(), String> {
         _ => false,
     };
     let number = |field| entity.get(field).and_then(Value::as_i64).unwrap_or(0);
-    let has_conditions = CONDITIONS.iter().any(|field| is_set(&field));
+    let has_conditions = CONDITIONS.iter().any(is_set);
     let conditions = "'methods', 'hosts', 'paths', 'headers', 'snis', 'sources' or 'destinations'";
     let text = entity.get("expression").and_then(Value::as_str).unwrap_or_default();
     if has_conditions && !text.is_empty() {

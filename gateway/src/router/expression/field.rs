@@ -12,8 +12,11 @@ use crate::router::name::Authority;
 use crate::router::query::{Query, Transport};
 use crate::router::stream::{StreamProtocol, StreamQuery};
 
-/// Name, type, and whether only requests have it.
-pub(super) const FIELDS: [(&str, fn() -> Type, bool); 14] = [
+/// Name, type (which cannot be copied), and whether only requests have it.
+type Row = (&'static str, fn() -> Type, bool);
+
+/// Every field; `*` stands for any name.
+pub(super) const FIELDS: [Row; 14] = [
     ("net.protocol", text_type, false),
     ("net.port", number_type, false),
     ("net.src.ip", address_type, false),

@@ -47,7 +47,7 @@ fn rules(count: usize) -> Vec<Rule> {
     let one = |at: usize| {
         let mut rule = strategy.new_tree(&mut runner).unwrap().current();
         rule.id = format!("{:05}", (at * 7919) % 100_000).into();
-        if at % 16 > 0 {
+        if !at.is_multiple_of(16) {
             rule.paths.retain(|path| !path.starts_with('~'));
             rule.headers.values_mut().for_each(|values| values.retain(|value| !value.starts_with('~')));
         }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use super::{Access, Limits, declarative::Declarative};
+use super::{Access, Explain, Limits, declarative::Declarative};
 use crate::{
     model::{ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, Registry},
     shutdown::Tasks,
@@ -36,6 +36,8 @@ pub struct Context {
     pub status: Arc<dyn Fn() -> Status + Send + Sync>,
     /// Prometheus text, for the Status API.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// What would become of a request; the error says what is wrong with the question.
+    pub explain: Explainer,
     /// The configuration when it comes from a file; `None` with a database.
     pub declarative: Option<Arc<Declarative>>,
     /// Called after each committed write, before its answer.
@@ -51,6 +53,9 @@ pub struct Context {
     /// Where requests that may write are finished, whether their clients wait or not.
     pub tasks: Tasks,
 }
+
+/// Answers `POST /routes/explain`.
+pub type Explainer = Arc<dyn Fn(&Explain) -> Result<Value, String> + Send + Sync>;
 
 impl fmt::Debug for Context {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

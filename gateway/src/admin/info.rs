@@ -221,6 +221,7 @@ const FIXED: &[&str] = &[
     "/openapi.json",
     "/plugins/enabled",
     "/plugins/schema/{name}",
+    "/routes/explain",
     "/routes/{routes}/filter-chains",
     "/routes/{routes}/filter-chains/{filter_chains}",
     "/routes/{routes}/filters/all",

@@ -12,6 +12,7 @@ mod context;
 mod debug;
 pub mod declarative;
 mod entities;
+mod explain;
 mod failure;
 mod form;
 mod info;
@@ -39,7 +40,8 @@ mod write;
 use axum::{Router, extract::DefaultBodyLimit};
 
 pub use access::{Access, AccessSettings, Bootstrap, Door, NewToken, NewTokenError, Newest, new_token};
-pub use context::{Context, Controls, Modules, Node, Plugins, Quarantined, Status};
+pub use context::{Context, Controls, Explainer, Modules, Node, Plugins, Quarantined, Status};
+pub use explain::{Explain, Values};
 pub use limits::Limits;
 pub use modules::{Local, local};
 

@@ -63,6 +63,8 @@ pub(super) enum Resource {
     Transactions,
     Audit,
     Cluster,
+    /// `/routes/explain`
+    Explain,
 }
 
 /// Children of one parent.
@@ -130,6 +132,7 @@ impl Resource {
             ["transactions"] => Resource::Transactions,
             ["audit"] => Resource::Audit,
             ["cluster"] => Resource::Cluster,
+            ["routes", "explain"] => Resource::Explain,
             ["upstreams", upstream, "health"] => Resource::Health(upstream.to_owned()),
             ["upstreams", upstream, "targets", _, "healthy" | "unhealthy"]
             | ["upstreams", upstream, "targets", _, _, "healthy" | "unhealthy"] => {
@@ -192,9 +195,11 @@ impl Resource {
             }
             Resource::Entity(..) | Resource::Child(..) | Resource::Module(_) | Resource::AccessOne(..) => ONE,
             Resource::Referenced(..) => &["GET", "HEAD", "OPTIONS", "PATCH", "PUT"],
-            Resource::ValidateEntity(_) | Resource::ValidatePlugin | Resource::Rollback(_) | Resource::Transactions => {
-                &["OPTIONS", "POST"]
-            }
+            Resource::ValidateEntity(_)
+            | Resource::ValidatePlugin
+            | Resource::Rollback(_)
+            | Resource::Transactions
+            | Resource::Explain => &["OPTIONS", "POST"],
             Resource::WasmOnly => ANY,
             Resource::SetLogLevel(_) => &["OPTIONS", "PUT"],
             Resource::Cache => &["DELETE", "OPTIONS"],

@@ -13,7 +13,7 @@ use super::{
     call::Call,
     cluster,
     context::Context,
-    debug, declarative, entities,
+    debug, declarative, entities, explain,
     failure::{Failure, message},
     info, modules, openapi,
     resource::Resource,
@@ -178,6 +178,7 @@ async fn serve(call: &mut Call, resource: Resource) -> Result<Answer, Failure> {
         Resource::Transactions => transactions::run(call).await,
         Resource::Audit => audit::list(call).await,
         Resource::Cluster => cluster::list(call).await,
+        Resource::Explain => explain::explain(call).await,
     }
 }
 

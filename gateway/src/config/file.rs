@@ -120,6 +120,9 @@ pub struct Settings {
     /// Whether the client is the last address that is not trusted, on or off [default: off]
     #[arg(long, value_name = "SWITCH")]
     pub real_ip_recursive: Option<Text>,
+    /// How routes are matched: traditional, traditional_compatible or expressions [default: traditional_compatible]
+    #[arg(long, value_name = "NAME")]
+    pub router_flavor: Option<Text>,
     /// How long open requests may go on after SIGTERM: 0 to 1h [default: 30s]
     #[arg(long, value_name = "DURATION")]
     pub drain_grace_period: Option<Text>,

@@ -22,6 +22,7 @@ use std::{
 use http::HeaderName;
 use ipnet::IpNet;
 
+use crate::router::{Flavor, UnknownFlavor};
 use crate::telemetry::{LogFormat, LogLevel, UnknownName};
 
 pub use admin::{Admin, BootstrapToken};
@@ -67,6 +68,8 @@ pub struct Config {
     pub access_log: AccessLog,
     /// Whose word about the client's address counts.
     pub real_ip: RealIp,
+    /// How routes are matched.
+    pub router_flavor: Flavor,
     /// How long open requests may go on after SIGTERM.
     pub drain_grace_period: Duration,
     /// Idle connections to targets.
@@ -382,4 +385,7 @@ pub enum Problem {
     /// Not a name out of a list.
     #[error(transparent)]
     Name(#[from] UnknownName),
+    /// Not a flavor of the router.
+    #[error(transparent)]
+    Flavor(#[from] UnknownFlavor),
 }

@@ -7,6 +7,7 @@ mod controls;
 mod database;
 mod declarative;
 mod desk;
+mod explainer;
 mod files;
 mod handover;
 mod life;
@@ -228,7 +229,9 @@ async fn build(
 ) -> Result<Rooms, GatewayError> {
     let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let vaults = Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval);
-    let builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config)).with_vaults(vaults);
+    let builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config))
+        .with_vaults(vaults)
+        .with_flavor(config.router_flavor);
     let resolver = Arc::new(Resolver::new(&DefaultCertificate::in_folder(&config.data_dir)?));
     let builder = builder.with_resolver(resolver.clone());
     let deployments = builder.deployments();
@@ -322,7 +325,7 @@ impl Foundation {
         let cache = fs::canonicalize(&config.plugin_cache_dir).map_err(system("the folder of compiled code"))?;
         let services = Services::start(facts, tasks.clone(), metrics.clone());
         let catalog = Catalog::new(&cache, bounds(config), services).map_err(GatewayError::Engine)?;
-        let core = model::core_registry();
+        let core = model::core_registry_of(config.router_flavor);
         match &source {
             Source::Memory(memory) => declarative::modules(memory, &catalog, &core, &config.modules_dir).await?,
             Source::Database(_) => outage::install_builtins(&store, &core, &catalog, tasks).await?,

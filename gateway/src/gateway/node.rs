@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Rooms, apis, database,
+    Rooms, apis, database, explainer,
     workers::{Addresses, shown, total},
 };
 use crate::{
@@ -57,6 +57,10 @@ pub(super) fn context(
         registry: rooms.registry.clone(),
         plugins: rooms.desk.clone(),
         modules: rooms.desk.clone(),
+        explain: {
+            let published = rooms.published.clone();
+            Arc::new(move |asked| explainer::explain(&published, asked))
+        },
         declarative: rooms.declarative.clone(),
         access: rooms.access.clone(),
         limits: apis::limits(config),
@@ -83,7 +87,7 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
     let mut configuration = json!({
         "database": if config.database == Database::Off { "off" } else { "postgres" },
         "role": "traditional",
-        "router_flavor": "traditional_compatible",
+        "router_flavor": config.router_flavor.as_str(),
         "admin_listen": listed(&config.admin_listen),
         "status_listen": listed(&config.status_listen),
         "proxy_listen": listed(&config.proxy_listen),

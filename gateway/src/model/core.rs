@@ -5,15 +5,22 @@ use super::{
     target, upstream, vault,
 };
 
-/// The gateway's own collections, parents before children.
+use crate::router::Flavor;
+
+/// The gateway's own collections, parents before children, with routes of the default flavor.
 pub fn core_registry() -> Registry {
+    core_registry_of(Flavor::default())
+}
+
+/// The gateway's own collections, parents before children.
+pub fn core_registry_of(flavor: Flavor) -> Registry {
     let mut registry = Registry::default();
     for collection in [
         certificate::collection(),
         certificate::snis(),
         ca_certificate::collection(),
         service::collection(),
-        route::collection(),
+        route::collection(flavor),
         consumer::collection(),
         plugin::collection(),
         upstream::collection(),

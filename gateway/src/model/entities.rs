@@ -72,6 +72,10 @@ pub struct Route {
     pub destinations: Option<Vec<Endpoint>>,
     /// Orders regular expressions.
     pub regex_priority: Option<i64>,
+    /// In place of all conditions, in the router flavor `expressions`.
+    pub expression: Option<Arc<str>>,
+    /// Orders expressions.
+    pub priority: Option<u64>,
     /// Whether the matched part of the path stays behind.
     pub strip_path: bool,
     /// Whether the client's Host goes upstream.

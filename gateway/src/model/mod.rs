@@ -26,7 +26,7 @@ pub use access::{
     ADMIN_CERTIFICATES, ADMIN_ROLES, ADMIN_TOKENS, AccessRows, AdminCertificate, AdminToken, Role, Touched, Verb,
 };
 pub use collection::{Collection, Listing, Names, OnDelete, Reference, Registry, declared_collections};
-pub use core::{core_registry, filter_chains};
+pub use core::{core_registry, core_registry_of, filter_chains};
 pub use entities::{
     CaCertificate, Certificate, Consumer, Endpoint, Id, Module, Plugin, Route, Service, Sni, Target, Upstream, Vault,
 };

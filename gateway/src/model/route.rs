@@ -9,10 +9,20 @@ use super::{
     schema::{Check, Conditional, Field, Pattern, Rule, Schema, TextKind, Variants, Violations},
     service::PROTOCOLS,
 };
-use crate::model::{Object, schema::Custom};
+use crate::{
+    model::{Object, schema::Custom},
+    router::Flavor,
+};
 
-pub(super) fn collection() -> Collection {
-    Collection::core("routes", "routes", Some("name"), schema()).unique(&["name"]).reference(
+mod expression;
+
+pub(super) fn collection(flavor: Flavor) -> Collection {
+    let schema = if flavor == Flavor::Expressions {
+        expression::schema()
+    } else {
+        schema(fields(), checks(), [http(), grpc(), stream(), passthrough()])
+    };
+    Collection::core("routes", "routes", Some("name"), schema).unique(&["name"]).reference(
         "service",
         "services",
         OnDelete::Refuse,
@@ -20,14 +30,15 @@ pub(super) fn collection() -> Collection {
     )
 }
 
-fn schema() -> Schema {
-    let base = Schema { fields: fields(), checks: checks(), ..Schema::default() };
+/// With a variant for the protocols of each kind.
+fn schema(fields: Vec<Field>, checks: Vec<Check>, [http, grpc, stream, passthrough]: [Schema; 4]) -> Schema {
+    let base = Schema { fields, checks, ..Schema::default() };
     let mut choices = Vec::new();
     for (protocols, variant) in [
-        (&["http", "https"][..], http()),
-        (&["tcp", "tls", "udp"], stream()),
-        (&["tls_passthrough"], passthrough()),
-        (&["grpc", "grpcs"], grpc()),
+        (&["http", "https"][..], http),
+        (&["tcp", "tls", "udp"], stream),
+        (&["tls_passthrough"], passthrough),
+        (&["grpc", "grpcs"], grpc),
     ] {
         let whole = Arc::new(base.with(&variant));
         choices.extend(protocols.iter().map(|protocol| (Arc::from(*protocol), whole.clone())));
@@ -110,25 +121,11 @@ fn checks() -> Vec<Check> {
         then_error: Some(needs_tls.into()),
     };
     let nothing = Custom(|_: &Object, _: &mut Violations| {});
-    let sources = &[
-        "id",
-        "protocols",
-        "snis",
-        "sources",
-        "destinations",
-        "methods",
-        "hosts",
-        "paths",
-        "headers",
-        "expression",
-        "regex_priority",
-        "priority",
-    ];
     vec![
         Check::Conditional(Box::new(snis)),
-        // Both concern router flavors that this gateway does not have; clients read them in `/schemas`.
+        // Both concern other router flavors; clients read them in `/schemas`.
         Check::Custom { sources: &["path_handling"], with_missing: false, run: nothing },
-        Check::Custom { sources, with_missing: true, run: nothing },
+        Check::Custom { sources: expression::SOURCES, with_missing: true, run: nothing },
     ]
 }
 

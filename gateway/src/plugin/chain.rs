@@ -76,6 +76,13 @@ impl Plugin {
         }
     }
 
+    /// Whether it finds out who the consumer is: plugins before it see none.
+    pub fn finds_consumers(&self) -> bool {
+        let State::Ready(ready) = &self.state else { return false };
+        let manifest = &ready.deployment.manifest;
+        !manifest.consumer_scope && manifest.capabilities.iter().any(|asked| asked.name == "consumers")
+    }
+
     pub(super) fn exports(&self, phase: Phases) -> bool {
         match &self.state {
             State::Ready(ready) => ready.deployment.code.phases.has(phase),
@@ -111,11 +118,25 @@ pub struct Slot {
     pub consumer: Option<Arc<HashMap<Arc<str>, Arc<Plugin>>>>,
     /// For the route, else the service, else all requests.
     pub broad: Option<Arc<Plugin>>,
+    /// Which of these `broad` is for.
+    pub reach: Reach,
+}
+
+/// What a configuration without a consumer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// All requests.
+    #[default]
+    Everywhere,
+    /// Those of a service.
+    Service,
+    /// Those of a route.
+    Route,
 }
 
 impl Slot {
     /// The one configuration that applies, by the precedence of scopes.
-    fn pick(&self, consumer: Option<&str>) -> Option<&Arc<Plugin>> {
+    pub(crate) fn pick(&self, consumer: Option<&str>) -> Option<&Arc<Plugin>> {
         if let Some(consumer) = consumer
             && let Some(plugin) = self.consumer_and_route.get(consumer)
         {
@@ -201,7 +222,6 @@ impl Chain {
     }
 
     /// In the order in which they run.
-    #[cfg(test)]
     pub(crate) fn slots(&self) -> &[Slot] {
         &self.slots
     }

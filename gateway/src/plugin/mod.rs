@@ -23,7 +23,7 @@ mod tests;
 mod worker;
 
 pub use catalog::{Catalog, Inspected, LoadedModule, Refused, digest_of};
-pub use chain::{Chain, ChunkStop, Direction, Flow, Plugin, PluginFailure, Refusal, Slot};
+pub use chain::{Chain, ChunkStop, Direction, Flow, Plugin, PluginFailure, Reach, Refusal, Slot};
 pub use deployment::{Deployment, FailurePolicy, Terms};
 pub use directory::{ConsumerEntry, Credential, Directory};
 pub use engine::Bounds;

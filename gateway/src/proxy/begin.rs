@@ -103,10 +103,15 @@ fn give_host(parts: &mut Parts) {
 
 /// The one host. HTTP/1.0 clients may have none.
 fn host_of(parts: &Parts) -> Result<&str, Failure> {
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    host_in(&parts.headers, parts.version)
+}
+
+/// See [`host_of`].
+pub(super) fn host_in(headers: &HeaderMap, version: Version) -> Result<&str, Failure> {
+    let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => valid_host(host),
-        (None, _) if parts.version == Version::HTTP_10 => Ok(""),
+        (None, _) if version == Version::HTTP_10 => Ok(""),
         (None, _) => Err(Failure::BadRequest("it has no host")),
         (Some(_), Some(_)) => Err(Failure::BadRequest("it has more than one host")),
     }

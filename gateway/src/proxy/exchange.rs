@@ -64,7 +64,7 @@ async fn run(proxy: &Proxy, session: &Session, snapshot: &Snapshot, exchange: &m
 /// Settles the route. Without one that may be taken, the plugins of all requests see the answer.
 fn route(session: &Session, snapshot: &Snapshot, exchange: &mut Care) -> Result<Routed, Failure> {
     let found = routing::find(snapshot, exchange, session);
-    let found = found.and_then(|routed| routing::enforce(&routed.entry, exchange, session).map(|()| routed));
+    let found = found.and_then(|routed| routing::admit(&routed, exchange, session).map(|()| routed));
     match found {
         Ok(routed) => {
             routing::follow(&routed, exchange);

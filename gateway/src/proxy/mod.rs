@@ -6,6 +6,7 @@ mod answer;
 mod begin;
 mod body;
 mod exchange;
+mod explain;
 mod failure;
 mod filter;
 mod forward;
@@ -40,6 +41,7 @@ use crate::{
 
 pub use access_log::{AccessLog, AccessLogError};
 pub use body::Body;
+pub use explain::{Supposed, explain};
 pub use failure::{Failure, Party};
 
 use words::Words;

@@ -1,13 +1,13 @@
 //! Which route a request takes, whether it may take it, and which path goes upstream.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
-use http::{StatusCode, Version, header};
+use http::{HeaderValue, StatusCode, Version, header};
 
 use super::{Failure, Session, headers::without_port, words};
 use crate::{
     plugin::Exchange,
-    router::{Captures, PathHandling, Query, Transport, escape_for_upstream, upstream_path},
+    router::{Query, Transport, escape_for_upstream, upstream_path},
     snapshot::{RouteEntry, Snapshot},
 };
 
@@ -36,12 +36,15 @@ pub(super) fn find(snapshot: &Snapshot, exchange: &mut Exchange, session: &Sessi
         path: &path,
         headers: &exchange.request.headers,
         transport: tls.map_or(Transport::Plain, |tls| Transport::Tls { sni: tls.sni.as_deref() }),
+        arguments: exchange.request.target.query(),
+        source: Some(SocketAddr::new(exchange.client, session.connection.peer.port())),
+        destination: Some(session.connection.local),
     };
     let found = snapshot.router.find(&query).ok_or(Failure::NoRoute)?;
     let entry = found.value.clone();
     let strips = found.prefix.filter(|_| entry.route.strip_path).map(str::len);
-    if found.pattern.is_some() && !entry.chain.is_empty() {
-        exchange.captures = found.captures().map(named).unwrap_or_default();
+    if found.has_captures() && !entry.chain.is_empty() {
+        exchange.captures = found.named_captures();
     }
     Ok(Routed { entry, strips })
 }
@@ -49,32 +52,57 @@ pub(super) fn find(snapshot: &Snapshot, exchange: &mut Exchange, session: &Sessi
 /// Notes what the exchange takes from its route: what it is called, and where it leads.
 pub(super) fn follow(routed: &Routed, exchange: &mut Exchange) {
     exchange.route = routed.entry.facts.clone();
-    let service_path = routed.entry.service.as_ref().and_then(|service| service.service.path.as_deref());
-    let stripped = routed.strips.map(|length| &exchange.path[..length]);
-    let path = upstream_path(service_path, &exchange.path, stripped, PathHandling::V0);
-    exchange.upstream.path = escape_for_upstream(&path).into_owned();
+    exchange.upstream.path = upstream(&routed.entry, &exchange.path, routed.strips);
     exchange.upstream.query = exchange.request.target.query().map(str::to_owned);
 }
 
-/// The groups by number, 0 the whole match, and by name.
-fn named(captures: Captures<'_>) -> Vec<(String, String)> {
-    let numbered = captures.numbered.iter().enumerate();
-    let numbered = numbered.filter_map(|(number, text)| Some((number.to_string(), (*text)?.to_owned())));
-    let named = captures.named.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
-    numbered.chain(named).collect()
+/// The path that goes upstream; `strips` is how much of the start of the canonical path is cut off.
+pub(super) fn upstream(entry: &RouteEntry, path: &str, strips: Option<usize>) -> String {
+    let service_path = entry.service.as_ref().and_then(|service| service.service.path.as_deref());
+    let stripped = strips.map(|length| &path[..length]);
+    escape_for_upstream(&upstream_path(service_path, path, stripped, entry.path_handling)).into_owned()
+}
+
+/// How a request came.
+pub(super) struct Came<'a> {
+    pub(super) content_type: Option<&'a HeaderValue>,
+    pub(super) version: Version,
+    pub(super) is_tls: bool,
+    pub(super) host: &'a str,
+    pub(super) target: &'a str,
+}
+
+impl<'a> Came<'a> {
+    pub(super) fn of(exchange: &'a Exchange, session: &Session) -> Self {
+        Self {
+            content_type: exchange.request.headers.get(header::CONTENT_TYPE),
+            version: exchange.request.version,
+            is_tls: came_over_tls(exchange, session),
+            host: &exchange.host,
+            target: exchange.request.target.path_and_query().map_or("/", |target| target.as_str()),
+        }
+    }
+}
+
+/// Whether the exchange may take its route: nearly all may, without a look at how they came.
+pub(super) fn admit(routed: &Routed, exchange: &Exchange, session: &Session) -> Result<(), Failure> {
+    if routed.entry.route.protocols.iter().any(|spoken| **spoken == *"http") {
+        return Ok(());
+    }
+    enforce(&routed.entry, &Came::of(exchange, session))
 }
 
 /// Whether the request came the way that the route asks for.
-pub(super) fn enforce(entry: &RouteEntry, exchange: &Exchange, session: &Session) -> Result<(), Failure> {
+pub(super) fn enforce(entry: &RouteEntry, came: &Came<'_>) -> Result<(), Failure> {
     let speaks = |protocol: &str| entry.route.protocols.iter().any(|spoken| **spoken == *protocol);
     if speaks("http") {
         return Ok(());
     }
     let is_grpc_route = speaks("grpc") || speaks("grpcs");
     if is_grpc_route {
-        require_grpc(exchange)?;
+        require_grpc(came)?;
     }
-    if speaks("grpc") || came_over_tls(exchange, session) {
+    if speaks("grpc") || came.is_tls {
         return Ok(());
     }
     if is_grpc_route {
@@ -83,18 +111,17 @@ pub(super) fn enforce(entry: &RouteEntry, exchange: &Exchange, session: &Session
     Err(match entry.route.https_redirect_status_code {
         code @ (301 | 302 | 307 | 308) => {
             let status = StatusCode::from_u16(code).unwrap_or(StatusCode::MOVED_PERMANENTLY);
-            Failure::HttpsRedirect(status, https_address(exchange))
+            Failure::HttpsRedirect(status, https_address(came))
         }
         _ => Failure::HttpsRequired,
     })
 }
 
-fn require_grpc(exchange: &Exchange) -> Result<(), Failure> {
-    let kind = exchange.request.headers.get(header::CONTENT_TYPE);
-    if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+fn require_grpc(came: &Came<'_>) -> Result<(), Failure> {
+    if !came.content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
         return Err(Failure::NotGrpc);
     }
-    if exchange.request.version == Version::HTTP_2 { Ok(()) } else { Err(Failure::Http2Required) }
+    if came.version == Version::HTTP_2 { Ok(()) } else { Err(Failure::Http2Required) }
 }
 
 /// By the connection, or by the word of a peer that is trusted.
@@ -103,7 +130,6 @@ fn came_over_tls(exchange: &Exchange, session: &Session) -> bool {
     said.map_or(exchange.connection.tls.is_some(), |proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
 }
 
-fn https_address(exchange: &Exchange) -> String {
-    let target = exchange.request.target.path_and_query().map_or("/", |target| target.as_str());
-    format!("https://{}{target}", without_port(&exchange.host))
+fn https_address(came: &Came<'_>) -> String {
+    format!("https://{}{}", without_port(came.host), came.target)
 }

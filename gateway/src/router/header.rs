@@ -79,7 +79,7 @@ impl ValueTest {
 }
 
 /// Compares a name as [`http`] has it (lower case) with one of a rule (lower case, hyphens).
-fn is_same_name(sent: &str, asked: &str) -> bool {
+pub(super) fn is_same_name(sent: &str, asked: &str) -> bool {
     sent.len() == asked.len()
         && sent.bytes().zip(asked.bytes()).all(|(sent, asked)| if sent == b'_' { asked == b'-' } else { sent == asked })
 }

@@ -5,6 +5,9 @@
 //! [`Router::find`] goes from the host over the path to the few rules that can still match, so that its cost does not
 //! depend on how many rules there are.
 
+mod explain;
+mod expression;
+mod flavor;
 mod header;
 mod index;
 mod name;
@@ -13,6 +16,7 @@ mod pattern;
 mod place;
 mod precedence;
 mod query;
+mod ranked;
 mod rule;
 mod search;
 mod stream;
@@ -20,12 +24,19 @@ mod table;
 mod trie;
 mod upstream_path;
 
-use index::Index;
+use std::{borrow::Cow, sync::Arc};
+
+pub use explain::{Loser, Parts, Rank, Reason};
+pub use expression::{Expression, ExpressionError, Subsystem};
+pub use flavor::{Flavor, UnknownFlavor};
+use index::{Index, Served};
 pub use path::{NormalPath, PathError, escape_for_upstream};
 pub use pattern::{Captures, PathPattern};
 pub use precedence::{HostKind, PathKind, Precedence};
 pub use query::{Query, Transport};
-pub use rule::{CompiledRule, Mismatch, Rejected, Rule, RuleError};
+use ranked::{Judged, Ranked};
+use rpds::HashTrieMapSync;
+pub use rule::{CompiledRule, Mismatch, RankedExpression, Rejected, Rule, RuleError};
 use search::Search;
 pub use stream::{StreamAddress, StreamMatch, StreamProtocol, StreamQuery, StreamRouter, StreamRule};
 pub use table::Table;
@@ -36,7 +47,13 @@ pub use upstream_path::{PathHandling, upstream_path};
 #[derive(Debug, Clone)]
 pub struct Router<T: Clone> {
     index: Index<T>,
+    ranked: Ranked<T>,
+    served: ById<Served<T>>,
+    judged: ById<Judged<T>>,
 }
+
+/// All rules of a kind. A clone shares everything.
+type ById<T> = HashTrieMapSync<Arc<str>, Arc<T>>;
 
 /// The rule that a request takes.
 #[derive(Debug)]
@@ -49,6 +66,8 @@ pub struct Match<'a, T> {
     /// The expression, if one matched. A clone of it can find the captures at any later time.
     pub pattern: Option<&'a PathPattern>,
     path: &'a str,
+    /// Regular expressions in an expression.
+    matched: Vec<(&'a regex::Regex, Cow<'a, str>)>,
 }
 
 impl<T: Clone> Router<T> {
@@ -62,13 +81,26 @@ impl<T: Clone> Router<T> {
     /// Finds the rule with the greatest [`Precedence`] among those that match. Nothing is allocated unless regular
     /// expressions have to be tried.
     pub fn find<'a>(&'a self, query: &Query<'a>) -> Option<Match<'a, T>> {
+        if !self.ranked.is_empty()
+            && let Some(found) = self.find_ranked(query)
+        {
+            return Some(found);
+        }
         let hit = Search::new(query).run(&self.index)?;
         Some(Match {
             value: &hit.entry.served.value,
             prefix: hit.prefix_length.map(|length| &query.path[..length]),
             pattern: hit.pattern,
             path: query.path,
+            matched: Vec::new(),
         })
+    }
+
+    fn find_ranked<'a>(&'a self, query: &Query<'a>) -> Option<Match<'a, T>> {
+        let (judged, trace) = self.ranked.find(query)?;
+        // Of a path in lower case, which it may be compared with, the length can be another.
+        let prefix = trace.path_length.and_then(|length| query.path.get(..length));
+        Some(Match { value: &judged.value, prefix, pattern: None, path: query.path, matched: trace.matched })
     }
 }
 
@@ -76,6 +108,19 @@ impl<'a, T> Match<'a, T> {
     /// The groups of the expression that matched; `None` for a literal path. Computed anew at each call.
     pub fn captures(&self) -> Option<Captures<'a>> {
         self.pattern?.captures(self.path)
+    }
+
+    /// Whether a regular expression took part.
+    pub fn has_captures(&self) -> bool {
+        self.pattern.is_some() || !self.matched.is_empty()
+    }
+
+    /// All groups of all regular expressions that took part, by number (0 the whole match) and by name.
+    pub fn named_captures(&self) -> Vec<(String, String)> {
+        match self.captures() {
+            Some(captures) => captures.into_named(),
+            None => expression::captures(&self.matched),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Host and server names: what a rule writes and what a request sends.
 
+use std::fmt;
+
 use super::rule::RuleError;
 
 /// A name in a rule, possibly with a wildcard for one or more labels at one end.
@@ -40,6 +42,16 @@ impl NamePattern {
     }
 }
 
+impl fmt::Display for NamePattern {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => out.write_str(name),
+            Self::Suffix(end) => write!(out, "*{end}"),
+            Self::Prefix(start) => write!(out, "{start}*"),
+        }
+    }
+}
+
 /// A host in a rule: a name, and a port if only that one will do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HostPattern {
@@ -59,6 +71,13 @@ impl HostPattern {
 
     pub(super) fn is_plain(&self) -> bool {
         matches!(self.name, NamePattern::Exact(_))
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.name)?;
+        self.port.map_or(Ok(()), |port| write!(out, ":{port}"))
     }
 }
 

@@ -59,6 +59,12 @@ impl PathPattern {
         Arc::strong_count(&self.0) > 1
     }
 
+    /// The expression as a route has it after its `~`.
+    pub(super) fn source(&self) -> &str {
+        let compiled = self.as_str();
+        compiled.strip_prefix("^(?:").and_then(|rest| rest.strip_suffix(')')).unwrap_or(compiled)
+    }
+
     /// The expression as it was compiled.
     pub(super) fn as_str(&self) -> &str {
         self.0.regex.as_str()
@@ -72,6 +78,16 @@ pub struct Captures<'a> {
     pub numbered: Vec<Option<&'a str>>,
     /// The groups that have a name and took part, in the order of the expression.
     pub named: Vec<(&'a str, &'a str)>,
+}
+
+impl Captures<'_> {
+    /// All groups that took part, by number and by name.
+    pub(super) fn into_named(self) -> Vec<(String, String)> {
+        let numbered = self.numbered.into_iter().enumerate();
+        let numbered = numbered.filter_map(|(number, text)| Some((number.to_string(), text?.to_owned())));
+        let named = self.named.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned()));
+        numbered.chain(named).collect()
+    }
 }
 
 /// Appends what the expression's matches begin with; says whether it went through to the end of the expression.

@@ -1,5 +1,6 @@
 //! Which of two matching rules wins.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 /// How specific a rule is on one of its paths. The greater one wins, and the order of the fields is the order of the
@@ -14,6 +15,8 @@ pub struct Precedence {
     pub header_names: u8,
     /// The path this precedence is for.
     pub path: PathKind,
+    /// The older one wins; 0 in flavors that do not ask.
+    pub created_at: Reverse<u64>,
     /// The larger id wins when all else is equal.
     pub id: Arc<str>,
 }
@@ -47,7 +50,7 @@ mod tests {
     use super::*;
 
     fn precedence(attributes: u8, hosts: HostKind, header_names: u8, path: PathKind, id: &str) -> Precedence {
-        Precedence { attributes, hosts, header_names, path, id: id.into() }
+        Precedence { attributes, hosts, header_names, path, created_at: Reverse(0), id: id.into() }
     }
 
     #[test]
@@ -69,5 +72,8 @@ mod tests {
         for (rule, winner, loser) in table {
             assert!(winner > loser, "{rule}");
         }
+        let young = Precedence { created_at: Reverse(2), ..precedence(1, Open, 1, long, "b") };
+        let old = Precedence { created_at: Reverse(1), ..precedence(1, Open, 1, long, "a") };
+        assert!(old > young, "an older one");
     }
 }

@@ -1,5 +1,7 @@
 //! What the router looks at in a request.
 
+use std::net::SocketAddr;
+
 use http::{HeaderMap, Method};
 
 /// A request as the router sees it. Everything is borrowed: asking costs nothing.
@@ -17,6 +19,12 @@ pub struct Query<'a> {
     pub headers: &'a HeaderMap,
     /// How the request came in.
     pub transport: Transport<'a>,
+    /// What follows the `?`; only expressions look at it.
+    pub arguments: Option<&'a str>,
+    /// The client, as far as trusted peers say who it is; only expressions look at it.
+    pub source: Option<SocketAddr>,
+    /// The address that the client connected to; only expressions look at it.
+    pub destination: Option<SocketAddr>,
 }
 
 /// How a request came in.

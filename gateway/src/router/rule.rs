@@ -1,8 +1,11 @@
 //! What a route asks of a request: as written, and ready to be compared.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
+use super::expression::ExpressionError;
 use super::header::HeaderCondition;
 use super::name::{Authority, HostPattern, NamePattern};
 use super::pattern::PathPattern;
@@ -28,6 +31,19 @@ pub struct Rule {
     pub snis: Vec<Arc<str>>,
     /// Orders regular expressions among each other.
     pub regex_priority: i64,
+    /// Orders rules that are equal in all but their id: the older one first. 0 where the flavor does not ask.
+    pub created_at: u64,
+    /// In place of all conditions above: the flavor `expressions`.
+    pub expression: Option<RankedExpression>,
+}
+
+/// An expression and its place among others; each comes before all rules without one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RankedExpression {
+    /// As the route has it.
+    pub text: Arc<str>,
+    /// The larger one is tried first.
+    pub priority: u64,
 }
 
 /// A rule that is not served, and why.
@@ -84,6 +100,9 @@ pub enum RuleError {
         #[source]
         cause: regex::Error,
     },
+    /// An expression without meaning.
+    #[error("its expression cannot be used: {0}")]
+    Expression(#[from] ExpressionError),
 }
 
 /// The condition of a rule that a request fails; the first one in the order given here.
@@ -112,6 +131,7 @@ pub struct CompiledRule {
     headers: Box<[HeaderCondition]>,
     snis: Box<[NamePattern]>,
     regex_priority: i64,
+    created_at: u64,
 }
 
 /// One path of a rule.
@@ -133,12 +153,16 @@ impl Rule {
         self.compile_with(&mut |expression| PathPattern::compile(expression))
     }
 
+    pub(super) fn is_http(&self) -> bool {
+        self.protocols.iter().any(|protocol| matches!(&**protocol, "http" | "https" | "grpc" | "grpcs"))
+    }
+
     /// Understands the rule, with expressions taken from elsewhere.
     pub(super) fn compile_with(
         &self,
         pattern: &mut dyn FnMut(&Arc<str>) -> Result<PathPattern, regex::Error>,
     ) -> Result<CompiledRule, RuleError> {
-        if !self.protocols.iter().any(|protocol| matches!(&**protocol, "http" | "https" | "grpc" | "grpcs")) {
+        if !self.is_http() {
             return Err(RuleError::NotHttp);
         }
         let hosts = self.hosts.iter().flatten();
@@ -154,6 +178,7 @@ impl Rule {
                 .collect::<Result<_, _>>()?,
             snis: self.snis.iter().map(|sni| NamePattern::parse(trim_dot(sni))).collect::<Result<_, _>>()?,
             regex_priority: self.regex_priority,
+            created_at: self.created_at,
         };
         match rule.attributes() {
             0 => Err(RuleError::Unconditional),
@@ -197,8 +222,19 @@ impl CompiledRule {
             },
             header_names: u8::try_from(self.headers.len()).unwrap_or(u8::MAX),
             path,
+            created_at: Reverse(self.created_at),
             id: self.id.clone(),
         })
+    }
+
+    pub(super) fn asks_for_method(&self) -> bool {
+        !self.methods.is_empty()
+    }
+
+    /// The entry of the hosts that a request fits.
+    pub(super) fn matching_host(&self, query: &Query<'_>) -> Option<&HostPattern> {
+        let authority = Authority::of(query.host, query.port)?;
+        self.hosts.iter().find(|host| host.matches(authority))
     }
 
     pub(super) fn hosts(&self) -> &[HostPattern] {
@@ -243,9 +279,7 @@ impl CompiledRule {
     }
 
     fn admits_host(&self, query: &Query<'_>) -> bool {
-        let authority = Authority::of(query.host, query.port);
-        self.hosts.is_empty()
-            || authority.is_some_and(|authority| self.hosts.iter().any(|host| host.matches(authority)))
+        self.hosts.is_empty() || self.matching_host(query).is_some()
     }
 
     fn admits_headers(&self, query: &Query<'_>) -> bool {
@@ -276,10 +310,19 @@ impl PathTest {
         }
     }
 
-    fn matches(&self, path: &str) -> bool {
+    pub(super) fn matches(&self, path: &str) -> bool {
         match self {
             Self::Literal(prefix) => path.starts_with(&**prefix),
             Self::Pattern(pattern) => pattern.matched_length(path).is_some(),
+        }
+    }
+}
+
+impl fmt::Display for PathTest {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(prefix) => out.write_str(prefix),
+            Self::Pattern(pattern) => write!(out, "~{}", pattern.source()),
         }
     }
 }

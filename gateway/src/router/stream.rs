@@ -27,8 +27,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::expression::{Asked, Expression, Subsystem, Trace};
 use super::name::NamePattern;
-use super::rule::{Rejected, RuleError};
+use super::rule::{RankedExpression, Rejected, RuleError};
 
 /// The conditions of a stream route as its entity has them. All lists that are not empty must match, any one entry of
 /// each.
@@ -44,6 +45,8 @@ pub struct StreamRule {
     pub sources: Vec<StreamAddress>,
     /// Where the client may have connected to.
     pub destinations: Vec<StreamAddress>,
+    /// In place of all conditions above: the flavor `expressions`.
+    pub expression: Option<RankedExpression>,
 }
 
 /// One entry of `sources` or `destinations`. What is set must fit.
@@ -94,6 +97,8 @@ pub struct StreamMatch<'a, T> {
 /// How specific a rule is. The greater one wins; each field only breaks the ties of those above it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Precedence {
+    /// Of its expression; rules without one come last.
+    priority: Option<u64>,
     /// Has server names, or both sources and destinations.
     is_narrow: bool,
     /// 8 for an address, 4 for a port, 1 for a network, of all entries together.
@@ -121,6 +126,7 @@ struct Entry<T> {
     snis: Box<[NamePattern]>,
     sources: Box<[AddressTest]>,
     destinations: Box<[AddressTest]>,
+    expression: Option<Expression>,
     value: T,
 }
 
@@ -204,16 +210,19 @@ impl<T> Entry<T> {
         let snis: Box<[_]> = rule.snis.iter().map(trim_dot).collect::<Result<_, _>>()?;
         let tests = |list: &[StreamAddress]| list.iter().map(AddressTest::parse).collect::<Result<Box<[_]>, _>>();
         let (sources, destinations) = (tests(&rule.sources)?, tests(&rule.destinations)?);
-        if snis.is_empty() && sources.is_empty() && destinations.is_empty() {
+        let ranked = rule.expression.as_ref();
+        let expression = ranked.map(|ranked| Expression::parse(&ranked.text, Subsystem::Stream)).transpose()?;
+        if expression.is_none() && snis.is_empty() && sources.is_empty() && destinations.is_empty() {
             return Err(RuleError::UnconditionalStream);
         }
         let precedence = Precedence {
+            priority: ranked.map(|ranked| ranked.priority),
             is_narrow: !snis.is_empty() || !(sources.is_empty() || destinations.is_empty()),
             sources: weight(&sources),
             destinations: weight(&destinations),
             id: rule.id.clone(),
         };
-        Ok(Self { precedence, index, protocols, snis, sources, destinations, value })
+        Ok(Self { precedence, index, protocols, snis, sources, destinations, expression, value })
     }
 
     fn matches(&self, query: &StreamQuery<'_>) -> bool {
@@ -222,6 +231,12 @@ impl<T> Entry<T> {
             && self.admits_sni(query)
             && fits(&self.sources, query.source)
             && fits(&self.destinations, query.destination)
+            && self.meets_expression(query)
+    }
+
+    fn meets_expression(&self, query: &StreamQuery<'_>) -> bool {
+        let holds = |expression: &Expression| expression.holds(Asked::Stream(query), &mut Trace::default());
+        self.expression.as_ref().is_none_or(holds)
     }
 
     fn admits_sni(&self, query: &StreamQuery<'_>) -> bool {

@@ -1,12 +1,13 @@
 //! The rules of a router while they change.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Router;
+use super::expression::{Expression, Subsystem};
 use super::index::{Index, Served};
 use super::pattern::PathPattern;
-use super::rule::{Patterns, Rejected, Rule};
+use super::ranked::{Judged, Ranked};
+use super::rule::{Patterns, RankedExpression, Rejected, Rule, RuleError};
+use super::{ById, Router};
 
 /// Fewer expressions than this are never looked through for those that no rule has any more.
 const FEW_PATTERNS: usize = 64;
@@ -14,17 +15,25 @@ const FEW_PATTERNS: usize = 64;
 /// Rules by id, and a router of them at any time.
 #[derive(Debug)]
 pub struct Table<T: Clone> {
-    served: HashMap<Arc<str>, Arc<Served<T>>>,
+    served: ById<Served<T>>,
     patterns: Patterns,
     /// From this many expressions on, those are looked for that no rule has any more.
     enough_patterns: usize,
     index: Index<T>,
+    judged: ById<Judged<T>>,
+    ranked: Ranked<T>,
 }
 
 impl<T: Clone> Default for Table<T> {
     fn default() -> Self {
-        let (served, patterns, index) = (HashMap::new(), Patterns::new(), Index::new());
-        Self { served, patterns, enough_patterns: FEW_PATTERNS, index }
+        Self {
+            served: ById::new_sync(),
+            patterns: Patterns::new(),
+            enough_patterns: FEW_PATTERNS,
+            index: Index::new(),
+            judged: ById::new_sync(),
+            ranked: Ranked::new(),
+        }
     }
 }
 
@@ -33,20 +42,34 @@ impl<T: Clone> Table<T> {
     /// Rules that cannot be served are left out and returned.
     pub fn change(&mut self, changes: impl IntoIterator<Item = (Arc<str>, Option<(Rule, T)>)>) -> Vec<Rejected> {
         let (mut gone, mut new, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut unranked, mut ranked) = (Vec::new(), Vec::new());
         for (id, change) in changes {
-            gone.extend(self.served.remove(&id));
+            gone.extend(taken(&mut self.served, &id));
+            let known = taken(&mut self.judged, &id);
+            unranked.extend(known.clone());
             let Some((source, value)) = change else { continue };
+            if let Some(expression) = &source.expression {
+                match judged(&source, expression, value, known.as_deref()) {
+                    Ok(judged) => {
+                        ranked.push(judged.clone());
+                        self.judged.insert_mut(id, judged);
+                    }
+                    Err(reason) => rejected.push(Rejected { id, reason }),
+                }
+                continue;
+            }
             match source.compile_with(&mut |expression| pattern(&mut self.patterns, expression)) {
                 Ok(rule) => {
                     let served = Arc::new(Served { rule, value });
                     new.push(served.clone());
-                    self.served.insert(id, served);
+                    self.served.insert_mut(id, served);
                 }
                 Err(reason) => rejected.push(Rejected { id, reason }),
             }
         }
         self.index.change(&gone, &new);
         drop(gone);
+        self.ranked.change(&unranked, &ranked);
         if self.patterns.len() > self.enough_patterns {
             self.patterns.retain(|_, pattern| pattern.is_shared());
             self.enough_patterns = FEW_PATTERNS.max(self.patterns.len() * 2);
@@ -56,8 +79,37 @@ impl<T: Clone> Table<T> {
 
     /// The router of the rules as they are now.
     pub fn router(&self) -> Router<T> {
-        Router { index: self.index.clone() }
+        Router {
+            index: self.index.clone(),
+            ranked: self.ranked.clone(),
+            served: self.served.clone(),
+            judged: self.judged.clone(),
+        }
     }
+}
+
+fn taken<T>(rules: &mut ById<T>, id: &Arc<str>) -> Option<Arc<T>> {
+    let known = rules.get(id).cloned();
+    rules.remove_mut(id);
+    known
+}
+
+/// A rule by expression; one that stays as it was is not read again.
+fn judged<T>(
+    rule: &Rule,
+    ranked: &RankedExpression,
+    value: T,
+    known: Option<&Judged<T>>,
+) -> Result<Arc<Judged<T>>, RuleError> {
+    if !rule.is_http() {
+        return Err(RuleError::NotHttp);
+    }
+    let known = known.filter(|known| known.expression.text() == &ranked.text);
+    let expression = match known {
+        Some(known) => known.expression.clone(),
+        None => Arc::new(Expression::parse(&ranked.text, Subsystem::Http)?),
+    };
+    Ok(Arc::new(Judged { id: rule.id.clone(), priority: ranked.priority, expression, value }))
 }
 
 /// An expression that was compiled before, for whichever rule, is not compiled again.

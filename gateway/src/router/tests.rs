@@ -1,4 +1,5 @@
 mod agreement;
+mod multitude;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -67,7 +68,7 @@ impl Request {
             false => Transport::Plain,
         };
         let (method, host, path, headers) = (&self.method, self.host.as_deref(), &*self.path, &self.headers);
-        Query { method, host, port: 8000, path, headers, transport }
+        Query { method, host, port: 8000, path, headers, transport, arguments: None, source: None, destination: None }
     }
 }
 

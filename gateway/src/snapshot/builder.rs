@@ -17,6 +17,7 @@ use super::{
 use crate::{
     model::Registry,
     plugin::{Catalog, Limits},
+    router::Flavor,
     shutdown::QuietThread,
     store::{Delta, Store, StoreError},
     tls::Resolver,
@@ -48,6 +49,7 @@ pub struct Builder {
     resolver: Option<Arc<Resolver>>,
     last: Arc<Snapshot>,
     told: Option<Told>,
+    flavor: Flavor,
 }
 
 /// Everything that is taken over from one snapshot to the next.
@@ -83,6 +85,7 @@ impl Builder {
             resolver: None,
             last: Arc::new(Snapshot::empty()),
             told: None,
+            flavor: Flavor::default(),
         }
     }
 
@@ -96,6 +99,13 @@ impl Builder {
     #[must_use]
     pub fn with_vaults(mut self, vaults: Vaults) -> Self {
         self.secrets = Secrets::new(vaults);
+        self
+    }
+
+    /// With routes of this flavor in place of the default.
+    #[must_use]
+    pub fn with_flavor(mut self, flavor: Flavor) -> Self {
+        self.flavor = flavor;
         self
     }
 
@@ -125,6 +135,7 @@ impl Builder {
             told(&delta);
         }
         let mut known = mem::take(&mut self.known);
+        known.compiled.flavor = self.flavor;
         let (mut known, touched) = self
             .thread
             .run(move || {

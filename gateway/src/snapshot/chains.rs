@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::plugin::{Chain, Plugin, Slot};
+use crate::plugin::{Chain, Plugin, Reach, Slot};
 
 /// A plugin entity that is ready, and where it applies.
 #[derive(Debug, Clone)]
@@ -139,7 +139,14 @@ impl Rows {
             match (&row.consumer, rank(row)) {
                 (Some(consumer), _) => drop(slot.consumer_and_route.insert(consumer.clone(), row.plugin.clone())),
                 (None, Rank::RouteAndService) => slot.route_and_service = Some(row.plugin.clone()),
-                (None, _) => slot.broad = Some(row.plugin.clone()),
+                (None, rank) => {
+                    slot.broad = Some(row.plugin.clone());
+                    slot.reach = match rank {
+                        Rank::Everywhere => Reach::Everywhere,
+                        Rank::Service => Reach::Service,
+                        Rank::Route | Rank::RouteAndService => Reach::Route,
+                    };
+                }
             }
         }
         slot

@@ -16,12 +16,14 @@ use super::{
 use crate::{
     model::{self, Registry},
     plugin::{Directory, RouteFacts},
-    router::{Rule, Table},
+    router::{Flavor, PathHandling, RankedExpression, Rule, Table},
 };
 
 /// Upstreams, services, routes and people, ready to serve.
 #[derive(Debug, Default)]
 pub(super) struct Compiled {
+    /// Set before each change.
+    pub(super) flavor: Flavor,
     /// By name.
     upstreams: HashMap<Arc<str>, Arc<UpstreamEntry>>,
     services: HashMap<Arc<str>, Arc<ServiceEntry>>,
@@ -46,6 +48,7 @@ impl Compiled {
         if touched.everything {
             // The balancers stay, to go on where they were.
             *self = Self {
+                flavor: self.flavor,
                 upstreams: std::mem::take(&mut self.upstreams),
                 secured: std::mem::take(&mut self.secured),
                 directory: self.directory.clone(),
@@ -170,7 +173,7 @@ impl Compiled {
             Some(reference) => Some(self.services.get(&reference.id).filter(|entry| entry.service.enabled)?.clone()),
             None => None,
         };
-        Some((rule(shown), Arc::new(route_entry(shown, service, rows))))
+        Some((rule(shown, self.flavor), Arc::new(route_entry(shown, service, rows, self.flavor))))
     }
 }
 
@@ -192,8 +195,9 @@ fn routes(state: &State, touched: &Touched, affected: &Affected, services: &Hash
     ids
 }
 
-fn rule(shown: &RouteShown) -> Rule {
+fn rule(shown: &RouteShown, flavor: Flavor) -> Rule {
     let route = &shown.route;
+    let expression = route.expression.as_ref().filter(|text| flavor == Flavor::Expressions && !text.is_empty());
     Rule {
         id: route.id.clone(),
         protocols: route.protocols.clone(),
@@ -203,10 +207,13 @@ fn rule(shown: &RouteShown) -> Rule {
         headers: route.headers.clone().unwrap_or_default(),
         snis: route.snis.clone().unwrap_or_default(),
         regex_priority: route.regex_priority.unwrap_or(0),
+        created_at: if flavor == Flavor::Traditional { route.created_at as u64 } else { 0 },
+        expression: expression
+            .map(|text| RankedExpression { text: text.clone(), priority: route.priority.unwrap_or(0) }),
     }
 }
 
-fn route_entry(shown: &RouteShown, service: Option<Arc<ServiceEntry>>, rows: &mut Rows) -> RouteEntry {
+fn route_entry(shown: &RouteShown, service: Option<Arc<ServiceEntry>>, rows: &mut Rows, flavor: Flavor) -> RouteEntry {
     let route = &shown.route;
     let of_service = service.as_ref().map(|entry| &entry.service);
     let facts = RouteFacts {
@@ -218,5 +225,9 @@ fn route_entry(shown: &RouteShown, service: Option<Arc<ServiceEntry>>, rows: &mu
         service_json: service.as_ref().map(|entry| entry.json.clone()),
     };
     let chain = rows.of_route(&route.id, of_service.map(|service| &service.id));
-    RouteEntry { route: route.clone(), facts: Arc::new(facts), service, chain }
+    let path_handling = match route.path_handling.as_deref() {
+        Some("v1") if flavor == Flavor::Traditional => PathHandling::V1,
+        _ => PathHandling::V0,
+    };
+    RouteEntry { route: route.clone(), facts: Arc::new(facts), service, chain, path_handling }
 }

@@ -20,7 +20,7 @@ use crate::{
     balancer::Balancer,
     model,
     plugin::{Chain, Directory, RouteFacts},
-    router::Router,
+    router::{PathHandling, Router},
     store::Version,
     tls::TargetTls,
 };
@@ -87,6 +87,8 @@ pub struct RouteEntry {
     pub service: Option<Arc<ServiceEntry>>,
     /// Its plugins.
     pub chain: Arc<Chain>,
+    /// How its path and that of the service are joined.
+    pub path_handling: PathHandling,
 }
 
 /// A service, ready to serve.

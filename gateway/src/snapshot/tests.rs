@@ -172,7 +172,17 @@ fn describe(snapshot: &Snapshot) -> String {
     for host in HOSTS {
         for path in PATHS {
             let (method, headers, transport) = (Method::GET, HeaderMap::new(), Transport::Plain);
-            let query = Query { method: &method, host, port: 80, path, headers: &headers, transport };
+            let query = Query {
+                method: &method,
+                host,
+                port: 80,
+                path,
+                headers: &headers,
+                transport,
+                arguments: None,
+                source: None,
+                destination: None,
+            };
             let found = snapshot.router.find(&query).map(|found| route(found.value));
             writeln!(text, "{host:?} {path}: {found:?}").unwrap();
         }

@@ -4,6 +4,8 @@ mod attacks;
 mod bodies;
 mod certificates;
 mod errors;
+mod explain;
+mod expressions;
 mod grpc;
 mod headers;
 mod http2_upstream;

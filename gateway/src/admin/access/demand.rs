@@ -29,7 +29,8 @@ pub(in crate::admin) fn demands<'a>(
         _ => [first, first],
     };
     let demand = |verb, names| Demand { verb, touched: Touched { names, segments } };
-    let mut demands: Vec<_> = verbs(method, first).iter().map(|verb| demand(*verb, names)).collect();
+    let verbs = if matches!(resource, Resource::Explain) { &[Verb::Read] } else { verbs(method, first) };
+    let mut demands: Vec<_> = verbs.iter().map(|verb| demand(*verb, names)).collect();
     if let Resource::Referenced(child, ..) = resource
         && *method == Method::PUT
     {
@@ -88,6 +89,7 @@ mod tests {
             ("DELETE", "modules/a", Verb::Upload, "modules"),
             ("PATCH", "modules/a", Verb::Grant, "modules"),
             ("GET", "modules/a/code", Verb::Read, "modules"),
+            ("POST", "routes/explain", Verb::Read, "routes"),
             ("POST", "schemas/services/validate", Verb::Read, "schemas"),
             ("GET", "admin-tokens", Verb::Read, "admin-tokens"),
             ("POST", "admin-tokens", Verb::Administer, "admin-tokens"),

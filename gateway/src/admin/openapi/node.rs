@@ -44,6 +44,28 @@ pub(super) fn timers() -> Operation {
     Operation::read("Background tasks of this node", json!({ "type": "object" }))
 }
 
+pub(super) fn explain() -> Operation {
+    let text = || json!({ "type": "string" });
+    let values = json!({ "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] });
+    let asked = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "method": text(),
+            "url": text(),
+            "host": text(),
+            "path": text(),
+            "headers": { "type": "object", "additionalProperties": values },
+            "protocol": { "type": "string", "enum": ["http", "https", "grpc", "grpcs"] },
+            "sni": text(),
+            "client_ip": text(),
+            "port": { "type": "integer", "minimum": 0, "maximum": 65535 },
+            "consumer": text(),
+        },
+    });
+    Operation::read("Which route a request would take, and why", json!({ "type": "object" })).takes(asked).of("routes")
+}
+
 pub(super) fn who() -> Operation {
     Operation::read("Who this node takes the client for", json!({ "type": "object" }))
 }

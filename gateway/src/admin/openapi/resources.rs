@@ -47,5 +47,6 @@ pub(super) fn describe(resource: &Resource, method: &str) -> Operation {
         Resource::Transactions => versions::transactions(),
         Resource::Audit => versions::audit(),
         Resource::Cluster => versions::cluster(),
+        Resource::Explain => node::explain(),
     }
 }

@@ -90,6 +90,7 @@ impl Admin {
             }),
             status: Arc::new(Status::default),
             metrics: Arc::new(|| "sandgate_up 1\n".to_owned()),
+            explain: Arc::new(|_| Ok(Value::Null)),
             declarative: None,
             notify: Arc::new(move |version| seen.store(version, Ordering::SeqCst)),
             served: served.subscribe(),

@@ -216,6 +216,7 @@ fn snapshot(routes: Vec<Route>) -> Snapshot {
             facts: Arc::default(),
             service: route.service.map(Arc::new),
             chain: Arc::default(),
+            path_handling: Default::default(),
         };
         (route.rule, Arc::new(entry))
     });

@@ -18,7 +18,8 @@ fn names(texts: &[&str]) -> Vec<Arc<str>> {
 /// Addresses are written `ip#port`.
 fn rule(id: &str, protocols: &[&str], snis: &[&str], sources: &[&str], destinations: &[&str]) -> StreamRule {
     let (sources, destinations) = (addresses(sources), addresses(destinations));
-    StreamRule { id: id.into(), protocols: names(protocols), snis: names(snis), sources, destinations }
+    let (id, protocols, snis) = (id.into(), names(protocols), names(snis));
+    StreamRule { id, protocols, snis, sources, destinations, expression: None }
 }
 
 fn query<'a>(protocol: StreamProtocol, source: &str, destination: &str, sni: Option<&'a str>) -> StreamQuery<'a> {
@@ -88,6 +89,23 @@ fn a_match_says_where_it_stood_and_whether_tls_ends_here() {
         let found = router.find(&query(StreamProtocol::Tls, "1.1.1.1:1", "1.1.1.1:2", Some(sni))).unwrap();
         assert_eq!((found.index, found.is_passthrough), (index, is_passthrough), "{sni}");
     }
+}
+
+#[test]
+fn an_expression_comes_first() {
+    let expression = |id: &str, text: &str, priority| {
+        let expression = Some(RankedExpression { text: text.into(), priority });
+        StreamRule { expression, ..rule(id, &["tcp"], &[], &[], &[]) }
+    };
+    let rules = [
+        rule("classic", &["tcp"], &[], &["1.1.1.1#1"], &["127.0.0.1#9000"]),
+        expression("port", "net.dst.port == 9000", 1),
+        expression("network", "net.src.ip in 1.1.1.0/24", 2),
+        expression("datagram", r#"net.protocol == "udp""#, 3),
+    ];
+    let to = |source| query(StreamProtocol::Tcp, source, "127.0.0.1:9000", None);
+    assert_eq!(winner(&rules, &to("1.1.1.1:1")).as_deref(), Some("network"));
+    assert_eq!(winner(&rules, &to("2.2.2.2:1")).as_deref(), Some("port"));
 }
 
 #[test]

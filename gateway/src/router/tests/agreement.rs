@@ -8,9 +8,9 @@ use proptest::sample::{select, subsequence};
 use super::*;
 
 /// What a router found: the id, the prefix and whether an expression matched it.
-type Answer = Option<(String, Option<String>, bool)>;
+pub(super) type Answer = Option<(String, Option<String>, bool)>;
 
-fn indexed(router: &Router<Arc<str>>, request: &Request) -> Answer {
+pub(super) fn indexed(router: &Router<Arc<str>>, request: &Request) -> Answer {
     let query = request.query();
     let found = router.find(&query)?;
     Some((found.value.to_string(), found.prefix.map(str::to_owned), found.pattern.is_some()))
@@ -25,14 +25,14 @@ fn split(rule: &Rule) -> Vec<Rule> {
 }
 
 /// Compiled rules of one path each, the greatest precedence first.
-fn ranked(rules: &[Rule]) -> Vec<(Rule, CompiledRule)> {
+pub(super) fn ranked(rules: &[Rule]) -> Vec<(Rule, CompiledRule)> {
     let compiled = rules.iter().flat_map(split).map(|rule| (rule.clone(), rule.compile().unwrap()));
     let mut ranked: Vec<_> = compiled.collect();
     ranked.sort_by_key(|(_, compiled)| Reverse(compiled.precedences().next().unwrap()));
     ranked
 }
 
-fn naive(ranked: &[(Rule, CompiledRule)], request: &Request) -> Answer {
+pub(super) fn naive(ranked: &[(Rule, CompiledRule)], request: &Request) -> Answer {
     let (rule, _) = ranked.iter().find(|(_, compiled)| compiled.matches(&request.query()).is_ok())?;
     let path = rule.paths.first().map(|path| match path.strip_prefix('~') {
         Some(expression) => {
@@ -55,7 +55,7 @@ fn list(choices: &'static [&'static str], most: usize) -> impl Strategy<Value = 
     prop_oneof![2 => Just(Vec::new()), 3 => subsequence(choices, 1..=most).prop_map(|list| texts(&list))]
 }
 
-fn any_rule() -> impl Strategy<Value = Rule> {
+pub(super) fn any_rule() -> impl Strategy<Value = Rule> {
     let header = (select(vec!["x-h", "X_H", "y"]), list(VALUES, 2));
     let headers = prop_oneof![
         2 => Just(Vec::new()),

@@ -1,0 +1,64 @@
+//! `POST /routes/explain`: from what an operator writes to a request that the proxy can judge.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use serde_json::Value;
+
+use crate::{
+    admin::Explain,
+    proxy::{self, Supposed},
+    snapshot::Published,
+};
+
+/// Explains by the configuration that is served at that moment. The error says what is wrong with the question.
+pub(super) fn explain(published: &Published, asked: &Explain) -> Result<Value, String> {
+    Ok(proxy::explain(&published.current.load(), &supposed(asked)?))
+}
+
+fn supposed(asked: &Explain) -> Result<Supposed, String> {
+    let url: Uri = match &asked.url {
+        None => Uri::default(),
+        Some(_) if asked.host.is_some() || asked.path.is_some() => {
+            return Err("url: cannot be set together with host or path".to_owned());
+        }
+        Some(url) => url.parse().map_err(|error| format!("url: {error}"))?,
+    };
+    let is_tls = match asked.protocol.as_deref().or(url.scheme_str()).unwrap_or("http") {
+        "https" | "grpcs" => true,
+        "http" | "grpc" => false,
+        other => return Err(format!("protocol: '{other}' is none of http, https, grpc, grpcs")),
+    };
+    let host = asked.host.as_deref().or(url.authority().map(|authority| authority.as_str())).unwrap_or_default();
+    let path = asked.path.as_deref().or(url.path_and_query().map(|target| target.as_str())).unwrap_or("/");
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let sni = asked.sni.clone().or_else(|| (!name.is_empty()).then(|| name.to_owned()));
+    let port = host.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    let port = asked.port.or(port).unwrap_or(if is_tls { 443 } else { 80 });
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    Ok(Supposed {
+        method: Method::from_bytes(asked.method.as_bytes()).map_err(|error| format!("method: {error}"))?,
+        target: path.parse().map_err(|error| format!("path: {error}"))?,
+        headers: headers(asked, host)?,
+        tls: is_tls.then_some(sni),
+        client: SocketAddr::new(asked.client_ip.unwrap_or(local), 0),
+        local: SocketAddr::new(local, port),
+        consumer: asked.consumer.clone(),
+    })
+}
+
+fn headers(asked: &Explain, host: &str) -> Result<HeaderMap, String> {
+    let value = |name: &str, text: &str| HeaderValue::from_str(text).map_err(|error| format!("{name}: {error}"));
+    let mut headers = HeaderMap::new();
+    headers.insert(header::HOST, value("host", host)?);
+    for (name, values) in &asked.headers {
+        let parsed: HeaderName = name.parse().map_err(|error| format!("headers.{name}: {error}"))?;
+        if parsed == header::HOST {
+            return Err("headers.host: use host in its place".to_owned());
+        }
+        for text in values.all() {
+            headers.append(parsed.clone(), value(name, text)?);
+        }
+    }
+    Ok(headers)
+}

@@ -17,6 +17,7 @@ mod form;
 mod info;
 mod json;
 mod limits;
+mod marks;
 mod modules;
 mod names;
 mod openapi;
@@ -39,7 +40,7 @@ mod write;
 use axum::{Router, extract::DefaultBodyLimit};
 
 pub use access::{Access, AccessSettings, Bootstrap, Door, NewToken, NewTokenError, Newest, new_token};
-pub use context::{Context, Controls, Modules, Node, Plugins, Quarantined, Status};
+pub use context::{Context, Controls, Fitness, Modules, Node, Plugins, Quarantined, Status};
 pub use limits::Limits;
 pub use modules::{Local, local};
 

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 
 use super::{
     AccessLog, ByteCount, Config, Database, DatabaseUse, Declarative, Keepalive, Mistake, PluginLimits, PostgresUrl,
-    Problem, RealIp, RequestLimits, file::Sources, listen::listens, quantity::duration,
+    Problem, RealIp, RequestLimits, TargetCare, file::Sources, listen::listens, quantity::duration,
 };
 
 /// Settings that name a configuration to serve without a database.
@@ -45,6 +45,7 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
         real_ip: reader.real_ip(),
         drain_grace_period: reader.take("drain_grace_period", "30s", time(Duration::ZERO, 3600 * SECOND)),
         keepalive: reader.keepalive(),
+        target_care: reader.target_care(),
         request_limits: reader.request_limits(),
         plugin_limits: reader.plugin_limits(),
         upload_limit: reader.take("upload_limit", "64MiB", size(64 * KIB, 1024 * MIB)),
@@ -148,6 +149,14 @@ impl Reader {
             trusted: self.take("trusted_ips", "", networks),
             header: self.take("real_ip_header", "x-real-ip", header),
             recursive: self.take("real_ip_recursive", "off", switch),
+        }
+    }
+
+    fn target_care(&mut self) -> TargetCare {
+        TargetCare {
+            slow_start: self.take("upstream_slow_start", "0s", time(Duration::ZERO, 3600 * SECOND)),
+            outlier_failures: self.take("upstream_outlier_failures", "0", number(0, 1000)),
+            outlier_time: self.take("upstream_outlier_time", "30s", time(SECOND, 3600 * SECOND)),
         }
     }
 

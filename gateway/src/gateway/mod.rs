@@ -7,6 +7,7 @@ mod database;
 mod declarative;
 mod desk;
 mod files;
+mod fitness;
 mod node;
 mod outage;
 mod reporter;
@@ -29,6 +30,7 @@ use tokio::{
 
 use crate::{
     admin::{self, Access, declarative::Declarative},
+    checks,
     config::{self, Config},
     listener,
     model::{self, Registry},
@@ -238,6 +240,7 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
     published.served.send_replace(published.current.load().version);
     let refusals = reporter::spawn(reporter.clone(), tasks);
     let pace = Pace { debounce: config.config_debounce, poll: config.database_use.poll_interval };
+    tasks.spawn("health checks", checks::run(published.clone(), tasks.clone()));
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), pace, tasks.shutdown()));
     if let Source::Database(resilient) = source {
         let kept = store::keep(resilient, published.served.subscribe(), config.snapshot_interval, tasks.shutdown());

@@ -9,6 +9,7 @@ mod exchange;
 mod failure;
 mod filter;
 mod forward;
+mod hashing;
 mod headers;
 mod payload;
 mod routing;
@@ -34,7 +35,7 @@ use ipnet::IpNet;
 use crate::{
     listener::{Accepted, Malformed, Service},
     plugin::{Connection, RequestId, RouteFacts, TlsFacts},
-    snapshot::Snapshot,
+    snapshot::{Manner, Snapshot},
     upstream,
 };
 
@@ -57,6 +58,8 @@ pub struct Settings {
     pub real_ip_recursive: bool,
     /// Where each request leaves a line.
     pub access_log: Option<AccessLog>,
+    /// How targets are treated beyond what their upstreams say. Default: not at all.
+    pub manner: Manner,
 }
 
 impl Default for Settings {
@@ -67,6 +70,7 @@ impl Default for Settings {
             real_ip_header: HeaderName::from_static("x-real-ip"),
             real_ip_recursive: false,
             access_log: None,
+            manner: Manner::default(),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Requests through the gateway to targets and back.
 
+mod balancing;
 mod bodies;
 mod certificates;
 mod errors;
 mod headers;
+mod health;
 mod malformed;
 mod path;
 mod precedence;

@@ -174,13 +174,14 @@ async fn an_upstream_whose_targets_all_weigh_nothing_has_none() {
     gateway.admin.create("/upstreams", json!({ "name": "u" })).await;
     gateway.admin.create("/services", json!({ "name": "s", "host": "u" })).await;
     gateway.admin.create("/services/s/routes", json!({ "paths": ["/"] })).await;
-    let target = TestTarget::answering("never").await;
-    for _ in 0..2 {
+    let targets = [TestTarget::answering("never").await, TestTarget::answering("nor this").await];
+    for target in &targets {
         let answer = gateway.get("/").await.expect(503);
         assert_eq!(answer.json()["message"], "failure to get a peer from the ring-balancer");
-        join(&gateway, &target, 0).await;
+        join(&gateway, target, 0).await;
     }
-    assert_eq!(target.count(), 0);
+    gateway.get("/").await.expect(503);
+    assert_eq!((targets[0].count(), targets[1].count()), (0, 0));
 }
 
 #[tokio::test]

@@ -68,6 +68,10 @@ pub struct Route {
     pub headers: Option<BTreeMap<Arc<str>, Vec<Arc<str>>>>,
     /// Server names it asks for, over TLS.
     pub snis: Option<Vec<Arc<str>>>,
+    /// Where the clients of a stream may be.
+    pub sources: Option<Vec<Endpoint>>,
+    /// Where the clients of a stream may have connected to.
+    pub destinations: Option<Vec<Endpoint>>,
     /// Orders regular expressions.
     pub regex_priority: Option<i64>,
     /// Whether the matched part of the path stays behind.
@@ -86,6 +90,15 @@ pub struct Route {
     pub service: Option<Id>,
     /// Seconds since the epoch.
     pub created_at: f64,
+}
+
+/// An address, a network or a port that a stream comes from or goes to.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+pub struct Endpoint {
+    /// An address, or a network in CIDR notation.
+    pub ip: Option<Arc<str>>,
+    /// A port.
+    pub port: Option<u16>,
 }
 
 /// Someone who uses the APIs.

@@ -2,12 +2,13 @@
 
 use std::{
     borrow::Cow,
+    mem,
     net::SocketAddr,
     time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, uri::PathAndQuery};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use rustls_pki_types::ServerName;
 use smallvec::SmallVec;
 
@@ -184,7 +185,7 @@ impl Forwarding<'_> {
     fn host(&self, exchange: &Exchange, configured: &HeaderValue) -> HeaderValue {
         let preserved = || {
             let is_wanted = self.routed.entry.route.preserve_host && !exchange.host.is_empty();
-            is_wanted.then(|| words::text(&exchange.host))
+            is_wanted.then(|| self.proxy.words.text(&exchange.host))
         };
         exchange.upstream_host.clone().or_else(preserved).unwrap_or_else(|| configured.clone())
     }
@@ -200,15 +201,18 @@ impl Forwarding<'_> {
 
     fn request(
         &self,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
         host: HeaderValue,
         body: RequestBody,
     ) -> Result<Request<RequestBody>, Failure> {
         let mut request = Request::new(body);
         *request.method_mut() = exchange.request.method.clone();
         *request.uri_mut() = target(exchange)?;
-        let mut sent = exchange.request.headers.clone();
-        headers::forward(&mut sent, exchange, self.session, host, self.routed.stripped(exchange));
+        // The map that goes out comes back around as that of later messages, so that it has room for what is added.
+        let kept = exchange.request.headers.clone();
+        let mut sent = mem::replace(&mut exchange.request.headers, kept);
+        headers::forward(&mut sent, self.proxy, exchange, self.session, self.routed.stripped(exchange));
+        sent.insert(header::HOST, host);
         *request.headers_mut() = sent;
         Ok(request)
     }

@@ -57,12 +57,12 @@ impl Seen {
     }
 }
 
-/// Turns a client's headers into those for a target.
+/// Turns a client's headers into those for a target, but for `Host`.
 pub(super) fn forward(
     headers: &mut HeaderMap,
+    proxy: &Proxy,
     exchange: &Exchange,
     session: &Session,
-    host: HeaderValue,
     stripped: Option<&str>,
 ) {
     headers.reserve(ADDED);
@@ -80,19 +80,18 @@ pub(super) fn forward(
     if seen.has(Seen::COOKIE) && exchange.request.version == Version::HTTP_2 {
         join_cookies(headers);
     }
-    headers.insert(header::HOST, host);
     let via = HeaderValue::from_static(words::via(exchange.request.version));
     add_to_list(headers, seen.has(Seen::VIA), header::VIA, via);
     add_to_list(headers, seen.has(Seen::FORWARDED_FOR), words::X_FORWARDED_FOR, session.peer.clone());
     headers.insert(words::X_REAL_IP, begin::client_value(exchange, session));
-    describe(headers, exchange, session);
+    describe(headers, proxy, exchange, session);
     match stripped.map(words::text) {
         _ if session.is_trusted && seen.has(Seen::FORWARDED_PREFIX) => {}
         Some(prefix) => drop(headers.insert(words::X_FORWARDED_PREFIX, prefix)),
         None if seen.has(Seen::FORWARDED_PREFIX) => drop(headers.remove(words::X_FORWARDED_PREFIX)),
         None => {}
     }
-    headers.insert(words::X_KONG_REQUEST_ID, words::text(exchange.id.as_str()));
+    headers.insert(words::X_KONG_REQUEST_ID, proxy.words.text(exchange.id.as_str()));
 }
 
 /// Turns a target's headers into those for the client.
@@ -175,7 +174,7 @@ fn add_to_list(headers: &mut HeaderMap, is_there: bool, name: HeaderName, value:
 }
 
 /// Says how the request reached the gateway, unless a peer that is trusted has said so.
-fn describe(headers: &mut HeaderMap, exchange: &Exchange, session: &Session) {
+fn describe(headers: &mut HeaderMap, proxy: &Proxy, exchange: &Exchange, session: &Session) {
     let mut say = |name: HeaderName, value: HeaderValue| {
         if !session.is_trusted || !headers.contains_key(&name) {
             headers.insert(name, value);
@@ -185,7 +184,7 @@ fn describe(headers: &mut HeaderMap, exchange: &Exchange, session: &Session) {
     say(words::X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     say(words::X_FORWARDED_HOST, forwarded_host(exchange));
     say(words::X_FORWARDED_PORT, session.port.clone());
-    say(words::X_FORWARDED_PATH, words::text(exchange.request.target.path()));
+    say(words::X_FORWARDED_PATH, proxy.words.text(exchange.request.target.path()));
 }
 
 /// The client's host in lower case without its port. A client of HTTP/1.0 that sent none gets Kong's own name.
@@ -231,7 +230,7 @@ pub(super) fn finish(proxy: &Proxy, exchange: &mut Exchange) {
         let took = Instant::now() - started;
         headers.insert(words::X_KONG_RESPONSE_LATENCY, proxy.words.number(took.as_millis()));
     }
-    headers.insert(words::X_KONG_REQUEST_ID, words::text(id.as_str()));
+    headers.insert(words::X_KONG_REQUEST_ID, proxy.words.text(id.as_str()));
 }
 
 /// Whether the client takes trailers.

@@ -1,6 +1,8 @@
 //! Header names and values that are said again and again, made once.
 
-use bytes::Bytes;
+use std::cell::RefCell;
+
+use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Version};
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -26,6 +28,11 @@ const VIA_1_0: &str = concat!("1 sandgate/", env!("CARGO_PKG_VERSION"));
 const VIA_1_1: &str = concat!("1.1 sandgate/", env!("CARGO_PKG_VERSION"));
 const VIA_2: &str = concat!("2 sandgate/", env!("CARGO_PKG_VERSION"));
 
+/// What short values are cut from, in bytes. A block lives as long as the last value of it.
+const BLOCK: usize = 4096;
+/// Values up to this length, in bytes, are cut from a block.
+const SHORT: usize = 256;
+
 /// Numbers below this have their values made in advance.
 const SMALL: usize = 256;
 
@@ -47,17 +54,45 @@ pub(super) fn text(text: &str) -> HeaderValue {
 #[derive(Debug)]
 pub(super) struct Words {
     numbers: Vec<HeaderValue>,
+    block: RefCell<BytesMut>,
 }
 
 impl Words {
     pub(super) fn new() -> Self {
         let number = |number: usize| HeaderValue::from_maybe_shared(Bytes::from(number.to_string()));
-        Self { numbers: (0..SMALL).filter_map(|small| number(small).ok()).collect() }
+        Self { numbers: (0..SMALL).filter_map(|small| number(small).ok()).collect(), block: RefCell::default() }
+    }
+
+    /// As [`text`]; a short value costs no allocation.
+    pub(super) fn text(&self, short: &str) -> HeaderValue {
+        if short.len() > SHORT {
+            return text(short);
+        }
+        let mut block = self.block.borrow_mut();
+        if block.capacity() < short.len() {
+            *block = BytesMut::with_capacity(BLOCK);
+        }
+        block.extend_from_slice(short.as_bytes());
+        HeaderValue::from_maybe_shared(block.split().freeze()).unwrap_or(HeaderValue::from_static(""))
     }
 
     /// A number as a value.
     pub(super) fn number(&self, number: u128) -> HeaderValue {
         let small = usize::try_from(number).ok().and_then(|small| self.numbers.get(small));
         small.cloned().unwrap_or_else(|| HeaderValue::from(u64::try_from(number).unwrap_or(u64::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_one_block_and_of_several_say_what_they_were_made_from() {
+        let words = Words::new();
+        let texts: Vec<String> = (0..300).map(|number| "a".repeat(number)).collect();
+        let values: Vec<HeaderValue> = texts.iter().map(|text| words.text(text)).collect();
+        assert_eq!(values, texts.iter().map(|text| text.as_str()).collect::<Vec<_>>());
+        assert_eq!(words.text("no\nvalue"), "");
     }
 }

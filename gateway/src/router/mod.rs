@@ -15,6 +15,7 @@ mod precedence;
 mod query;
 mod rule;
 mod search;
+mod stream;
 mod table;
 mod trie;
 mod upstream_path;
@@ -26,6 +27,7 @@ pub use precedence::{HostKind, PathKind, Precedence};
 pub use query::{Query, Transport};
 pub use rule::{CompiledRule, Mismatch, Rejected, Rule, RuleError};
 use search::Search;
+pub use stream::{StreamAddress, StreamMatch, StreamProtocol, StreamQuery, StreamRouter, StreamRule};
 pub use table::Table;
 pub use upstream_path::{PathHandling, upstream_path};
 

@@ -45,6 +45,15 @@ pub enum RuleError {
     /// Only stream protocols.
     #[error("protocols hold none of http, https, grpc, grpcs")]
     NotHttp,
+    /// Only HTTP protocols.
+    #[error("protocols hold none of tcp, tls, tls_passthrough, udp")]
+    NotStream,
+    /// It would match every stream.
+    #[error("none of sources, destinations, snis is set")]
+    UnconditionalStream,
+    /// Neither an address nor a network.
+    #[error("'{0}' is neither an address nor a network")]
+    Address(Arc<str>),
     /// It would match every request.
     #[error("none of methods, hosts, headers, paths, snis is set")]
     Unconditional,

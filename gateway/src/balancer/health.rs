@@ -92,7 +92,11 @@ pub struct Health {
 impl Health {
     /// Of an address that joins others, which may be spared at first.
     pub fn joining() -> Self {
-        Self { began: AtomicU32::new(now().max(1)), ..Self::default() }
+        Self::joining_at(now())
+    }
+
+    fn joining_at(now: u32) -> Self {
+        Self { began: AtomicU32::new(now.max(1)), ..Self::default() }
     }
 
     /// Whether it may be asked.
@@ -127,11 +131,15 @@ impl Health {
 
     /// How much of its share it gets, of 2³², when a new address takes so long to get all of it.
     pub fn share(&self, warming: Duration) -> u64 {
+        self.share_at(warming, now())
+    }
+
+    fn share_at(&self, warming: Duration, now: u32) -> u64 {
         let began = self.began.load(Relaxed);
         if began == 0 {
             return 1 << 32;
         }
-        let (age, whole) = (u128::from(now().wrapping_sub(began)), warming.as_millis().max(1));
+        let (age, whole) = (u128::from(now.wrapping_sub(began)), warming.as_millis().max(1));
         if age >= whole {
             self.began.store(0, Relaxed);
             return 1 << 32;
@@ -142,12 +150,20 @@ impl Health {
 
     /// Whether it is left alone as an outlier.
     pub fn is_ejected(&self) -> bool {
+        self.is_ejected_at(now())
+    }
+
+    fn is_ejected_at(&self, now: u32) -> bool {
         let until = (self.outlier.load(Relaxed) >> 32) as u32;
-        until != 0 && (until.wrapping_sub(now()) as i32) > 0
+        until != 0 && (until.wrapping_sub(now) as i32) > 0
     }
 
     /// Counts towards an ejection. `may_go`: asked at the last moment whether it may be left alone.
     pub fn fared(&self, well: bool, ejection: &Ejection, may_go: impl FnOnce() -> bool) {
+        self.fared_at(now(), well, ejection, may_go);
+    }
+
+    fn fared_at(&self, now: u32, well: bool, ejection: &Ejection, may_go: impl FnOnce() -> bool) {
         let known = self.outlier.load(Relaxed);
         if well {
             if known != 0 {
@@ -159,7 +175,7 @@ impl Health {
         let next = if failures >= ejection.failures && may_go() {
             let turns = turns.saturating_add(1);
             let time = ejection.time.saturating_mul(u32::from(turns).min(LONGEST)).as_millis() as u32;
-            u64::from(now().wrapping_add(time).max(1)) << 32 | u64::from(turns) << 16
+            u64::from(now.wrapping_add(time).max(1)) << 32 | u64::from(turns) << 16
         } else {
             known & !0xffff | u64::from(failures)
         };
@@ -246,38 +262,33 @@ mod tests {
         assert!(health.is_healthy());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_joining_address_gets_its_share_by_and_by() {
-        let (warming, health) = (Duration::from_secs(10), Health::joining());
-        assert_eq!(health.share(warming), (1 << 32) / 10);
-        tokio::time::advance(Duration::from_secs(5)).await;
-        assert!(health.share(warming).abs_diff(1 << 31) < 1 << 24);
-        tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(health.share(warming), 1 << 32);
-        assert_eq!(Health::default().share(warming), 1 << 32, "one that was always there");
+    #[test]
+    fn a_joining_address_gets_its_share_by_and_by() {
+        let (warming, health) = (Duration::from_secs(10), Health::joining_at(1_000));
+        for (at, share) in [(1_000, (1 << 32) / 10), (6_000, 1 << 31), (11_000, 1 << 32), (11_001, 1 << 32)] {
+            assert_eq!(health.share_at(warming, at), share, "at {at} ms");
+        }
+        assert_eq!(Health::default().share_at(warming, 5), 1 << 32, "one that was always there");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_outlier_is_left_alone_for_longer_each_time() {
+    #[test]
+    fn an_outlier_is_left_alone_for_longer_each_time() {
         let ejection = Ejection { failures: 2, time: Duration::from_secs(10) };
         let health = Health::default();
-        let fail = |times| (0..times).for_each(|_| health.fared(false, &ejection, || true));
-        fail(1);
-        health.fared(true, &ejection, || true);
-        fail(1);
-        assert!(!health.is_ejected(), "a success lies between");
-        fail(1);
-        for seconds in [9, 19] {
-            tokio::time::advance(Duration::from_secs(seconds)).await;
-            assert!(health.is_ejected());
-            tokio::time::advance(Duration::from_secs(2)).await;
-            assert!(!health.is_ejected());
-            fail(2);
+        let fare = |at, well| health.fared_at(at, well, &ejection, || true);
+        [false, true, false].into_iter().for_each(|well| fare(1, well));
+        assert!(!health.is_ejected_at(1), "a success lies between");
+        let mut at = 1;
+        fare(at, false);
+        for seconds in [10, 20, 30] {
+            assert!(health.is_ejected_at(at + seconds * 1_000 - 1));
+            at += seconds * 1_000;
+            assert!(!health.is_ejected_at(at));
+            [false, false].into_iter().for_each(|well| fare(at, well));
         }
-        health.fared(true, &ejection, || true);
-        assert!(!health.is_ejected(), "it answered");
-        health.fared(false, &ejection, || false);
-        health.fared(false, &ejection, || false);
-        assert!(!health.is_ejected(), "it may not go");
+        fare(at, true);
+        assert!(!health.is_ejected_at(at), "it answered");
+        (0..3).for_each(|_| health.fared_at(at, false, &ejection, || false));
+        assert!(!health.is_ejected_at(at), "it may not go");
     }
 }

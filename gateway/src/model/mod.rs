@@ -29,8 +29,8 @@ pub use access::{
 pub use collection::{Collection, Listing, Names, OnDelete, Reference, Registry, declared_collections};
 pub use core::{core_registry, filter_chains};
 pub use entities::{
-    CaCertificate, Certificate, Consumer, Endpoint, HashFields, Id, Module, Plugin, Route, Service, Sni, Target, Upstream,
-    Vault,
+    CaCertificate, Certificate, Consumer, Endpoint, HashFields, Id, Module, Plugin, Route, Service, Sni, Target,
+    Upstream, Vault,
 };
 pub use healthchecks::{ActiveChecks, Counts, Healthchecks, PassiveChecks};
 pub use module::{Capabilities, capabilities, covers, requested_capabilities};

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use http::Response;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::harness::{Answer, Gateway, TestGateway, TestTarget, full};
 
@@ -147,12 +148,13 @@ async fn least_connections_goes_where_nothing_waits() {
     gateway.admin.create("/services", json!({ "name": "s", "host": "u" })).await;
     gateway.admin.create("/services/s/routes", json!({ "paths": ["/"] })).await;
     let call = gateway.call("GET /").await;
-    let waiting = tokio::spawn(call.send());
+    let mut waiting = JoinSet::new();
+    waiting.spawn(call.send());
     busy.arrived().await;
     join(&gateway, &free, 100).await;
     assert_eq!(gateway.get_times("/", 20).await, ["free"; 20]);
     busy.release();
-    waiting.await.unwrap().expect(200);
+    waiting.join_next().await.unwrap().unwrap().expect(200);
 }
 
 #[tokio::test]

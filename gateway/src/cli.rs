@@ -44,7 +44,7 @@ enum TypedFiles {
     },
     /// Tells what is wrong with a file
     Check {
-        /// .json, .yaml or .yml
+        /// .json, .yaml or .yml; - for standard input
         file: PathBuf,
         /// Takes what an import takes: also what decK writes
         #[arg(long)]
@@ -54,19 +54,25 @@ enum TypedFiles {
     },
     /// Shows the configuration of the database
     Dump {
+        /// Where to; - for standard output
+        #[arg(short, long, value_name = "FILE", default_value = "-")]
+        output_file: PathBuf,
         #[command(flatten)]
         node: Node,
     },
-    /// Brings the database to what a file says, deleting nothing
+    /// Brings the database to what a file says
     Import {
-        /// .json, .yaml or .yml, also as decK writes them
+        /// .json, .yaml or .yml, also as decK writes them; - for standard input
         file: PathBuf,
+        /// Deletes what the file does not have; with select_tags in the file, only what has those
+        #[arg(long)]
+        prune: bool,
         #[command(flatten)]
         node: Node,
     },
     /// Writes the configuration of the database to a file
     Export {
-        /// Where to; what is there is replaced
+        /// Where to; what is there is replaced; - for standard output
         #[arg(default_value = "kong.yaml")]
         file: PathBuf,
         #[command(flatten)]
@@ -74,8 +80,11 @@ enum TypedFiles {
     },
     /// Shows what an import would change; exit code 1 if anything
     Diff {
-        /// .json, .yaml or .yml, also as decK writes them
+        /// .json, .yaml or .yml, also as decK writes them; - for standard input
         file: PathBuf,
+        /// Of an import that deletes what the file does not have
+        #[arg(long)]
+        prune: bool,
         #[command(flatten)]
         node: Node,
     },
@@ -131,14 +140,12 @@ pub enum FilesCommand {
     Init(PathBuf),
     /// Check it, as a gateway or as an import takes it.
     Check(PathBuf, Reading, Box<Config>),
-    /// Show the database as a file.
-    Dump(Box<Config>),
-    /// Import it.
-    Import(PathBuf, Box<Config>),
-    /// Write the database as a file.
+    /// Import it, and delete what it does not have if that is so.
+    Import(PathBuf, bool, Box<Config>),
+    /// Write the database as a file, or show it.
     Export(PathBuf, Box<Config>),
-    /// Show what an import would change.
-    Diff(PathBuf, Box<Config>),
+    /// Show what such an import would change.
+    Diff(PathBuf, bool, Box<Config>),
 }
 
 /// Why there is no command.
@@ -173,10 +180,10 @@ fn files(typed: TypedFiles) -> Result<FilesCommand, CliError> {
         TypedFiles::Check { file, import, node } => {
             FilesCommand::Check(file, if import { Reading::Deck } else { Reading::Gateway }, meant(node)?)
         }
-        TypedFiles::Dump { node } => FilesCommand::Dump(meant(node)?),
-        TypedFiles::Import { file, node } => FilesCommand::Import(file, meant(node)?),
+        TypedFiles::Dump { output_file, node } => FilesCommand::Export(output_file, meant(node)?),
+        TypedFiles::Import { file, prune, node } => FilesCommand::Import(file, prune, meant(node)?),
         TypedFiles::Export { file, node } => FilesCommand::Export(file, meant(node)?),
-        TypedFiles::Diff { file, node } => FilesCommand::Diff(file, meant(node)?),
+        TypedFiles::Diff { file, prune, node } => FilesCommand::Diff(file, prune, meant(node)?),
     })
 }
 
@@ -190,20 +197,23 @@ impl FilesCommand {
             }
             FilesCommand::Check(file, reading, config) => {
                 let entities = Files::open(config, true)?.check(file, *reading)?;
-                (format!("{} is fine: {entities} entities", file.display()), true)
+                let name = if gateway::is_pipe(file) { "standard input".into() } else { file.display().to_string() };
+                (format!("{name} is fine: {entities} entities"), true)
             }
-            FilesCommand::Dump(config) => (Files::open(config, true)?.export()?.trim_end().to_owned(), true),
-            FilesCommand::Import(file, config) => {
-                let plan = Files::of_database(config)?.import(file)?;
+            FilesCommand::Import(file, prune, config) => {
+                let plan = Files::of_database(config)?.import(file, *prune)?;
                 (gateway::shown(&plan), true)
+            }
+            FilesCommand::Export(file, config) if gateway::is_pipe(file) => {
+                (Files::open(config, true)?.export()?.trim_end().to_owned(), true)
             }
             FilesCommand::Export(file, config) => {
                 Files::open(config, true)?.export_to(file)?;
                 (format!("{} is written", file.display()), true)
             }
-            FilesCommand::Diff(file, config) => {
-                let plan = Files::of_database(config)?.diff(file)?;
-                (gateway::shown(&plan), plan.changes.is_empty())
+            FilesCommand::Diff(file, prune, config) => {
+                let plan = Files::of_database(config)?.diff(file, *prune)?;
+                (gateway::shown(&plan), plan.is_empty())
             }
         })
     }

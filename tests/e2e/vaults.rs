@@ -68,11 +68,21 @@ async fn a_secret_that_changes_reaches_the_plugin_without_a_change_of_the_config
 #[tokio::test]
 async fn a_plugin_that_cannot_do_without_the_secret_is_quarantined() {
     let gateway = TestGateway::new().start().await;
+    gateway.admin.patch("/modules/http-log", json!({ "failure_policy": "closed" })).await.expect(200);
     let (plugin, _target) = logging_to(&gateway, "{vault://env/no-such-variable}").await;
     gateway.get("/").await.expect(503);
     let quarantined = gateway.admin.get("/").await.json()["sandgate"]["quarantined"].clone();
     assert_eq!(quarantined[0]["id"], plugin["id"], "{quarantined}");
     gateway.process.log.line("a vault reference does not resolve", std::time::Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plugin_that_only_logs_costs_no_request_for_want_of_its_secret() {
+    let gateway = TestGateway::new().start().await;
+    let (plugin, _target) = logging_to(&gateway, "{vault://env/no-such-variable}").await;
+    gateway.get("/").await.expect(200);
+    let quarantined = gateway.admin.get("/").await.json()["sandgate"]["quarantined"].clone();
+    assert_eq!(quarantined[0]["id"], plugin["id"], "operators are told all the same: {quarantined}");
 }
 
 #[tokio::test]

@@ -10,6 +10,24 @@ pub fn guest(name: &str) -> Bytes {
     read(folder.join(name).with_added_extension("wasm"))
 }
 
+/// The component of a plugin that comes with the gateway.
+pub fn builtin(name: &str) -> Bytes {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("plugins");
+    read(folder.join(name).with_added_extension("wasm"))
+}
+
+/// The same module with a text in place of another of the same length.
+pub fn replaced(module: &Bytes, old: &str, new: &str) -> Bytes {
+    assert_eq!(old.len(), new.len());
+    let mut bytes = module.to_vec();
+    let at: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(old.as_bytes())).collect();
+    assert!(!at.is_empty(), "{old} is nowhere in the module");
+    for at in at {
+        bytes[at..at + new.len()].copy_from_slice(new.as_bytes());
+    }
+    bytes.into()
+}
+
 /// The core module that cargo made of a guest, before xtask makes a component of it.
 pub fn core_guest(name: &str) -> Bytes {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("wasm/wasm32-unknown-unknown/plugin");

@@ -38,7 +38,7 @@ struct Need {
 }
 
 /// For what each Debian package is needed. A C compiler and cmake build aws-lc and SQLite.
-const NEEDS: [Need; 14] = [
+const NEEDS: [Need; 15] = [
     Need { since: Purpose::Run, present: || program("cc"), package: "build-essential" },
     Need { since: Purpose::Run, present: || program("cmake"), package: "cmake" },
     Need { since: Purpose::Run, present: || program("pkg-config"), package: "pkg-config" },
@@ -48,7 +48,8 @@ const NEEDS: [Need; 14] = [
     Need { since: Purpose::Test, present: || program("openssl"), package: "openssl" },
     Need { since: Purpose::Test, present: || program("h2load"), package: "nghttp2-client" },
     Need { since: Purpose::Test, present: || package("postgresql"), package: "postgresql" },
-    Need { since: Purpose::Bench, present: || program("nginx"), package: "nginx" },
+    Need { since: Purpose::Test, present: || program("haproxy"), package: "haproxy" },
+    Need { since: Purpose::Test, present: || program("nginx"), package: "nginx" },
     Need { since: Purpose::Bench, present: || package("libnginx-mod-http-lua"), package: "libnginx-mod-http-lua" },
     Need { since: Purpose::Bench, present: || package("lua-cjson"), package: "lua-cjson" },
     Need { since: Purpose::Bench, present: || program("wrk"), package: "wrk" },

@@ -47,7 +47,7 @@ pub(super) async fn list(call: &Call) -> Result<Answer, Failure> {
     let more = entries.len() > size;
     entries.truncate(size);
     let next = entries.last().filter(|_| more).map(|last| json!([last.seq]));
-    let data = entries.iter().map(entry).collect();
+    let data = entries.iter().map(|found| entry(call, found)).collect();
     Ok(page(call, data, next, &[&["size"], FILTERS].concat()))
 }
 
@@ -68,7 +68,10 @@ fn filter(call: &Call) -> Result<EntryFilter, Failure> {
         Some(_) => return Err(Failure::Bad("outcome must be 'committed' or 'refused'".to_owned())),
     };
     let entity = match (text("collection"), text("id")) {
-        (Some(collection), Some(id)) => Some((collection, id)),
+        (Some(collection), Some(id)) => {
+            call.permit_reading(&collection, &id)?;
+            Some((collection, id))
+        }
         (None, None) => None,
         _ => return Err(Failure::Bad("collection and id belong together".to_owned())),
     };
@@ -82,9 +85,10 @@ fn filter(call: &Call) -> Result<EntryFilter, Failure> {
     Ok(EntryFilter { committed, actor: text("actor"), method, version, entity, since, until })
 }
 
-fn entry(entry: &Entry) -> Value {
+fn entry(call: &Call, entry: &Entry) -> Value {
     let Request { actor, address, method, path } = &entry.request;
     let outcome = if entry.version.is_some() { "committed" } else { "refused" };
+    let (entities, hidden) = shown::legible(call, &entry.entities);
     json!({
         "id": entry.seq,
         "at": entry.at,
@@ -96,6 +100,7 @@ fn entry(entry: &Entry) -> Value {
         "method": method,
         "path": path,
         "changes": shown::counts(&entry.counts),
-        "entities": entry.entities,
+        "entities": entities,
+        "hidden": hidden,
     })
 }

@@ -156,6 +156,18 @@ impl Call {
         self.demand(verb, &Touched { names: ["modules"; 2], segments: &segments })
     }
 
+    /// Refuses to tell of an entity what whoever asks may not read.
+    pub(super) fn permit_reading(&self, collection: &str, id: &str) -> Result<(), Failure> {
+        let path = self.registry.get(collection).map_or(collection, |known| &*known.path);
+        self.demand(Verb::Read, &Touched { names: [collection, path], segments: &[path, id] })
+    }
+
+    /// Whether whoever asks may read an entity that an answer about something else speaks of.
+    pub(super) fn may_read(&self, collection: &str, id: &str) -> bool {
+        let path = self.registry.get(collection).map_or(collection, |known| &*known.path);
+        self.identity.allows(Verb::Read, &Touched { names: [collection, path], segments: &[path, id] })
+    }
+
     fn demand(&self, verb: Verb, touched: &Touched<'_>) -> Result<(), Failure> {
         if self.identity.allows(verb, touched) {
             return Ok(());

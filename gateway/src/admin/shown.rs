@@ -45,6 +45,16 @@ pub(super) fn brief(call: &Call, change: &EntityChange) -> Value {
     Value::Object(shown)
 }
 
+/// Of the changes that the audit log keeps, those that whoever asks may read, and how many others there are.
+pub(super) fn legible(call: &Call, entities: &Value) -> (Vec<Value>, usize) {
+    let all = entities.as_array().map(Vec::as_slice).unwrap_or_default();
+    let text = |change: &Value, field: &str| change.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let may_read = |change: &&Value| call.may_read(&text(change, "collection"), &text(change, "id"));
+    let legible: Vec<Value> = all.iter().filter(may_read).cloned().collect();
+    let hidden = all.len() - legible.len();
+    (legible, hidden)
+}
+
 /// Collection, id, name, what happened, and which fields changed.
 fn head(call: &Call, change: &EntityChange) -> Object {
     let mut head = Object::new();

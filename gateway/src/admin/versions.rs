@@ -23,7 +23,7 @@ pub(super) async fn list(call: &Call) -> Result<Answer> {
     let more = entries.len() > size;
     entries.truncate(size);
     let next = entries.last().filter(|_| more).map(|last| json!([last.seq]));
-    Ok(page(call, entries.iter().map(entry).collect(), next, &["size"]))
+    Ok(page(call, entries.iter().map(|found| entry(call, found)).collect(), next, &["size"]))
 }
 
 /// `GET /config/versions/{version}`
@@ -31,7 +31,7 @@ pub(super) async fn one(call: &Call, version: &str) -> Result<Answer> {
     let version = Known::read(call).await?.version(version)?;
     let filter = EntryFilter { version: Some(version), ..EntryFilter::default() };
     let found = call.context.store.entries(&filter, &EntryPage { before: None, size: 1 }).await?;
-    let entry = found.first().map(entry).ok_or(Failure::NotFound)?;
+    let entry = found.first().map(|found| entry(call, found)).ok_or(Failure::NotFound)?;
     Ok(Answer::ok(entry).at(version))
 }
 
@@ -46,7 +46,8 @@ pub(super) async fn diff(call: &Call, from: &str, to: &str) -> Result<Answer> {
     });
     let found = call.context.store.diff(from.min(to), from.max(to), &DiffPage { after, size }).await?;
     let turn = |change: EntityChange| if from <= to { change } else { reversed(change) };
-    let data = found.entities.into_iter().map(|change| shown::change(call, &turn(change))).collect();
+    let legible = found.entities.into_iter().filter(|change| call.may_read(&change.collection, &change.id));
+    let data = legible.map(|change| shown::change(call, &turn(change))).collect();
     let next = found.next.map(|(collection, id)| json!([collection, id]));
     Ok(page(call, data, next, &["size"]))
 }
@@ -93,12 +94,13 @@ impl Known {
     }
 }
 
-fn entry(entry: &Entry) -> Value {
+fn entry(call: &Call, entry: &Entry) -> Value {
     let Request { actor, address, method, path } = &entry.request;
     let counts = &entry.counts;
     let parts = [("created", counts.created), ("updated", counts.updated), ("deleted", counts.deleted)];
     let parts = parts.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}"));
     let what = format!("{method} {path}");
+    let (entities, hidden) = shown::legible(call, &entry.entities);
     json!({
         "version": entry.version,
         "at": entry.at,
@@ -106,6 +108,7 @@ fn entry(entry: &Entry) -> Value {
         "address": address,
         "summary": format!("{}: {}", what.trim_start(), parts.collect::<Vec<_>>().join(", ")),
         "changes": shown::counts(counts),
-        "entities": entry.entities,
+        "entities": entities,
+        "hidden": hidden,
     })
 }

@@ -15,7 +15,8 @@ use crate::{
 include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
 
 /// Installs what is new or has changed since the last start, as one version. A module that an operator put in a
-/// built-in's place stays. Of several nodes that start at once, the first installs and the others find it done.
+/// built-in's place stays, and so does a later version, which another gateway of the same database brought: while they
+/// are being replaced one by one, none takes back what the new ones installed. Of several nodes that start at once, the first installs and the others find it done.
 pub(super) async fn install(
     store: &dyn Store,
     core: &Registry,
@@ -25,21 +26,38 @@ pub(super) async fn install(
     let mut candidates = Vec::new();
     for (name, bytes) in BUILTINS {
         let known = store.get(modules, Key::Unique("name", name)).await?;
-        if !stays(known.as_ref(), &digest_of(bytes)) {
+        if !is_same(known.as_ref(), &digest_of(bytes)) {
             let inspected = catalog.inspect(bytes.to_vec()).await.map_err(|reasons| GatewayError::Module {
                 name: (*name).into(),
                 reason: reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
             })?;
-            candidates.push(inspected);
+            if !stays(known.as_ref(), &inspected.digest, &inspected.manifest.version) {
+                candidates.push(inspected);
+            }
         }
     }
     if candidates.is_empty() { Ok(()) } else { write(store, modules, &candidates).await }
 }
 
+/// Whether the row is of an operator, or of these very bytes.
+fn is_same(known: Option<&Object>, digest: &str) -> bool {
+    known.is_some_and(|row| text(row, "source") != "builtin" || text(row, "digest") == digest)
+}
+
 /// Whether the row, if any, need not be written.
-fn stays(known: Option<&Object>, digest: &str) -> bool {
-    let is = |row: &Object, field: &str, value: &str| row.get(field).and_then(Value::as_str) == Some(value);
-    known.is_some_and(|row| !is(row, "source", "builtin") || is(row, "digest", digest))
+fn stays(known: Option<&Object>, digest: &str, version: &str) -> bool {
+    is_same(known, digest) || known.is_some_and(|row| release(text(row, "version")) > release(version))
+}
+
+fn text<'a>(row: &'a Object, field: &str) -> &'a str {
+    row.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The numbers of a version; what is no version is older than any.
+fn release(version: &str) -> Option<[u64; 3]> {
+    let numbers = version.split(['-', '+']).next()?.split('.').map(str::parse);
+    let numbers: Vec<u64> = numbers.collect::<Result<_, _>>().ok()?;
+    numbers.try_into().ok()
 }
 
 async fn write(store: &dyn Store, modules: &Collection, candidates: &[Inspected]) -> Result<(), GatewayError> {
@@ -51,7 +69,7 @@ async fn write(store: &dyn Store, modules: &Collection, candidates: &[Inspected]
         let name = &inspected.manifest.name;
         // Again, now that no other node writes.
         let known = transaction.get(modules, Key::Unique("name", name)).await?;
-        if stays(known.as_ref(), &inspected.digest) {
+        if stays(known.as_ref(), &inspected.digest, &inspected.manifest.version) {
             continue;
         }
         let row = row(inspected, known.as_ref());
@@ -115,5 +133,27 @@ fn row(inspected: &Inspected, known: Option<&Object>) -> Object {
     match row {
         Value::Object(row) => row,
         _ => Object::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_an_operators_module_nor_a_later_version_is_replaced() {
+        for (source, digest, version, expected) in [
+            ("builtin", "a", "1.2.3", true),
+            ("builtin", "b", "1.2.3", false),
+            ("builtin", "b", "1.2.2", false),
+            ("builtin", "b", "1.10.0", true),
+            ("builtin", "b", "2.0.0-rc.1", true),
+            ("builtin", "b", "no version", false),
+            ("upload", "b", "0.0.1", true),
+        ] {
+            let row = json!({ "source": source, "digest": digest, "version": version });
+            assert_eq!(stays(row.as_object(), "a", "1.2.3"), expected, "{row}");
+        }
+        assert!(!stays(None, "a", "1.2.3"));
     }
 }

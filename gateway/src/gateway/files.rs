@@ -13,7 +13,7 @@ use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 
 use super::{Foundation, GatewayError, desk::Desk, system};
 use crate::{
-    admin::declarative::{Change, Plan, Reading, export, import, resolve},
+    admin::declarative::{Change, Others, Plan, Reading, export, import, resolve},
     config::{Config, Database},
     model::{
         Registry,
@@ -112,7 +112,7 @@ impl Files {
 
     /// Checks a file. Answers how many entities it has.
     pub fn check(&self, file: &Path, reading: Reading) -> Result<usize> {
-        Ok(self.read(file, reading)?.entities.len())
+        Ok(self.resolve(Content::read(file)?, reading)?.entities.len())
     }
 
     /// The configuration of the database as a file.
@@ -132,37 +132,74 @@ impl Files {
         fs::rename(&aside, file).map_err(failed)
     }
 
-    /// Brings the database to what the file says, as one version, and deletes nothing.
-    pub fn import(&self, file: &Path) -> Result<Plan> {
-        let loaded = self.read(file, Reading::Deck)?;
+    /// Brings the database to what the file says, as one version. What is deleted has the tags that the file selects by.
+    pub fn import(&self, file: &Path, prune: bool) -> Result<Plan> {
+        let (loaded, others) = self.read_for(file, prune)?;
         self.control.block_on(async {
             let mut write = self.store.begin().await?;
-            let plan = import(&mut *write, &self.registry.load(), loaded).await?;
+            let plan = import(&mut *write, &self.registry.load(), loaded, &others).await?;
             write.commit().await?;
             Ok(plan)
         })
     }
 
     /// What an import would do.
-    pub fn diff(&self, file: &Path) -> Result<Plan> {
-        let loaded = self.read(file, Reading::Deck)?;
+    pub fn diff(&self, file: &Path, prune: bool) -> Result<Plan> {
+        let (loaded, others) = self.read_for(file, prune)?;
         self.control.block_on(async {
             let mut write = self.store.begin().await?;
-            Ok(import(&mut *write, &self.registry.load(), loaded).await?)
+            Ok(import(&mut *write, &self.registry.load(), loaded, &others).await?)
         })
     }
 
-    fn read(&self, file: &Path, reading: Reading) -> Result<Loaded> {
-        let invalid = |invalid| FilesError::Invalid { file: file.to_owned(), invalid: Box::new(invalid) };
-        let syntax = Syntax::of(file).map_err(invalid)?;
-        let mut text = fs::read_to_string(file).map_err(|error| FilesError::File(file.to_owned(), error))?;
+    /// For an import, with what is to become of the rest.
+    fn read_for(&self, file: &Path, prune: bool) -> Result<(Loaded, Others)> {
+        let content = Content::read(file)?;
+        let others = if prune { Others::Delete(content.select_tags()) } else { Others::Keep };
+        Ok((self.resolve(content, Reading::Deck)?, others))
+    }
+
+    fn resolve(&self, content: Content, reading: Reading) -> Result<Loaded> {
+        let Content { file, mut text, syntax } = content;
+        let invalid = |invalid| FilesError::Invalid { file: file.clone(), invalid: Box::new(invalid) };
         if reading == Reading::Deck {
             let variable = |name: &str| std::env::var(name).ok();
-            text = substitute(&text, &variable)
-                .map_err(|problem| FilesError::Variable { file: file.to_owned(), problem })?;
+            text =
+                substitute(&text, &variable).map_err(|problem| FilesError::Variable { file: file.clone(), problem })?;
         }
         let (registry, desk) = (self.registry.load_full(), self.desk.clone());
         self.control.block_on(resolve(move || parse(&text, syntax), registry, desk, reading)).map_err(invalid)
+    }
+}
+
+/// Whether a name stands for standard input or output.
+pub fn is_pipe(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// What was read of a file or of standard input.
+struct Content {
+    file: PathBuf,
+    text: String,
+    syntax: Syntax,
+}
+
+impl Content {
+    fn read(file: &Path) -> Result<Self> {
+        let pipe = is_pipe(file);
+        let name = if pipe { "standard input".into() } else { file.to_owned() };
+        let invalid = |invalid| FilesError::Invalid { file: name.clone(), invalid: Box::new(invalid) };
+        let syntax = if pipe { Syntax::Either } else { Syntax::of(file).map_err(invalid)? };
+        let read = if pipe { io::read_to_string(io::stdin()) } else { fs::read_to_string(file) };
+        let text = read.map_err(|error| FilesError::File(name.clone(), error))?;
+        Ok(Self { file: name, text, syntax })
+    }
+
+    /// The tags by which decK selects what the file is about. What is wrong with the text is told by those who use it.
+    fn select_tags(&self) -> Vec<String> {
+        let parsed = parse(&self.text, self.syntax).unwrap_or_default();
+        let tags = parsed.pointer("/_info/select_tags").and_then(|tags| tags.as_array());
+        tags.into_iter().flatten().filter_map(|tag| tag.as_str().map(str::to_owned)).collect()
     }
 }
 
@@ -185,8 +222,14 @@ pub fn shown(plan: &Plan) -> String {
             };
         }
     }
+    for (collection, name) in &plan.deleted {
+        _ = writeln!(text, "- {collection} {name}");
+    }
     let added = plan.changes.iter().filter(|change| change.fields.is_none()).count();
     _ = write!(text, "{added} added, {} changed, {} unchanged", plan.changes.len() - added, plan.unchanged);
+    if !plan.deleted.is_empty() {
+        _ = write!(text, ", {} deleted", plan.deleted.len());
+    }
     text
 }
 

@@ -44,7 +44,7 @@ use crate::{
 };
 use controls::Controls;
 use desk::Desk;
-pub use files::{Files, FilesError, shown, write_sample};
+pub use files::{Files, FilesError, is_pipe, shown, write_sample};
 use reporter::Reporter;
 use workers::Workers;
 
@@ -233,6 +233,8 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
         first = builder.refresh().await?;
     }
     let published = Published::new(first);
+    // Before the last refresh below: a change after that one is heard of.
+    tasks.spawn("watch of the database", database::watch(store.clone(), published.changed.clone(), tasks.shutdown()));
     let reporter = Reporter::new(store.clone(), &node_id, published.clone(), deployments.clone());
     reporter.announce().await;
     // What was committed before others knew of this node is in its first configuration.
@@ -246,7 +248,6 @@ async fn build(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>, log: LogD
         let kept = store::keep(resilient, published.served.subscribe(), config.snapshot_interval, tasks.shutdown());
         tasks.spawn("snapshots on disk", kept);
     }
-    tasks.spawn("watch of the database", database::watch(store.clone(), published.changed.clone(), tasks.shutdown()));
     tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
     let access = apis::access(config, &published, metrics)?;
     let controls = Arc::new(Controls::new(log, tasks.clone()));

@@ -33,7 +33,7 @@ pub(super) fn context(
     metrics: &Arc<Metrics>,
 ) -> Context {
     let notify = rooms.published.changed.clone();
-    let (metrics, services) = (metrics.clone(), rooms.catalog.services().clone());
+    let metrics = metrics.clone();
     let (published, deployments, node_id) = (rooms.published.clone(), rooms.deployments.clone(), rooms.node_id.clone());
     let (counted, counters, served) = (counters.clone(), counters, rooms.published.clone());
     let store = rooms.store.clone();
@@ -51,7 +51,7 @@ pub(super) fn context(
             let open = deployment.health.report().open_for.is_some();
             gauge(&metric::PLUGIN_CIRCUIT_OPEN, &[("plugin", &deployment.name)], f64::from(u8::from(open)));
         }
-        format!("{}{}", metrics.render(&node_id, traffic(&counted)), services.render_metrics())
+        metrics.render(&node_id, traffic(&counted))
     };
     Context {
         store: rooms.store.clone(),

@@ -137,6 +137,7 @@ async fn converse<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
         Protocol::Http1 => false,
         Protocol::Http2 => true,
     };
+    let (follows, of) = (service.clone(), session.clone());
     let service = {
         let (watch, counters) = (watch.clone(), worker.counters.clone());
         service_fn(move |request| {
@@ -146,9 +147,16 @@ async fn converse<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
     };
     if is_http2 {
         watch.multiplex();
-        drive(worker.http2.serve_connection(TokioIo::new(io), service), &watch).await
+        drive(pin!(worker.http2.serve_connection(TokioIo::new(io), service)), &watch).await
     } else {
-        drive(worker.http1.serve_connection(TokioIo::new(io), service), &watch).await
+        let mut connection = worker.http1.serve_connection(TokioIo::new(io), service);
+        drive(Pin::new(&mut connection), &watch).await?;
+        if let Some(afterwards) = follows.afterwards(&of) {
+            watch.leave_http();
+            let parts = connection.into_parts();
+            afterwards(Box::new(parts.io.into_inner().into_io()), parts.read_buf).await;
+        }
+        Ok(())
     }
 }
 
@@ -184,8 +192,7 @@ where
     }
 }
 
-async fn drive<C: Graceful>(connection: C, watch: &Watch) -> Result<(), ConnectionError> {
-    let mut connection = pin!(connection);
+async fn drive<C: Graceful>(mut connection: Pin<&mut C>, watch: &Watch) -> Result<(), ConnectionError> {
     let mut was_told = false;
     let ended = poll_fn(|cx| {
         if !was_told && watch.order() != Order::None {

@@ -46,6 +46,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
         Self { io, watch, refuse, uri_limit, replay, replay_at, replay_end, refusal: None, thrown_away: 0 }
     }
 
+    /// The connection without all this, for what follows HTTP.
+    pub(super) fn into_io(self) -> T {
+        self.io
+    }
+
     /// Reads until it is sure whether the client speaks HTTP/2 with prior knowledge. What was read is read again.
     ///
     /// # Cancel safety

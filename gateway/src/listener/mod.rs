@@ -34,7 +34,7 @@ use crate::tls::ServerTls;
 use watch::Registry;
 
 pub use bind::{BindError, Bound, Entry, bind};
-pub use service::{Accepted, Handshake, Malformed, Service};
+pub use service::{Accepted, Afterwards, Duplex, Handshake, Malformed, Service};
 
 /// How long accepting pauses when the system has no more descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);

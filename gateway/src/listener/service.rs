@@ -1,10 +1,11 @@
 //! What a listener hands connections to.
 
-use std::{error::Error, future::Future, net::SocketAddr, rc::Rc, sync::Arc};
+use std::{error::Error, future::Future, net::SocketAddr, pin::Pin, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Facts of a connection.
 #[derive(Debug, Clone)]
@@ -43,6 +44,14 @@ pub enum Malformed {
     Crashed,
 }
 
+/// Bytes both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
+/// What follows HTTP on a connection: takes its bytes, with those that were read already.
+pub type Afterwards = Box<dyn FnOnce(Box<dyn Duplex>, Bytes) -> Pin<Box<dyn Future<Output = ()>>>>;
+
 /// Answers requests; one a worker.
 pub trait Service: 'static {
     /// Bodies of answers.
@@ -62,6 +71,11 @@ pub trait Service: 'static {
 
     /// Words the answer to a request that never became one. The connection closes after it.
     fn refuse(&self, session: &Self::Session, malformed: Malformed) -> Response<Bytes>;
+
+    /// What follows HTTP/1.1 on a connection, once an answer with 101 was sent.
+    fn afterwards(&self, _session: &Self::Session) -> Option<Afterwards> {
+        None
+    }
 
     /// Called once a second.
     fn tick(&self) {}

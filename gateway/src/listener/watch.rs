@@ -83,6 +83,12 @@ impl Watch {
         self.enter(Stage::Idle);
     }
 
+    /// The connection has left HTTP: no limit of requests concerns it.
+    pub(super) fn leave_http(&self) {
+        self.stuck.set(None);
+        self.stage.set(Stage::Busy);
+    }
+
     pub(super) fn enter(&self, stage: Stage) {
         self.stage.set(stage);
         self.since.set(self.clock.get());

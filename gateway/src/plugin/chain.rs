@@ -37,8 +37,8 @@ pub struct Plugin {
 #[derive(Debug)]
 pub(super) enum State {
     Ready(Ready),
-    /// Every request that selects it fails.
-    Quarantined(Arc<str>),
+    /// Every request that selects it fails, or goes on without it where the operator said so.
+    Quarantined(Arc<str>, FailurePolicy),
 }
 
 /// What a call needs.
@@ -58,24 +58,30 @@ impl Drop for Ready {
 }
 
 impl Plugin {
-    /// A plugin that cannot run; requests that would need it are refused.
+    /// A plugin that cannot run; requests that would need it are refused, whatever its module would have said.
     pub fn quarantined(id: Arc<str>, name: Arc<str>, reason: impl Into<Arc<str>>) -> Self {
-        Self { id, name, state: State::Quarantined(reason.into()) }
+        Self { id, name, state: State::Quarantined(reason.into(), FailurePolicy::Closed) }
+    }
+
+    /// A plugin that cannot run with its configuration; its module says what that does to requests.
+    pub(super) fn misconfigured(id: Arc<str>, deployment: &Deployment, reason: impl Into<Arc<str>>) -> Self {
+        Self { id, name: deployment.name.clone(), state: State::Quarantined(reason.into(), deployment.policy) }
     }
 
     /// Why it cannot run, if so.
     pub fn quarantine(&self) -> Option<&Arc<str>> {
         match &self.state {
             State::Ready(_) => None,
-            State::Quarantined(reason) => Some(reason),
+            State::Quarantined(reason, _) => Some(reason),
         }
     }
 
     pub(super) fn exports(&self, phase: Phases) -> bool {
         match &self.state {
             State::Ready(ready) => ready.deployment.code.phases.has(phase),
-            // A broken plugin stands for its request phase: that is where it refuses.
-            State::Quarantined(_) => phase == Phases::REQUEST_HEADERS,
+            // A broken plugin stands for its request phase: that is where it refuses, if it does.
+            State::Quarantined(_, FailurePolicy::Closed) => phase == Phases::REQUEST_HEADERS,
+            State::Quarantined(_, FailurePolicy::Open) => false,
         }
     }
 
@@ -332,7 +338,7 @@ impl<'p, 'e> Entered<'p, 'e> {
     async fn new(plugin: &'p Arc<Plugin>, exchange: &'e mut Held) -> Result<Self, CallError> {
         let ready = match &plugin.state {
             State::Ready(ready) => ready,
-            State::Quarantined(reason) => return Err(CallError::Quarantined(reason.clone())),
+            State::Quarantined(reason, _) => return Err(CallError::Quarantined(reason.clone())),
         };
         if !ready.deployment.health.admits() {
             return Err(CallError::Open);

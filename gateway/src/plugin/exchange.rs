@@ -111,13 +111,15 @@ pub enum RequestBody {
     Partial(Bytes, Incoming),
 }
 
-/// Path and query that go upstream.
+/// What goes upstream beside headers and body.
 #[derive(Debug, Clone, Default)]
 pub struct UpstreamTarget {
     /// Escaped for the request line.
     pub path: String,
     /// Without `?`.
     pub query: Option<String>,
+    /// What the target speaks.
+    pub version: Version,
 }
 
 /// What the route and its service are called, and what logs say of them.
@@ -196,6 +198,8 @@ pub struct Exchange {
     pub body: RequestBody,
     /// Whether a plugin replaced or may change the body, so that Content-Length must follow.
     pub body_changed: bool,
+    /// The client asks for WebSocket in place of HTTP.
+    pub switches: bool,
     /// What matched.
     pub route: Arc<RouteFacts>,
     /// Groups of the regex path that matched: name or number, text.

@@ -28,7 +28,7 @@ pub struct Entity {
 }
 
 /// Configures a background instance with the entity, so that a configuration which the plugin refuses shows before any
-/// request, and starts its queue and timer. A plugin that cannot run comes back quarantined.
+/// request, and starts its queue and timer. A plugin that cannot run comes back quarantined, on its module's terms.
 pub async fn prepare(deployment: &Arc<Deployment>, entity: Entity) -> Arc<Plugin> {
     let id = deployment.next_config();
     let text = |value: &Option<Arc<str>>| value.as_deref().map(str::to_owned);
@@ -52,7 +52,7 @@ pub async fn prepare(deployment: &Arc<Deployment>, entity: Entity) -> Arc<Plugin
         Ok((ready, timer)) => start(Arc::new(Plugin { id: entity.id, name, state: State::Ready(ready) }), timer),
         Err(error) => {
             tracing::warn!(plugin = &*name, id = &*entity.id, %error, "a plugin is quarantined");
-            Arc::new(Plugin::quarantined(entity.id, name, error.to_string()))
+            Arc::new(Plugin::misconfigured(entity.id, deployment, error.to_string()))
         }
     }
 }

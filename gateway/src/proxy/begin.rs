@@ -24,7 +24,7 @@ pub(super) fn begin(
     request: Request<Incoming>,
 ) -> (Held, Result<(), Failure>) {
     let (mut parts, body) = request.into_parts();
-    upgrade::disarm(&mut parts);
+    let asks_to_switch = upgrade::disarm(&mut parts);
     give_host(&mut parts);
     let number = session.requests.get() + 1;
     session.requests.set(number);
@@ -45,6 +45,7 @@ pub(super) fn begin(
         path,
         upstream: UpstreamTarget::default(),
         upstream_host: None,
+        switches: asks_to_switch && body.is_end_stream() && upgrade::is_websocket(&parts),
         body: if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Incoming(body) },
         body_changed: false,
         route: proxy.no_route.clone(),

@@ -16,6 +16,7 @@ use super::{
     forward::{self, Proxied},
     headers,
     routing::{self, Routed},
+    upgrade,
 };
 use crate::{
     plugin::{Chain, Direction, Flow, Held, Origin, ResponseHead},
@@ -39,6 +40,11 @@ pub(super) async fn serve(proxy: Rc<Proxy>, session: Rc<Session>, request: Reque
     };
     let answer = outcome.unwrap_or_else(|failure| word(&mut exchange, failure));
     let answer = respond(&mut exchange, answer).await;
+    if upgrade::is_switched(&exchange)
+        && let Answer::Proxied(body) = answer
+    {
+        return upgrade::switch(&proxy, &session, exchange, body);
+    }
     finish(&proxy, exchange, answer)
 }
 

@@ -8,16 +8,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{HeaderValue, Request, Response, Uri, Version, header, uri::PathAndQuery};
 use rustls_pki_types::ServerName;
 use smallvec::SmallVec;
 
 use super::{
-    Failure, Proxy, Session, exchange::Care, failure::status_of, filter::Shelf, hashing, headers,
-    headers::without_port, payload::Payload, routing::Routed, words,
+    Failure, Proxy, Session,
+    exchange::Care,
+    failure::status_of,
+    filter::Shelf,
+    hashing, headers,
+    headers::without_port,
+    payload::{Ahead, Payload},
+    routing::Routed,
+    upgrade, words,
 };
 use crate::{
     balancer::{InFlight, Report},
+    model::Route,
     plugin::{Exchange, Try},
     snapshot::{Security, ServiceEntry, UpstreamEntry},
     tls::TargetTls,
@@ -35,15 +43,18 @@ pub(super) async fn send(
     routed: &Routed,
 ) -> Result<Response<Proxied>, Failure> {
     let service = routed.entry.service.as_deref().ok_or(Failure::NoService)?;
-    let payload = Payload::take(exchange, routed.entry.route.request_buffering).await?;
+    let payload = Payload::take(exchange, reading(&routed.entry.route, service)).await?;
     exchange.timing.upstream_started = Some(Instant::now());
     let hashing = service.upstream.as_deref().and_then(|upstream| upstream.hashing.as_ref());
     let hash = hashing.and_then(|hashing| hashing::hash(exchange, hashing));
+    if service.http2 {
+        exchange.upstream.version = Version::HTTP_2;
+    }
     let mut forwarding = Forwarding { proxy, session, routed, service, payload, hash, tried: SmallVec::new() };
     let (mut retries, mut free) = (service.retries, FREE_RETRIES);
     loop {
         let error = match forwarding.attempt(exchange).await {
-            Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => return Err(Failure::Switched),
+            Ok(answer) if upgrade::is_unasked(exchange, &answer) => return Err(Failure::Switched),
             Ok(answer) => {
                 exchange.timing.upstream_answered = Some(Instant::now());
                 return Ok(answer);
@@ -65,6 +76,15 @@ pub(super) async fn send(
         }
         *left -= 1;
         tracing::debug!(request_id = exchange.id.as_str(), error = &error as &dyn std::error::Error, "trying again");
+    }
+}
+
+/// gRPC is a conversation: its client may wait for an answer before it says more.
+fn reading(route: &Route, service: &ServiceEntry) -> Ahead {
+    match (service.http2, route.request_buffering) {
+        (true, _) => Ahead::Here,
+        (false, true) => Ahead::Small,
+        (false, false) => Ahead::Nothing,
     }
 }
 
@@ -124,7 +144,7 @@ fn report_of(error: &SendError) -> Option<Report> {
 /// The body of a target's answer. The target counts as busy until it is dropped.
 pub(super) struct Proxied {
     pub(super) body: ResponseBody,
-    _in_flight: Option<InFlight>,
+    pub(super) in_flight: Option<InFlight>,
 }
 
 impl Forwarding<'_> {
@@ -150,7 +170,7 @@ impl Forwarding<'_> {
         match stopped {
             Some(failure) => Err(failure),
             None => {
-                Ok(sent?.map(|body| Proxied { body, _in_flight: picked.balanced.map(|(_, in_flight, _)| in_flight) }))
+                Ok(sent?.map(|body| Proxied { body, in_flight: picked.balanced.map(|(_, in_flight, _)| in_flight) }))
             }
         }
     }
@@ -196,7 +216,8 @@ impl Forwarding<'_> {
             Security::Tls(settings) => Some(identity(settings, picked)),
             Security::Unfit(_) => return Err(Failure::NoTls),
         };
-        Ok(PoolKey { address: picked.address, tls, protocol: upstream::Protocol::Http1 })
+        let protocol = if self.service.http2 { upstream::Protocol::Http2 } else { upstream::Protocol::Http1 };
+        Ok(PoolKey { address: picked.address, tls, protocol })
     }
 
     fn request(

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use smallvec::SmallVec;
 
-use super::{Proxy, Session, begin, words};
+use super::{Proxy, Session, begin, upgrade, words};
 use crate::plugin::{Exchange, Origin};
 
 /// Headers that a request gains.
@@ -92,6 +92,9 @@ pub(super) fn forward(
         None => {}
     }
     headers.insert(words::X_KONG_REQUEST_ID, proxy.words.text(exchange.id.as_str()));
+    if exchange.switches {
+        upgrade::ask(headers);
+    }
 }
 
 /// Turns a target's headers into those for the client.
@@ -213,6 +216,7 @@ pub(super) fn without_port(host: &str) -> &str {
 pub(super) fn finish(proxy: &Proxy, exchange: &mut Exchange) {
     let (timing, id) = (&exchange.timing, exchange.id);
     let (started, until, answered) = (timing.started, timing.upstream_started, timing.upstream_answered);
+    let version = exchange.upstream.version;
     let Some(head) = &mut exchange.response else { return };
     let headers = &mut head.headers;
     headers.reserve(4);
@@ -222,7 +226,7 @@ pub(super) fn finish(proxy: &Proxy, exchange: &mut Exchange) {
     // An answer that a target gave, or was asked for in vain.
     if let (Origin::Upstream | Origin::Gateway, Some(until)) = (head.origin, until) {
         let is_there = headers.contains_key(header::VIA);
-        add_to_list(headers, is_there, header::VIA, HeaderValue::from_static(words::via(Version::HTTP_11)));
+        add_to_list(headers, is_there, header::VIA, HeaderValue::from_static(words::via(version)));
         let (waited, own) = (answered.unwrap_or_else(Instant::now) - until, until - started);
         headers.insert(words::X_KONG_UPSTREAM_LATENCY, proxy.words.number(waited.as_millis()));
         headers.insert(words::X_KONG_PROXY_LATENCY, proxy.words.number(own.as_millis()));

@@ -33,7 +33,7 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use crate::{
-    listener::{Accepted, Malformed, Service},
+    listener::{Accepted, Afterwards, Malformed, Service},
     plugin::{Connection, RequestId, RouteFacts, TlsFacts},
     snapshot::{Manner, Snapshot},
     upstream,
@@ -162,6 +162,8 @@ pub struct Session {
     requests: Cell<u64>,
     /// Hosts rarely change from one request of a connection to the next.
     last_host: RefCell<Arc<str>>,
+    /// What follows HTTP, once a target has switched.
+    switched: Cell<Option<Box<upgrade::Switched>>>,
 }
 
 impl Session {
@@ -178,6 +180,7 @@ impl Session {
             is_trusted: settings.trusts(peer.ip()),
             requests: Cell::new(0),
             last_host: RefCell::default(),
+            switched: Cell::default(),
             connection: Arc::new(Connection { serial, peer, local, tls: tls.map(facts) }),
         }
     }
@@ -209,6 +212,10 @@ impl Service for Proxy {
 
     fn refuse(&self, _session: &Session, malformed: Malformed) -> Response<Bytes> {
         answer::malformed(self, malformed)
+    }
+
+    fn afterwards(&self, session: &Session) -> Option<Afterwards> {
+        upgrade::afterwards(session)
     }
 
     fn tick(&self) {

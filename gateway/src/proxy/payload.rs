@@ -2,6 +2,7 @@
 //! piece by piece.
 
 use std::{
+    cell::RefCell,
     future::poll_fn,
     pin::Pin,
     rc::Rc,
@@ -10,7 +11,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::{
@@ -35,21 +36,23 @@ pub(super) enum Payload {
     Empty,
     /// All of it.
     Full(Bytes),
-    /// It can be sent once; `None` after that.
-    Once(Option<Upload>),
+    /// It can be sent once; nothing is at home after that.
+    Once(Home<Resumed>),
     /// The same, through plugins that see it piece by piece.
-    Filtered(Option<FilteredUpload>, Rc<Shelf>),
+    Filtered(Home<FilteredUpload>, Rc<Shelf>),
 }
 
 impl Payload {
-    /// Takes the body out of the exchange. `reads_ahead`: the route wants small bodies complete (`request_buffering`).
-    pub(super) async fn take(exchange: &mut Care, reads_ahead: bool) -> Result<Self, Failure> {
+    /// Takes the body out of the exchange. `ahead`: how much of it is read first.
+    pub(super) async fn take(exchange: &mut Care, ahead: Ahead) -> Result<Self, Failure> {
         let read = match std::mem::take(&mut exchange.body) {
             plugin::RequestBody::Empty => return Ok(Self::Empty),
             plugin::RequestBody::Buffered(bytes) => Read::All(bytes),
             plugin::RequestBody::Partial(start, rest) => Read::Part(Resumed::new(start, rest)),
-            plugin::RequestBody::Incoming(body) if reads_ahead => Box::pin(read_ahead(body)).await?,
-            plugin::RequestBody::Incoming(body) => Read::Part(Resumed::new(Bytes::new(), body)),
+            plugin::RequestBody::Incoming(body) => match ahead {
+                Ahead::Nothing => Read::Part(Resumed::new(Bytes::new(), body)),
+                Ahead::Small | Ahead::Here => Box::pin(read_ahead(body, ahead)).await?,
+            },
         };
         let filters = !exchange.selected.is_empty() && Chain::filters(exchange, Direction::Request);
         exchange.body_changed |= filters;
@@ -60,9 +63,9 @@ impl Payload {
             }
             Read::Part(rest) if filters => {
                 let shelf = Rc::<Shelf>::default();
-                Self::Filtered(Some(FilteredUpload::new(rest, shelf.clone())), shelf)
+                Self::Filtered(Home::of(FilteredUpload::new(rest, shelf.clone())), shelf)
             }
-            Read::Part(rest) => Self::Once(Some(Upload::new(rest))),
+            Read::Part(rest) => Self::Once(Home::of(rest)),
         };
         payload.frame(exchange);
         Ok(payload)
@@ -70,7 +73,11 @@ impl Payload {
 
     /// Whether it can be sent again.
     pub(super) fn is_replayable(&self) -> bool {
-        matches!(self, Self::Empty | Self::Full(_))
+        match self {
+            Self::Empty | Self::Full(_) => true,
+            Self::Once(home) => home.is_in(),
+            Self::Filtered(home, _) => home.is_in(),
+        }
     }
 
     /// The body for one attempt; `None` if it was sent before and is gone.
@@ -78,8 +85,8 @@ impl Payload {
         match self {
             Self::Empty => Some(RequestBody::Empty),
             Self::Full(bytes) => Some(RequestBody::Full(bytes.clone())),
-            Self::Once(upload) => upload.take().map(RequestBody::Stream),
-            Self::Filtered(upload, _) => upload.take().map(|upload| RequestBody::Stream(Upload::new(upload))),
+            Self::Once(home) => home.lend().map(|lent| RequestBody::Stream(Upload::new(lent))),
+            Self::Filtered(home, _) => home.lend().map(|lent| RequestBody::Stream(Upload::new(lent))),
         }
     }
 
@@ -104,19 +111,90 @@ impl Payload {
     }
 }
 
+/// How much of a body is read before a target is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ahead {
+    /// All of it, if it is small (`request_buffering`).
+    Small,
+    /// What is here already, without waiting for more.
+    Here,
+    /// None of it.
+    Nothing,
+}
+
+/// Where a body is that can be sent once. One that was lent and came to nothing comes back: a target that could not be
+/// reached took nothing of it.
+pub(super) struct Home<B>(Rc<RefCell<Option<B>>>);
+
+impl<B> Home<B> {
+    fn of(body: B) -> Self {
+        Self(Rc::new(RefCell::new(Some(body))))
+    }
+
+    fn is_in(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    fn lend(&self) -> Option<Lent<B>> {
+        let body = self.0.borrow_mut().take()?;
+        Some(Lent { body: Some(body), home: self.0.clone(), is_begun: false })
+    }
+}
+
+/// A body on its way.
+struct Lent<B> {
+    body: Option<B>,
+    home: Rc<RefCell<Option<B>>>,
+    is_begun: bool,
+}
+
+impl<B> Drop for Lent<B> {
+    fn drop(&mut self) {
+        if !self.is_begun {
+            *self.home.borrow_mut() = self.body.take();
+        }
+    }
+}
+
+impl<B: Body + Unpin> Body for Lent<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.get_mut();
+        let polled = this.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx));
+        this.is_begun |= polled.is_ready();
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(B::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(SizeHint::default, B::size_hint)
+    }
+}
+
 /// How much of a body was read.
 enum Read {
     All(Bytes),
     Part(Resumed),
 }
 
-async fn read_ahead(mut body: Incoming) -> Result<Read, Failure> {
+async fn read_ahead(mut body: Incoming, ahead: Ahead) -> Result<Read, Failure> {
     if body.size_hint().lower() > READ_AHEAD as u64 {
         return Ok(Read::Part(Resumed::new(Bytes::new(), body)));
     }
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
-    while let Some(piece) = next_piece(&mut body).await? {
+    let trailers = loop {
+        let piece = match next_piece(&mut body, ahead).await? {
+            Piece::Data(piece) => piece,
+            Piece::Trailers(trailers) => break Some(trailers),
+            Piece::End => break None,
+            Piece::Later => return Ok(Read::Part(Resumed::new(joined(first, more), body))),
+        };
         if first.is_empty() {
             first = piece;
         } else {
@@ -124,25 +202,47 @@ async fn read_ahead(mut body: Incoming) -> Result<Read, Failure> {
             more.extend_from_slice(&piece);
         }
         if first.len().max(more.len()) > READ_AHEAD {
-            let start = if more.is_empty() { first } else { more.freeze() };
-            return Ok(Read::Part(Resumed::new(start, body)));
+            return Ok(Read::Part(Resumed::new(joined(first, more), body)));
         }
-    }
-    Ok(Read::All(if more.is_empty() { first } else { more.freeze() }))
+    };
+    let all = joined(first, more);
+    Ok(match trailers {
+        None => Read::All(all),
+        Some(trailers) => Read::Part(Resumed::ended(all, trailers, body)),
+    })
 }
 
-/// The next bytes that are not nothing; trailers are left out.
-async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
+/// One piece is kept as it is; more of them were copied together.
+fn joined(only: Bytes, all: BytesMut) -> Bytes {
+    if all.is_empty() { only } else { all.freeze() }
+}
+
+/// What a body says next.
+enum Piece {
+    /// Bytes, not nothing.
+    Data(Bytes),
+    Trailers(HeaderMap),
+    End,
+    /// Nothing now, and it is not waited for.
+    Later,
+}
+
+async fn next_piece(body: &mut Incoming, ahead: Ahead) -> Result<Piece, Failure> {
     loop {
         if body.is_end_stream() {
-            return Ok(None);
+            return Ok(Piece::End);
         }
-        let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
+        let frame = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Pending if ahead == Ahead::Here => Poll::Ready(None),
+            polled => polled.map(Some),
+        });
         let frame = tokio::time::timeout(PATIENCE, frame).await.map_err(|_| Failure::BodyTimeout)?;
-        let Some(frame) = frame else { return Ok(None) };
+        let Some(frame) = frame else { return Ok(Piece::Later) };
+        let Some(frame) = frame else { return Ok(Piece::End) };
         match frame.map_err(Failure::Body)?.into_data() {
-            Ok(data) if !data.is_empty() => return Ok(Some(data)),
-            Ok(_) | Err(_) => {}
+            Ok(data) if data.is_empty() => {}
+            Ok(data) => return Ok(Piece::Data(data)),
+            Err(frame) => return Ok(frame.into_trailers().map_or(Piece::End, Piece::Trailers)),
         }
     }
 }
@@ -150,12 +250,19 @@ async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, Failure> {
 /// A body whose start was read already.
 pub(super) struct Resumed {
     start: Option<Bytes>,
+    /// They were read, too: the rest is nothing.
+    trailers: Option<Box<HeaderMap>>,
     rest: Incoming,
 }
 
 impl Resumed {
     fn new(start: Bytes, rest: Incoming) -> Self {
-        Self { start: Some(start).filter(|start| !start.is_empty()), rest }
+        Self { start: Some(start).filter(|start| !start.is_empty()), trailers: None, rest }
+    }
+
+    /// A body that was read to its trailers.
+    fn ended(start: Bytes, trailers: HeaderMap, rest: Incoming) -> Self {
+        Self { trailers: Some(Box::new(trailers)), ..Self::new(start, rest) }
     }
 }
 
@@ -168,14 +275,21 @@ impl Body for Resumed {
         if let Some(start) = this.start.take() {
             return Poll::Ready(Some(Ok(Frame::data(start))));
         }
+        if let Some(trailers) = this.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
+        }
         Pin::new(&mut this.rest).poll_frame(cx).map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.start.is_none() && self.rest.is_end_stream()
+        self.start.is_none() && self.trailers.is_none() && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.trailers.is_some() {
+            // A body with a length has no trailers.
+            return SizeHint::default();
+        }
         let start = self.start.as_ref().map_or(0, |start| start.len() as u64);
         let mut hint = self.rest.size_hint();
         if let Some(upper) = hint.upper() {

@@ -82,6 +82,7 @@ pub(super) fn service(
     let upstream = upstreams.get(&service.host).cloned();
     let of_upstream = upstream.as_ref().map(|entry| &entry.upstream);
     Ok(ServiceEntry {
+        http2: matches!(&*service.protocol, "grpc" | "grpcs"),
         tls: if tls { secure(&service, of_upstream) } else { Security::Clear },
         retries: service.retries.unwrap_or(RETRIES),
         connect_timeout: time(service.connect_timeout),

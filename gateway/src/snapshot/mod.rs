@@ -103,6 +103,8 @@ pub struct ServiceEntry {
     pub service: model::Service,
     /// What is spoken with its targets.
     pub tls: Security,
+    /// HTTP/2 to the upstream (`grpc`, `grpcs`).
+    pub http2: bool,
     /// Attempts after the first.
     pub retries: u32,
     /// For a connection to be made.

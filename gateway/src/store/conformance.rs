@@ -56,6 +56,7 @@ macro_rules! conformance {
             a_delta_needs_no_registry
             a_reopened_database_has_everything
             code_and_once_values_are_kept
+            code_goes_when_no_version_that_is_kept_needs_it
             the_state_of_any_version_can_be_told
             two_versions_are_compared_as_they_were
             a_version_knows_who_made_it

@@ -20,6 +20,10 @@ use crate::model::{Collection, Object, OnDelete, Reference, Registry};
 
 /// Rows of changes a statement: four values each, below SQLite's bound of 32,766 and PostgreSQL's of 65,535.
 const CHANGES_A_STATEMENT: usize = 8_000;
+/// Drops the code that no module has and to which no rollback leads: the history holds what modules were before.
+const UNUSED_CODE: &str = "DELETE FROM module_code WHERE NOT EXISTS \
+     (SELECT 1 FROM modules WHERE modules.digest = module_code.digest) AND NOT EXISTS \
+     (SELECT 1 FROM changes WHERE collection = 'modules' AND before LIKE '%' || module_code.digest || '%')";
 
 /// A write. Dropped without [`Transaction::commit`], it leaves nothing behind.
 pub(super) struct Write<D: Database> {
@@ -240,6 +244,7 @@ where
         let made: Option<(i64,)> = self.db().row(query).await?;
         let (version,) = made.ok_or(sqlx::Error::RowNotFound)?;
         let changed: Vec<_> = self.recorder.rows().collect();
+        let modules = changed.iter().any(|(collection, ..)| *collection == "modules");
         for some in changed.chunks(CHANGES_A_STATEMENT) {
             let mut query = Query::new("INSERT INTO changes (version, collection, id, before) VALUES ");
             for (number, (collection, id, before)) in some.iter().enumerate() {
@@ -252,6 +257,9 @@ where
         let (counts, note) = (self.recorder.counts(), self.recorder.note());
         ledger::keep(self.db(), version, counts, &note).await?;
         self.prune().await?;
+        if modules {
+            self.db().execute(Query::new(UNUSED_CODE)).await?;
+        }
         match D::Connection::announcement(version.cast_unsigned()) {
             Some(query) => self.db().execute(query).await,
             None => Ok(()),

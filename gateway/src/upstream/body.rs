@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::{link::Link, pool::Pool};
+use super::{Timeouts, Tunnel, deadline::Deadline, http2::Stream, link::Link, pool::Pool};
 
 /// Any error.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -128,12 +128,20 @@ pub enum BodyError {
     Timeout(Duration),
 }
 
+/// What is behind the answers that are not of HTTP/1.1.
+#[derive(Debug)]
+enum Rare {
+    Stream(Stream),
+    Tunnel(Tunnel),
+}
+
 /// The body of an answer. Gives the connection back to the pool when it has ended, and closes it when it is dropped
 /// before.
 #[derive(Debug)]
 pub struct ResponseBody {
     incoming: Incoming,
     link: Option<Box<Link>>,
+    rare: Option<Box<Rare>>,
     pool: Rc<Pool>,
     read_timeout: Duration,
     is_waiting: bool,
@@ -141,16 +149,52 @@ pub struct ResponseBody {
 
 impl ResponseBody {
     pub(super) fn new(incoming: Incoming, link: Box<Link>, pool: Rc<Pool>, read_timeout: Duration) -> Self {
-        let mut body = Self { incoming, link: Some(link), pool, read_timeout, is_waiting: false };
+        let mut body = Self { incoming, link: Some(link), rare: None, pool, read_timeout, is_waiting: false };
         if body.incoming.is_end_stream() {
             body.give_back();
         }
         body
     }
 
+    /// The answer with 101: the connection is not one for HTTP any more.
+    pub(super) fn switched(incoming: Incoming, link: Link, pool: Rc<Pool>, timeouts: &Timeouts) -> Self {
+        let tunnel = link.into_io().map(|(io, early)| Tunnel::new(io, early, timeouts.read, timeouts.write));
+        let tunnel = tunnel.map(|tunnel| Box::new(Rare::Tunnel(tunnel)));
+        Self { incoming, link: None, rare: tunnel, pool, read_timeout: timeouts.read, is_waiting: false }
+    }
+
+    /// What an answer with 101 leads to; dropping it closes the connection.
+    pub fn take_tunnel(&mut self) -> Option<Tunnel> {
+        match *self.rare.take()? {
+            Rare::Tunnel(tunnel) => Some(tunnel),
+            Rare::Stream(_) => None,
+        }
+    }
+
+    /// The body of an answer over HTTP/2.
+    pub(super) fn of_stream(incoming: Incoming, stream: Stream, pool: Rc<Pool>, read_timeout: Duration) -> Self {
+        let rare = (!incoming.is_end_stream()).then(|| Box::new(Rare::Stream(stream)));
+        Self { incoming, link: None, rare, pool, read_timeout, is_waiting: false }
+    }
+
+    /// What limits the wait for more.
+    fn deadline(&mut self) -> Option<&mut Deadline> {
+        match (&mut self.link, self.rare.as_deref_mut()) {
+            (Some(link), _) => Some(&mut link.deadline),
+            (None, Some(Rare::Stream(stream))) => Some(&mut stream.deadline),
+            (None, _) => None,
+        }
+    }
+
+    /// Nothing more comes, or is wanted.
+    fn end(&mut self) {
+        (self.link, self.rare) = (None, None);
+    }
+
     fn give_back(&mut self) {
-        if let Some(link) = self.link.take() {
-            self.pool.put(link);
+        match self.link.take() {
+            Some(link) => self.pool.put(link),
+            None => self.rare = None,
         }
     }
 
@@ -165,12 +209,13 @@ impl ResponseBody {
     }
 
     fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
-        let Some(link) = &mut self.link else { return Poll::Pending };
-        if !self.is_waiting {
-            self.is_waiting = true;
-            link.deadline.set(self.read_timeout);
+        let (limit, was_waiting) = (self.read_timeout, self.is_waiting);
+        self.is_waiting = true;
+        let Some(deadline) = self.deadline() else { return Poll::Pending };
+        if !was_waiting {
+            deadline.set(limit);
         }
-        link.deadline.poll(cx).map(|()| BodyError::Timeout(self.read_timeout))
+        deadline.poll(cx).map(|()| BodyError::Timeout(limit))
     }
 }
 
@@ -182,13 +227,13 @@ impl Body for ResponseBody {
         let this = self.get_mut();
         let Poll::Ready(frame) = this.poll_incoming(cx) else {
             return this.poll_timeout(cx).map(|error| {
-                this.link = None;
+                this.end();
                 Some(Err(error))
             });
         };
         this.is_waiting = false;
         match &frame {
-            Some(Err(_)) => this.link = None,
+            Some(Err(_)) => this.end(),
             None => this.give_back(),
             Some(Ok(_)) if this.incoming.is_end_stream() => this.give_back(),
             Some(Ok(_)) => {}

@@ -3,6 +3,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -12,7 +13,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{PoolKey, SendError};
+use super::{PoolKey, Protocol, SendError};
 
 /// A connection to a target.
 #[derive(Debug)]
@@ -29,7 +30,11 @@ pub(super) async fn open(key: &PoolKey) -> Result<TargetIo, SendError> {
     let Some(identity) = &key.tls else {
         return Ok(TargetIo::Plain(stream));
     };
-    let handshake = TlsConnector::from(identity.settings.config()).connect(identity.server_name.clone(), stream);
+    let mut config = identity.settings.config();
+    if key.protocol == Protocol::Http2 {
+        Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec()];
+    }
+    let handshake = TlsConnector::from(config).connect(identity.server_name.clone(), stream);
     Ok(TargetIo::Tls(Box::new(handshake.await.map_err(failed)?)))
 }
 

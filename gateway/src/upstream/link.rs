@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
@@ -73,6 +74,15 @@ impl Link {
         !self.has_ended && self.sender.is_ready()
     }
 
+    /// The bytes of a connection that an answer with 101 has taken out of HTTP, with those that were read already.
+    pub(super) fn into_io(self) -> Option<(TargetIo, Bytes)> {
+        if !self.has_ended {
+            return None;
+        }
+        let parts = (*Pin::into_inner(self.driver)).into_parts();
+        Some((parts.io.into_inner(), parts.read_buf))
+    }
+
     /// Sends a request and waits for the head of its answer.
     pub(super) async fn send(
         &mut self,
@@ -102,20 +112,25 @@ impl Link {
 }
 
 /// What an unanswered request waits for.
-struct Wait<'a> {
+pub(super) struct Wait<'a> {
     upload: Option<Rc<Progress>>,
     moved: u64,
     timeouts: &'a Timeouts,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl<'a> Wait<'a> {
-    fn new(upload: Option<Rc<Progress>>, timeouts: &'a Timeouts, address: SocketAddr) -> Self {
+    pub(super) fn new(upload: Option<Rc<Progress>>, timeouts: &'a Timeouts, address: SocketAddr) -> Self {
         Self { upload, moved: 0, timeouts, address }
     }
 
-    fn begin(&self, deadline: &mut Deadline) {
+    pub(super) fn begin(&self, deadline: &mut Deadline) {
         deadline.set(if self.upload.is_some() { self.timeouts.write } else { self.timeouts.read });
+    }
+
+    /// Whether it was the request's own body that ended it.
+    pub(super) fn has_failed_upload(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| upload.failed.get())
     }
 
     /// The upload while it goes on.
@@ -123,7 +138,7 @@ impl<'a> Wait<'a> {
         self.upload.as_deref().filter(|progress| !progress.ended.get())
     }
 
-    fn poll(&mut self, deadline: &mut Deadline, cx: &mut Context<'_>) -> Poll<SendError> {
+    pub(super) fn poll(&mut self, deadline: &mut Deadline, cx: &mut Context<'_>) -> Poll<SendError> {
         let moved = self.upload.as_ref().map_or(0, |progress| progress.steps.get());
         if moved != self.moved {
             self.moved = moved;
@@ -140,7 +155,7 @@ impl<'a> Wait<'a> {
 fn failure(mut error: TrySendError<Request<RequestBody>>, wait: &Wait<'_>, reused: bool) -> SendError {
     let (sent, address) = (error.take_message().is_none(), wait.address);
     let source = error.into_error();
-    if source.is_user() || wait.upload.as_ref().is_some_and(|upload| upload.failed.get()) {
+    if source.is_user() || wait.has_failed_upload() {
         SendError::Upload(UploadError::Failed(source))
     } else if source.is_parse() {
         SendError::Invalid(address, source)

@@ -1,21 +1,23 @@
-//! Requests to targets over pooled HTTP/1.1 connections. One [`Client`] a worker: nothing is shared between workers and
+//! Requests to targets over pooled connections: HTTP/1.1, one request at a time, or HTTP/2, many at once. One [`Client`] a worker: nothing is shared between workers and
 //! nothing locks. Decides neither which target is asked (`balancer`) nor what the client is told (`proxy`).
 //!
-//! A connection to a target has no task of its own: the request that uses it polls it, and so does the answer's body.
+//! A connection of HTTP/1.1 has no task of its own: the request that uses it polls it, and so does the answer's body.
 
 mod body;
 mod connect;
 mod deadline;
 mod dns;
+mod http2;
 mod link;
 mod pool;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use rustls_pki_types::ServerName;
 
 use crate::tls::TargetTls;
@@ -23,8 +25,10 @@ use crate::tls::TargetTls;
 pub use body::{BodyError, RequestBody, ResponseBody, Upload};
 pub use pool::PoolStatus;
 pub use retry::{Again, may_retry};
+pub use tunnel::{Passed, Tunnel, TunnelError};
 
 use dns::Names;
+use http2::Trunks;
 use link::Link;
 use pool::{Pool, Trust};
 
@@ -59,6 +63,8 @@ pub struct TlsIdentity {
 pub enum Protocol {
     /// HTTP/1.1.
     Http1,
+    /// HTTP/2: agreed on by ALPN over TLS, with prior knowledge on clear text.
+    Http2,
 }
 
 /// Where a connection leads. Two requests share a connection only if all of it is equal.
@@ -137,13 +143,14 @@ pub enum UploadError {
 #[derive(Debug)]
 pub struct Client {
     pool: Rc<Pool>,
+    trunks: Trunks,
     names: Names,
 }
 
 impl Client {
     /// A client with an empty pool.
     pub fn new(settings: Settings) -> Self {
-        Self { pool: Rc::new(Pool::new(settings)), names: Names::default() }
+        Self { pool: Rc::new(Pool::new(settings)), trunks: Trunks::new(settings), names: Names::default() }
     }
 
     /// An address of a host; each in turn where it has several.
@@ -162,6 +169,9 @@ impl Client {
         request: Request<RequestBody>,
         timeouts: &Timeouts,
     ) -> Result<Response<ResponseBody>, SendError> {
+        if key.protocol == Protocol::Http2 {
+            return Box::pin(self.send_http2(key, request, timeouts)).await;
+        }
         let trust = if request.body().progress().is_some() { Trust::Proven } else { Trust::Assumed };
         let mut link = match self.pool.take(key, trust).await {
             Some(link) => link,
@@ -173,17 +183,33 @@ impl Client {
             self.pool.note_stale();
         }
         let answer = answer?;
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(answer.map(|body| ResponseBody::switched(body, *link, self.pool.clone(), timeouts)));
+        }
         Ok(answer.map(|body| ResponseBody::new(body, link, self.pool.clone(), timeouts.read)))
     }
 
     /// Called once a second: drops idle connections that are too old or were closed by their target.
     pub fn tick(&self) {
         self.pool.tick();
+        self.trunks.tick();
     }
 
     /// What the pool holds and did.
     pub fn status(&self) -> PoolStatus {
         self.pool.status()
+    }
+
+    async fn send_http2(
+        &self,
+        key: &PoolKey,
+        request: Request<RequestBody>,
+        timeouts: &Timeouts,
+    ) -> Result<Response<ResponseBody>, SendError> {
+        let taken = tokio::time::timeout(timeouts.connect, self.trunks.take(key, connect::open(key))).await;
+        let mut stream = taken.map_err(|_| SendError::ConnectTimeout(key.address, timeouts.connect))??;
+        let answer = stream.send(request, timeouts, key).await?;
+        Ok(answer.map(|body| ResponseBody::of_stream(body, stream, self.pool.clone(), timeouts.read)))
     }
 
     async fn connect(&self, key: &PoolKey, timeouts: &Timeouts) -> Result<Box<Link>, SendError> {

@@ -3,8 +3,8 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{
-    Attribute, Data, DataEnum, DeriveInput, Expr, ExprArray, ExprRange, Fields, Ident, LitStr, Result, Type,
-    meta::ParseNestedMeta,
+    Attribute, Data, DataEnum, DeriveInput, Expr, ExprArray, ExprRange, Fields, Ident, LitBool, LitStr, Result, Token,
+    Type, meta::ParseNestedMeta,
 };
 
 use crate::{collection, literal};
@@ -19,7 +19,7 @@ pub(crate) struct Attributes {
     above: bool,
     len_min: usize,
     one_of: Vec<String>,
-    required: bool,
+    required: Option<bool>,
     rename: Option<String>,
     items: Option<Box<Attributes>>,
     pub(crate) unique: bool,
@@ -129,6 +129,9 @@ fn setting(field: &syn::Field) -> Result<Setting<'_>> {
     if let Some(text) = description(&field.attrs) {
         attributes.keywords.insert_str(0, &format!(",\"description\":{}", literal::string(&text)));
     }
+    if attributes.required == Some(false) && needs_value(&field.ty, &attributes) {
+        return Err(syn::Error::new_spanned(&field.ty, "`required = false` needs an Option or a default"));
+    }
     let name = attributes.rename.clone().unwrap_or_else(|| ident.to_string().trim_start_matches("r#").into());
     Ok(Setting { ident, ty: &field.ty, name, attributes })
 }
@@ -177,8 +180,11 @@ fn rule(attributes: &Attributes) -> TokenStream {
 
 /// A field is nullable unless it says `required` or has neither `Option` nor default.
 fn is_required(setting: &Setting<'_>) -> bool {
-    let attributes = &setting.attributes;
-    attributes.required || !(is_option(setting.ty) || attributes.default.is_some() || attributes.generated)
+    setting.attributes.required == Some(true) || needs_value(setting.ty, &setting.attributes)
+}
+
+fn needs_value(ty: &Type, attributes: &Attributes) -> bool {
+    !(is_option(ty) || attributes.default.is_some() || attributes.generated)
 }
 
 fn is_option(ty: &Type) -> bool {
@@ -194,8 +200,13 @@ fn record_attributes(all: &[Attribute]) -> Result<(String, Vec<String>)> {
                 extensions.push_str(&format!(",\"x-kong-checks\":{}", checks.value().trim()));
                 return Ok(());
             }
+            if meta.path.is_ident("protocols") {
+                let which: LitStr = meta.value()?.parse()?;
+                extensions.push_str(&format!(",\"x-kong-protocols\":{}", literal::string(&which.value())));
+                return Ok(());
+            }
             if !meta.path.is_ident("shorthands") {
-                return Err(meta.error("expected checks or shorthands"));
+                return Err(meta.error("expected checks, protocols or shorthands"));
             }
             meta.parse_nested_meta(|pair| {
                 let path: LitStr = pair.value()?.parse()?;
@@ -222,7 +233,7 @@ fn attributes(all: &[Attribute]) -> Result<Attributes> {
 impl Attributes {
     fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
         match meta.path.require_ident()?.to_string().as_str() {
-            "required" => self.required = true,
+            "required" => self.take_required(meta)?,
             "unique" => self.unique = true,
             "unique_in_parent" => self.unique_in_parent = true,
             "generated" => self.generated = true,
@@ -239,6 +250,12 @@ impl Attributes {
                 meta.parse_nested_meta(|nested| items.take(&nested))?;
                 self.items = Some(Box::new(items));
             }
+            "keys" => {
+                let mut keys = Attributes::default();
+                meta.parse_nested_meta(|nested| keys.take(&nested))?;
+                self.keyword("propertyNames", &format!("{{{}}}", keys.keywords.trim_start_matches(',')));
+            }
+            "deprecated" => self.take_deprecated(meta)?,
             _ => return self.take_bound(meta),
         }
         Ok(())
@@ -267,11 +284,41 @@ impl Attributes {
             }
             "len_max" => self.keyword("maxLength", &literal::json(&meta.value()?.parse()?)?),
             "pattern" => self.keyword("pattern", &literal::json(&meta.value()?.parse()?)?),
+            "lua_pattern" => self.keyword("x-kong-match", &literal::json(&meta.value()?.parse()?)?),
+            "match_none" => self.keyword("x-kong-match-none", &literal::patterns(&meta.value()?.parse()?)?),
             "pattern_error" => self.keyword("x-kong-error", &literal::json(&meta.value()?.parse()?)?),
             "kind" => self.keyword("x-kong-kind", &literal::json(&meta.value()?.parse()?)?),
-            "deprecated" => self.keyword("x-kong-deprecation", &literal::json(&meta.value()?.parse()?)?),
             _ => return Err(meta.error("unknown attribute")),
         }
+        Ok(())
+    }
+
+    /// Said outright, `required = false` is shown too.
+    fn take_required(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
+        let required = !meta.input.peek(Token![=]) || meta.value()?.parse::<LitBool>()?.value();
+        self.required = Some(required);
+        if !required {
+            self.keyword("x-kong-shown", "{\"required\":false}");
+        }
+        Ok(())
+    }
+
+    /// `deprecated = "…"` or `deprecated(message = "…", old_default = 1)`.
+    fn take_deprecated(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
+        if meta.input.peek(Token![=]) {
+            self.keyword("x-kong-deprecation", &literal::json(&meta.value()?.parse()?)?);
+            return Ok(());
+        }
+        let mut members = Vec::new();
+        meta.parse_nested_meta(|member| {
+            let name = member.path.require_ident()?.to_string();
+            if !matches!(name.as_str(), "message" | "old_default") {
+                return Err(member.error("expected message or old_default"));
+            }
+            members.push(format!("\"{name}\":{}", literal::json(&member.value()?.parse()?)?));
+            Ok(())
+        })?;
+        self.keyword("x-kong-deprecation", &format!("{{{}}}", members.join(",")));
         Ok(())
     }
 

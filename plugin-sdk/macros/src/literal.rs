@@ -1,6 +1,6 @@
 //! Rust literals in attributes, as JSON text.
 
-use syn::{Expr, ExprLit, ExprUnary, Lit, Result, UnOp};
+use syn::{Expr, ExprArray, ExprLit, ExprUnary, Lit, Result, UnOp};
 
 /// JSON of a literal, a negative number or an array of them.
 pub(crate) fn json(expression: &Expr) -> Result<String> {
@@ -23,6 +23,18 @@ fn scalar(literal: &Lit) -> Result<String> {
         Lit::Bool(value) => Ok(value.value.to_string()),
         _ => Err(syn::Error::new_spanned(literal, "expected a string, a number or a boolean")),
     }
+}
+
+/// JSON of `[("pattern", "refusal"), …]`, as `x-kong-match-none` has it.
+pub(crate) fn patterns(list: &ExprArray) -> Result<String> {
+    let entry = |pair: &Expr| match pair {
+        Expr::Tuple(pair) if pair.elems.len() == 2 => {
+            Ok(format!("{{\"pattern\":{},\"err\":{}}}", json(&pair.elems[0])?, json(&pair.elems[1])?))
+        }
+        _ => Err(syn::Error::new_spanned(pair, "expected a pattern and its refusal: (\"…\", \"…\")")),
+    };
+    let entries: Vec<_> = list.elems.iter().map(entry).collect::<Result<_>>()?;
+    Ok(format!("[{}]", entries.join(",")))
 }
 
 /// A number, perhaps negative.

@@ -8,9 +8,10 @@ use sandgate_sdk::{
 
 /// What operators configure.
 #[derive(Debug, Config)]
+#[config(protocols = "all")]
 pub struct Settings {
     /// File that the lines are appended to; made when it is not there.
-    #[config(required, pattern = r"^[^*&%\\`]+$", pattern_error = "not a valid filename")]
+    #[config(required, lua_pattern = r"^[^*&%%\`]+$", pattern_error = "not a valid filename")]
     path: String,
     /// Whether the file is opened anew for each line, so that it may be rotated.
     #[config(default = false, required)]

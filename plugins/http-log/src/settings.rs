@@ -13,6 +13,7 @@ pub(crate) const RESERVED: [&str; 3] = ["Host", "Content-Length", "Content-Type"
 
 /// The server, what it gets, and how it is batched.
 #[derive(Debug, Config)]
+#[config(protocols = "all")]
 pub struct Settings {
     /// URL that the records are sent to. Credentials in it become Basic authentication; its query is not sent.
     #[config(required, kind = "url", referenceable, encrypted)]
@@ -30,20 +31,32 @@ pub struct Settings {
     #[config(default = 60000)]
     keepalive: f64,
     /// Not used any more.
-    #[config(
-        deprecated = "http-log: config.retry_count no longer works, please use config.queue.max_retry_time instead"
-    )]
+    #[config(deprecated(
+        message = "http-log: config.retry_count no longer works, please use config.queue.max_retry_time instead",
+        old_default = 10
+    ))]
     retry_count: Option<i64>,
     /// Old name of `queue.max_batch_size`.
-    #[config(deprecated = "http-log: config.queue_size is deprecated, please use config.queue.max_batch_size instead")]
+    #[config(deprecated(
+        message = "http-log: config.queue_size is deprecated, please use config.queue.max_batch_size instead",
+        old_default = 1
+    ))]
     queue_size: Option<u32>,
     /// Old name of `queue.max_coalescing_delay`.
-    #[config(
-        deprecated = "http-log: config.flush_timeout is deprecated, please use config.queue.max_coalescing_delay instead"
-    )]
+    #[config(deprecated(
+        message = "http-log: config.flush_timeout is deprecated, please use config.queue.max_coalescing_delay instead",
+        old_default = 2
+    ))]
     flush_timeout: Option<f64>,
     /// Further headers of the requests.
-    #[config(items(referenceable))]
+    #[config(
+        items(referenceable),
+        keys(match_none = [
+            ("^[Hh][Oo][Ss][Tt]$", "cannot contain 'Host' header"),
+            ("^[Cc][Oo][Nn][Tt][Ee][Nn][Tt]%-[Ll][Ee][nn][Gg][Tt][Hh]$", "cannot contain 'Content-Length' header"),
+            ("^[Cc][Oo][Nn][Tt][Ee][Nn][Tt]%-[Tt][Yy][Pp][Ee]$", "cannot contain 'Content-Type' header"),
+        ])
+    )]
     pub(crate) headers: Option<Map<String>>,
     /// How records are batched and sent again.
     #[config(required)]

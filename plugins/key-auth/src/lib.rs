@@ -37,6 +37,7 @@ pub struct Settings {
     #[config(default = true, required)]
     run_on_preflight: bool,
     /// Realm that `WWW-Authenticate` names.
+    #[config(required = false)]
     realm: Option<String>,
 }
 
@@ -45,7 +46,7 @@ pub struct Settings {
 #[collection(name = "keyauth_credentials", path = "key-auths", nested_path = "key-auth", parent = "consumers", ttl)]
 pub struct Credential {
     /// The key itself.
-    #[config(unique, generated)]
+    #[config(unique, generated, required = false)]
     key: String,
 }
 

@@ -54,7 +54,7 @@ pub struct Settings {
     #[config(kind = "path")]
     pub(crate) path: Option<String>,
     /// Where the counters are.
-    #[config(default = "local")]
+    #[config(default = "local", len_min = 0)]
     pub(crate) policy: Policy,
     /// Whether requests pass while the counters cannot be reached.
     #[config(default = true, required)]
@@ -117,13 +117,13 @@ pub(crate) struct Redis {
     #[config(default = 0)]
     database: i64,
     /// Whether to speak TLS.
-    #[config(default = false)]
+    #[config(default = false, required = false)]
     ssl: bool,
     /// Whether to verify the certificate.
-    #[config(default = false)]
+    #[config(default = false, required = false)]
     ssl_verify: bool,
     /// Name in the TLS handshake.
-    #[config(kind = "sni")]
+    #[config(kind = "sni", required = false)]
     server_name: Option<String>,
 }
 

@@ -17,9 +17,10 @@ pub(crate) type Changes = Vec<Op>;
 
 /// The changes, by what is done and to what.
 #[derive(Debug, Config)]
+#[config(protocols = "all")]
 pub struct Settings {
     /// Method that the upstream sees.
-    #[config(pattern = "^[A-Z]+$")]
+    #[config(kind = "http_method")]
     pub(crate) http_method: Option<String>,
     /// Names to remove.
     #[config(required)]

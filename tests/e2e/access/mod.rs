@@ -1,5 +1,6 @@
 //! Who may use the Admin API.
 
+mod audit;
 mod bounds;
 mod browsers;
 mod certificates;

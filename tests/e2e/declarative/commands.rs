@@ -75,6 +75,56 @@ fn a_diff_says_what_an_import_would_change_and_changes_nothing() {
 }
 
 #[test]
+fn files_come_and_go_through_pipes() {
+    let desk = Desk::new();
+    let (one, two) = (desk.path("one.db"), desk.path("two.db"));
+    assert_eq!(desk.config_reading(&one, &["check", "-"], FILE).well(), "standard input is fine: 9 entities\n");
+    desk.config_reading(&one, &["import", "-"], FILE).well();
+    let dump = desk.config(&one, &["dump", "-o", "-"]).well();
+    assert_eq!(desk.config(&one, &["export", "-"]).well(), dump);
+    desk.config(&one, &["dump", "--output-file", "kong.yaml"]).well();
+    assert_eq!(fs::read_to_string(desk.path("kong.yaml")).unwrap(), dump);
+    desk.config_reading(&two, &["import", "-"], &dump).well();
+    let said = desk.config_reading(&two, &["diff", "-"], &dump).well();
+    assert_eq!(said, "0 added, 0 changed, 9 unchanged\n");
+    let said = desk.config_reading(&one, &["check", "-"], "{\"services\": 1}");
+    assert!(said.code == 2 && said.error.contains("standard input is no configuration"), "{}", said.error);
+}
+
+#[test]
+fn a_pruning_import_leaves_what_the_file_has_and_nothing_else() {
+    let (desk, file) = (Desk::new(), "_format_version: '3.0'\nservices:\n- {name: s, host: h}\n");
+    let database = desk.path("kong.db");
+    desk.write("kong.yaml", FILE);
+    desk.config(&database, &["import", "kong.yaml"]).well();
+    desk.write("less.yaml", file);
+    let expected = "0 added, 1 changed, 0 unchanged, 8 deleted\n";
+    let said = desk.config(&database, &["diff", "--prune", "less.yaml"]);
+    assert!(said.code == 1 && said.out.ends_with(expected), "{}{}", said.out, said.error);
+    assert!(said.out.contains("- routes r\n") && said.out.contains("- consumers on\n"), "{}", said.out);
+    assert!(!said.out.contains("0123"), "keys are secrets: {}", said.out);
+    assert!(desk.config(&database, &["import", "--prune", "less.yaml"]).well().ends_with(expected));
+    let said = desk.config(&database, &["diff", "--prune", "less.yaml"]).well();
+    assert_eq!(said, "0 added, 0 changed, 1 unchanged\n");
+}
+
+#[test]
+fn a_pruning_import_spares_what_its_tags_do_not_select_and_makes_room_for_ids() {
+    let (desk, id) = (Desk::new(), "6ff5a0aa-5a5c-4b4d-a4d4-000000000001");
+    let database = desk.path("kong.db");
+    let service = |name: &str, tag: &str| format!("- {{name: {name}, host: h, tags: [{tag}]}}\n");
+    let all = [service("a", "ours"), service("b", "ours"), service("c", "theirs")].concat();
+    desk.write("kong.yaml", &format!("_format_version: '3.0'\nservices:\n{all}"));
+    desk.config(&database, &["import", "kong.yaml"]).well();
+    let head = "_format_version: '3.0'\n_info: {select_tags: [ours]}\nservices:\n";
+    desk.write("ours.yaml", &format!("{head}- {{id: {id}, name: a, host: h, tags: [ours]}}\n"));
+    let said = desk.config(&database, &["import", "--prune", "ours.yaml"]).well();
+    assert_eq!(said, "+ services a\n- services a\n- services b\n1 added, 0 changed, 0 unchanged, 2 deleted\n");
+    let dump = desk.config(&database, &["dump"]).well();
+    assert!(dump.contains(id) && dump.contains("name: c\n") && !dump.contains("name: b\n"), "{dump}");
+}
+
+#[test]
 fn decks_files_are_imported() {
     let desk = Desk::new();
     let file = "_format_version: \"3.0\"\n_info: {select_tags: [team], defaults: {}}\n_plugin_configs: {few: {minute: 2, policy: local}}\nservices:\n- name: s\n  host: ${{ env \"DECK_HOST\" }}\n  plugins: [{name: rate-limiting, _config: few}]\nroutes:\n- name: r\n  paths: [/a]\n  service: {name: s}\n";

@@ -7,7 +7,7 @@ mod read_only;
 mod serving;
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -43,13 +43,23 @@ impl Desk {
 
     /// `sandgate config …` on the database file `database`.
     fn config(&self, database: &Path, arguments: &[&str]) -> Said {
+        self.command(database, arguments).output().unwrap().into()
+    }
+
+    /// The same with this text at standard input.
+    fn config_reading(&self, database: &Path, arguments: &[&str], text: &str) -> Said {
+        let input = File::open(self.write("input", text)).unwrap();
+        self.command(database, arguments).stdin(input).output().unwrap().into()
+    }
+
+    fn command(&self, database: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sandgate"));
         command.arg("config").args(arguments).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
         command.env("SANDGATE_DATA_DIR", self.path("data"));
         command.env("SANDGATE_PLUGIN_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/compiled"));
         command.env("SANDGATE_DATABASE_URL", format!("sqlite://{}", database.display()));
         command.env("DECK_HOST", "from.deck");
-        command.output().unwrap().into()
+        command
     }
 }
 

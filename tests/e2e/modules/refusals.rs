@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::harness::{TestGateway, Wasm, guest};
+use crate::harness::{TestGateway, Wasm, builtin, guest, replaced};
 
 #[tokio::test]
 async fn what_cannot_be_used_is_refused_with_every_reason() {
@@ -59,4 +59,19 @@ async fn settings_that_are_none_are_named() {
         let refusal = gateway.admin.patch("/modules/peek", change).await.expect(400).json();
         assert!(refusal["fields"].get(field).is_some(), "{field}: {refusal}");
     }
+}
+
+#[tokio::test]
+async fn a_version_that_its_credentials_do_not_fit_is_refused() {
+    let gateway = TestGateway::new().start().await;
+    gateway.consumer("bob", "key-of-bob").await;
+    let credential = gateway.admin.get("/key-auths").await.expect(200).json()["data"][0].clone();
+    let numbers = replaced(&builtin("key-auth"), "\"type\":\"string\"", "\"type\":\"number\"");
+    let refusal = gateway.admin.upload("PUT /modules/key-auth", numbers.clone()).await.expect(400).json();
+    let (reason, id) = (refusal["reasons"].to_string(), credential["id"].as_str().unwrap());
+    assert!(reason.contains(id) && reason.contains("keyauth_credentials"), "{refusal}");
+    assert!(!reason.contains("key-of-bob"), "{refusal}");
+    assert_eq!(gateway.module("key-auth").await["source"], "builtin");
+    gateway.admin.delete("/consumers/bob").await.expect(204);
+    gateway.admin.upload("PUT /modules/key-auth", numbers).await.expect(200);
 }

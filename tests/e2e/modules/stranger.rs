@@ -56,7 +56,7 @@ async fn it_is_put_in_and_replaced_while_traffic_flows() {
     let load = Load::start(gateway.proxy(), "/demo", 4);
     load.made(20).await;
     gateway.admin.upload("POST /modules?grants=*", guest("greeting")).await.expect(201);
-    gateway.plugin("demo", "greeting", json!({})).await;
+    gateway.plugin("demo", "greeting", json!({ "hourly": 1_000_000 })).await;
     assert!(gateway.get("/demo").await.has("x-greetings"));
     let changed = marked(&guest("greeting"), "1.1.0");
     gateway.admin.upload("PUT /modules/greeting", changed).await.expect(200);

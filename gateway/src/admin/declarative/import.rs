@@ -1,11 +1,14 @@
 //! Bringing the entities of a file into a database: what is not there is added, what is there becomes as the file says,
-//! and nothing is deleted.
+//! and what the file does not have stays, unless it is to be pruned.
 
 use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{Value, json};
 
-use super::id;
+use super::{
+    id,
+    prune::{Others, Pruning},
+};
 use crate::{
     model::{
         Collection, Object, Registry,
@@ -20,8 +23,17 @@ use crate::{
 pub struct Plan {
     /// In the order in which they were made.
     pub changes: Vec<Change>,
+    /// What the file does not have and is deleted: internal names of collections, and names or ids.
+    pub deleted: Vec<(Arc<str>, String)>,
     /// Entities that are as the file has them.
     pub unchanged: usize,
+}
+
+impl Plan {
+    /// Whether the database is as the file says.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.deleted.is_empty()
+    }
 }
 
 /// An entity that is new or different.
@@ -45,30 +57,34 @@ pub struct FieldChange {
 }
 
 /// Writes the entities. The caller commits, or does not.
-pub async fn import(write: &mut dyn Transaction, registry: &Registry, loaded: Loaded) -> Result<Plan> {
+pub async fn import(write: &mut dyn Transaction, registry: &Registry, loaded: Loaded, others: &Others) -> Result<Plan> {
     let order: HashMap<Arc<str>, usize> =
         registry.iter().enumerate().map(|(at, collection)| (collection.name.clone(), at)).collect();
     let mut entities = loaded.entities;
     // Parents first, in the order of the file.
     entities.sort_by_key(|entity| order.get(&entity.collection.name).copied());
     let (mut plan, mut renamed) = (Plan::default(), HashMap::new());
-    for entity in entities {
-        match one(write, entity, &mut renamed).await? {
+    let mut pruning = Pruning::new(others, registry, &entities);
+    for mut entity in entities {
+        follow(&entity.collection.clone(), &mut entity.object, &renamed);
+        pruning.make_room(write, &entity).await?;
+        match one(write, &mut entity, &mut renamed).await? {
             Some(change) => plan.changes.push(change),
             None => plan.unchanged += 1,
         }
+        pruning.keep(&entity);
     }
+    plan.deleted = pruning.finish(write).await?;
     Ok(plan)
 }
 
 /// `renamed`: ids that the file made up, with those under which the database knows the entities.
 async fn one(
     write: &mut dyn Transaction,
-    mut entity: Entity,
+    entity: &mut Entity,
     renamed: &mut HashMap<String, String>,
 ) -> Result<Option<Change>> {
     let collection = entity.collection.clone();
-    follow(&collection, &mut entity.object, renamed);
     let mut known = write.get(&collection, Key::Id(id(&entity.object))).await?;
     if known.is_none() && !entity.has_id {
         known = same(write, &collection, &entity.object).await?;
@@ -82,7 +98,7 @@ async fn one(
         write.insert(&collection, &entity.object).await?;
         return Ok(Some(Change { collection: collection.name.clone(), name, fields: None }));
     };
-    keep(&collection, &mut entity, &known);
+    keep(&collection, entity, &known);
     let fields = differences(&collection, &known, &entity.object);
     if fields.is_empty() {
         return Ok(None);
@@ -102,7 +118,11 @@ fn follow(collection: &Collection, object: &mut Object, renamed: &HashMap<String
 }
 
 /// The entity that has the same values in a unique group.
-async fn same(write: &mut dyn Transaction, collection: &Collection, object: &Object) -> Result<Option<Object>> {
+pub(super) async fn same(
+    write: &mut dyn Transaction,
+    collection: &Collection,
+    object: &Object,
+) -> Result<Option<Object>> {
     for group in &collection.unique {
         let text = |field: &Arc<str>| object.get(&**field).and_then(Value::as_str);
         if let [only] = group.as_slice()
@@ -204,7 +224,7 @@ fn may_be_secret(collection: &Collection, field: &str) -> bool {
         || field == "jwk"
 }
 
-fn called(collection: &Collection, object: &Object) -> String {
+pub(super) fn called(collection: &Collection, object: &Object) -> String {
     let key = collection.endpoint_key.as_ref().filter(|field| !may_be_secret(collection, field));
     let plain = |field: &str| object.get(field).and_then(Value::as_str).map(str::to_owned);
     let name = key.and_then(|field| plain(field));

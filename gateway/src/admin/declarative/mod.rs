@@ -3,6 +3,7 @@
 
 mod import;
 mod load;
+mod prune;
 mod resource;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use super::context::Plugins;
 
 pub use import::{Change, FieldChange, Plan, import};
 pub use load::{Reading, export, resolve};
+pub use prune::Others;
 pub(super) use resource::config;
 
 /// The configuration of a gateway without a database.

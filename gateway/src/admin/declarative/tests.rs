@@ -49,7 +49,7 @@ async fn take_in(store: &SqliteStore, text: String, syntax: Syntax) -> Plan {
     let loaded = resolve(move || parse(&text, syntax), registry(), Arc::new(Anything), Reading::Deck).await;
     let loaded = loaded.unwrap_or_else(|invalid| panic!("{invalid}"));
     let mut write = store.begin().await.unwrap();
-    let plan = import(&mut *write, &registry(), loaded).await.unwrap();
+    let plan = import(&mut *write, &registry(), loaded, &Others::Keep).await.unwrap();
     write.commit().await.unwrap();
     plan
 }

@@ -24,6 +24,7 @@ use crate::{
         Collection, Inspected, Object, PluginInfo, Reference, Refusal, Registry, Verb, declared_collections,
         schema::{Schema, is_uuid},
     },
+    store::Filter,
 };
 
 /// A module that was found usable.
@@ -211,16 +212,55 @@ async fn fit_configurations(write: &mut Write<'_>, candidate: &Candidate) -> Res
     if reasons.is_empty() { Ok(()) } else { Err(Failure::Module(reasons)) }
 }
 
-/// Refuses a version that drops a collection which holds entities.
+/// Refuses a version that drops a collection which holds entities, or that takes other ones.
 async fn fit_collections(write: &mut Write<'_>, candidate: &Candidate, stored: &Object) -> Result<()> {
     let manifest = stored.get("manifest").unwrap_or(&Value::Null);
+    if manifest["collections"] == candidate.inspected.manifest["collections"] {
+        return Ok(());
+    }
+    let mut reasons = Vec::new();
     for old in declared_collections(manifest).unwrap_or_default() {
-        let kept = candidate.collections.iter().any(|new| new.name == old.name && new.path == old.path);
-        if !kept && holds_entities(write, &old).await? {
-            return Err(Failure::Module(vec![format!("the collection '{}' has entities and would be gone", old.name)]));
+        match candidate.collections.iter().find(|new| new.name == old.name && new.path == old.path) {
+            Some(new) => reasons.extend(fit_entities(write, &old, new).await?),
+            None if holds_entities(write, &old).await? => {
+                reasons.push(format!("the collection '{}' has entities and would be gone", old.name));
+            }
+            None => {}
         }
     }
-    Ok(())
+    if reasons.is_empty() { Ok(()) } else { Err(Failure::Module(reasons)) }
+}
+
+/// Entities that a refusal names.
+const MOST: usize = 50;
+
+/// Checks the entities of a collection against its new description, and stores them with the new defaults.
+/// The reasons name them by id: their own names may be secrets.
+async fn fit_entities(write: &mut Write<'_>, old: &Collection, new: &Collection) -> Result<Vec<String>> {
+    let mut reasons = Vec::new();
+    let keys = |collection: &Collection| {
+        let owners = collection.references.iter().map(|reference| (reference.field.clone(), reference.to.clone()));
+        (collection.unique.clone(), owners.collect::<Vec<_>>())
+    };
+    if keys(old) != keys(new) && holds_entities(write, old).await? {
+        return Ok(vec![format!("the collection '{}' has entities and would get other keys or owners", old.name)]);
+    }
+    let misfit = |id: &str, why: &str| format!("{id} of the collection '{}' does not fit: {why}", new.name);
+    for stored in write.reader().all(old, &Filter::default()).await? {
+        let mut entity = stored.clone();
+        new.schema.complete(&mut entity);
+        if let Err(found) = new.schema.validate(&entity) {
+            reasons.push(misfit(id_of(&stored), &found.list().join("; ")));
+        } else if entity != stored {
+            write.transaction.update(new, &entity).await?;
+        }
+    }
+    let more = reasons.len().saturating_sub(MOST);
+    reasons.truncate(MOST);
+    if more > 0 {
+        reasons.push(format!("{more} more of the collection '{}' do not fit", new.name));
+    }
+    Ok(reasons)
 }
 
 /// Puts bytes and row into the transaction.

@@ -42,7 +42,7 @@ pub(super) fn document(call: &Call) -> Answer {
 
 const ABOUT: &str = "Every path that takes GET takes HEAD, and every path takes OPTIONS. Bodies may be JSON or forms; \
     `{key}` is an id or, where the entity has one, its name. Checks that span fields are in `/schemas/*`. \
-    With `dry_run=1` any write of an entity is checked and compared, not committed, and answers 200.";
+    With `dry_run=1` a write of the configuration is checked and compared, not committed, and answers 200.";
 
 /// Every path there is, with the resource that it names.
 pub(super) fn resources(registry: &Registry) -> impl Iterator<Item = (String, Resource)> {
@@ -65,8 +65,10 @@ fn item(path: &str, resource: &Resource) -> Value {
         item.insert("parameters".into(), parameters.into());
     }
     for method in resource.methods().iter().filter(|method| !matches!(**method, "HEAD" | "OPTIONS")) {
-        let operation = resources::describe(resource, method).finish(method, path);
-        item.insert(method.to_ascii_lowercase(), operation);
+        let operation = resources::describe(resource, method);
+        let tries = *method != "GET" && resource.makes_versions();
+        let operation = if tries { operation.tried() } else { operation };
+        item.insert(method.to_ascii_lowercase(), operation.finish(method, path));
     }
     Value::Object(item)
 }

@@ -65,6 +65,20 @@ impl Operation {
         self.with(&["config-version", "wait", "wait-timeout"]).refused(&[405, 503, 504])
     }
 
+    /// Can be tried: then it answers 200 with what it would change.
+    pub(super) fn tried(mut self) -> Self {
+        let tried = shapes::tried();
+        match self.answers.iter_mut().find(|(status, _)| *status == 200) {
+            Some((_, answer)) => {
+                let schema = &mut answer["content"]["application/json"]["schema"];
+                *schema = json!({ "anyOf": [schema.take(), tried] });
+                self
+            }
+            None => self.answers(200, tried),
+        }
+        .with(&["dry-run"])
+    }
+
     /// May refuse with these, too.
     pub(super) fn refused(mut self, statuses: &[u16]) -> Self {
         self.refusals.extend(statuses);

@@ -90,6 +90,20 @@ pub(super) fn parameters() -> Object {
     parameters
 }
 
+/// What a write that was only tried would change.
+pub(super) fn tried() -> Value {
+    json!({
+        "type": "object",
+        "required": ["dry_run", "version", "changes", "data"],
+        "properties": {
+            "dry_run": { "const": true },
+            "version": { "type": "integer" },
+            "changes": { "type": "object" },
+            "data": { "type": "array", "items": { "type": "object" } },
+        },
+    })
+}
+
 /// The body of a transaction.
 pub(super) fn operations() -> Value {
     let operation = json!({

@@ -21,11 +21,11 @@ pub(super) fn diff() -> Operation {
 }
 
 pub(super) fn rollback() -> Operation {
-    tried("A new version with the state of this one").refused(&[404, 409, 410])
+    written("A new version with the state of this one").refused(&[404, 409, 410])
 }
 
 pub(super) fn transactions() -> Operation {
-    tried("Many operations as one version, all of them or none").takes(operations()).refused(&[404, 409])
+    written("Many operations as one version, all of them or none").takes(operations()).refused(&[404, 409])
 }
 
 pub(super) fn audit() -> Operation {
@@ -40,8 +40,8 @@ fn paged(summary: &str) -> Operation {
     Operation::read(summary, rows()).with(&["size", "offset"]).of("versions")
 }
 
-fn tried(summary: &str) -> Operation {
-    Operation::read(summary, object()).writes().with(&["dry-run"]).of("versions")
+fn written(summary: &str) -> Operation {
+    Operation::read(summary, object()).writes().of("versions")
 }
 
 fn rows() -> Value {

@@ -53,6 +53,29 @@ async fn operations_have_names_of_their_own() {
 }
 
 #[tokio::test]
+async fn every_write_of_the_configuration_can_be_tried_and_no_other() {
+    let admin = Admin::start().await;
+    let document = admin.get("/openapi.json").await.1;
+    for (path, method, expected) in [
+        ("/services", "post", true),
+        ("/services", "get", false),
+        ("/services/{services}", "delete", true),
+        ("/routes/{routes}/service", "patch", true),
+        ("/consumers/{consumers}/key-auth", "post", true),
+        ("/modules/{modules}", "put", true),
+        ("/transactions", "post", true),
+        ("/admin-tokens", "post", false),
+        ("/config", "post", false),
+    ] {
+        let operation = &document["paths"][path][method];
+        let tried = operation["parameters"].to_string().contains("/dry-run");
+        assert!(operation["responses"].is_object(), "{method} {path}");
+        assert_eq!(tried, expected, "{method} {path}");
+        assert!(!tried || operation["responses"]["200"].to_string().contains("dry_run"), "{method} {path}");
+    }
+}
+
+#[tokio::test]
 async fn plugins_and_their_collections_are_described_by_name() {
     let admin = Admin::start().await;
     let document = admin.get("/openapi.json").await.1;

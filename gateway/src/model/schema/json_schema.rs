@@ -13,7 +13,7 @@
 //! | `x-kong-match-none` | `[{"pattern": Lua pattern, "err": message}]` that a text must not match |
 //! | `x-kong-error` | said in place of the message of any rule |
 //! | `x-kong-referenceable`, `x-kong-encrypted` | shown in `/schemas` |
-//! | `x-kong-deprecation` | a message, or Kong's object, shown in `/schemas` |
+//! | `x-kong-deprecation` | a message, or an object with `message` and `old_default`, shown in `/schemas` |
 //! | `x-kong-shown` | further keys for `/schemas`, as they are |
 //! | `x-kong-checks` | on objects: checks over several fields, in the shape of Kong's `entity_checks` |
 //! | `x-kong-shorthands` | on objects: old names, `{"redis_host": "redis.host"}` |
@@ -313,8 +313,11 @@ impl<'a> Place<'a> {
             "x-kong-match-none" => field.rules.push(Rule::MatchNone(self.match_none(value)?)),
             "x-kong-error" => field.error = value.as_str().map(Arc::from),
             "x-kong-deprecation" => {
-                let text = value.as_str().map(|message| json!({ "message": message, "removal_in_version": "4.0" }));
-                field.shown.insert("deprecation".into(), text.unwrap_or_else(|| value.clone()));
+                let mut shown = if value.is_string() { json!({ "message": value }) } else { value.clone() };
+                if let Value::Object(shown) = &mut shown {
+                    shown.entry("removal_in_version").or_insert("4.0".into());
+                }
+                field.shown.insert("deprecation".into(), shown);
             }
             "x-kong-referenceable" => self.flag(field, "referenceable", value)?,
             "x-kong-encrypted" => self.flag(field, "encrypted", value)?,

@@ -1,124 +1,105 @@
-//! `metrics`: counters and histograms of plugins.
+//! `metrics`: counters and histograms of plugins, among the metrics of the process.
 
-use std::{
-    fmt::Write,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use dashmap::DashMap;
 
-use crate::plugin::{
-    bindings::sandgate::plugin::{metrics::Host, types::HostError},
-    instance::HostState,
+use crate::{
+    plugin::{
+        bindings::sandgate::plugin::{metrics::Host, types::HostError},
+        instance::HostState,
+    },
+    telemetry::{Counter, Histogram, MetricError, Metrics as Telemetry, metric},
 };
 
 const MOST_NAMES: usize = 100;
-const BUCKETS: [f64; 15] =
-    [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 30_000.0, 60_000.0];
 
-/// Metrics by plugin and name.
+/// The metrics that plugins asked for so far: those of the process are behind one lock, which no request waits for twice.
 #[derive(Debug, Default)]
 pub(in crate::plugin) struct Metrics {
+    /// By plugin and name, as [`HostState::own_key`] joins them.
     known: DashMap<String, Metric>,
-    names: DashMap<String, usize>,
+    names: DashMap<Arc<str>, usize>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Metric {
-    Counter(AtomicU64),
-    Histogram { buckets: [AtomicU64; BUCKETS.len()], count: AtomicU64, sum: AtomicU64 },
+    Counter(Arc<Counter>),
+    Histogram(Arc<Histogram>),
 }
 
-impl Metric {
-    fn histogram() -> Self {
-        Self::Histogram { buckets: Default::default(), count: AtomicU64::new(0), sum: AtomicU64::new(0) }
-    }
-
-    fn record(&self, value: f64) {
-        match self {
-            Self::Counter(total) => drop(total.fetch_add(value as u64, Relaxed)),
-            Self::Histogram { buckets, count, sum } => {
-                if let Some(place) = BUCKETS.iter().position(|bound| value <= *bound) {
-                    buckets[place].fetch_add(1, Relaxed);
-                }
-                count.fetch_add(1, Relaxed);
-                let add = |bits| Some((f64::from_bits(bits) + value).to_bits());
-                let _ = sum.fetch_update(Relaxed, Relaxed, add);
-            }
-        }
-    }
+#[derive(Debug, Clone, Copy)]
+enum Record {
+    Add(u64),
+    Observe(f64),
 }
 
-impl Metrics {
-    fn record(&self, plugin: &str, name: &str, value: f64, make: fn() -> Metric) -> Result<(), HostError> {
-        let full = full_name(plugin, name)?;
-        if let Some(metric) = self.known.get(&full) {
-            metric.record(value);
-            return Ok(());
+impl Record {
+    fn on(self, metric: &Metric) -> Result<(), HostError> {
+        match (metric, self) {
+            (Metric::Counter(counter), Self::Add(amount)) => counter.add(amount),
+            (Metric::Histogram(histogram), Self::Observe(value)) => histogram.observe(value),
+            (Metric::Counter(_), Self::Observe(_)) => return Err(other_kind("a counter")),
+            (Metric::Histogram(_), Self::Add(_)) => return Err(other_kind("a histogram")),
         }
-        let mut names = self.names.entry(plugin.to_owned()).or_default();
-        if *names >= MOST_NAMES {
-            return Err(HostError::Failed(format!("more than {MOST_NAMES} metrics")));
-        }
-        *names += 1;
-        drop(names);
-        self.known.entry(full).or_insert_with(make).record(value);
         Ok(())
     }
 
-    /// The Prometheus text format.
-    pub(in crate::plugin) fn render(&self) -> String {
-        let mut names: Vec<String> = self.known.iter().map(|entry| entry.key().clone()).collect();
-        names.sort();
-        let mut text = String::new();
-        for name in names {
-            if let Some(metric) = self.known.get(&name) {
-                write_metric(&mut text, &name, &metric);
-            }
-        }
-        text
+    /// The metric it is for, made where there is none.
+    fn find(self, telemetry: &Telemetry, plugin: &str, name: &str) -> Result<Metric, HostError> {
+        let definition = metric::of_plugin(plugin, name);
+        let found = match self {
+            Self::Add(_) => telemetry.counter(&definition, &[]).map(Metric::Counter),
+            Self::Observe(_) => telemetry.histogram(&definition, &[], metric::PLUGIN_BUCKETS).map(Metric::Histogram),
+        };
+        found.map_err(|error: MetricError| HostError::Invalid(error.to_string()))
     }
 }
 
-fn write_metric(text: &mut String, name: &str, metric: &Metric) {
-    let written = match metric {
-        Metric::Counter(total) => {
-            writeln!(text, "# HELP {name} Counter of a plugin.\n# TYPE {name} counter\n{name} {}", total.load(Relaxed))
-        }
-        Metric::Histogram { buckets, count, sum } => {
-            let _ = writeln!(text, "# HELP {name} Histogram of a plugin.\n# TYPE {name} histogram");
-            let mut total = 0;
-            for (bound, bucket) in BUCKETS.iter().zip(buckets) {
-                total += bucket.load(Relaxed);
-                let _ = writeln!(text, "{name}_bucket{{le=\"{bound}\"}} {total}");
-            }
-            let (count, sum) = (count.load(Relaxed), f64::from_bits(sum.load(Relaxed)));
-            writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}")
-        }
-    };
-    written.expect("writing to a string does not fail");
+fn other_kind(kind: &str) -> HostError {
+    HostError::Invalid(format!("the metric is {kind}"))
 }
 
-fn full_name(plugin: &str, name: &str) -> Result<String, HostError> {
+impl HostState {
+    fn record(&self, name: &str, record: Record) -> Result<(), HostError> {
+        self.permit("metrics")?;
+        let key = self.own_key(name)?;
+        let (services, plugin) = (self.services(), &self.deployment().name);
+        let metrics = &services.metrics;
+        if let Some(metric) = metrics.known.get(&key) {
+            return record.on(&metric);
+        }
+        check_name(name)?;
+        let mut names = metrics.names.entry(plugin.clone()).or_default();
+        if *names >= MOST_NAMES {
+            return Err(HostError::Failed(format!("more than {MOST_NAMES} metrics")));
+        }
+        let metric = record.find(&services.telemetry, plugin, name)?;
+        record.on(&metric)?;
+        if metrics.known.insert(key, metric).is_none() {
+            *names += 1;
+        }
+        Ok(())
+    }
+}
+
+fn check_name(name: &str) -> Result<(), HostError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if name.is_empty() || name.len() > 100 || !name.chars().all(plain) {
         return Err(HostError::Invalid("a metric name is made of letters, digits and '_'".into()));
     }
-    Ok(format!("kong_plugin_{}_{name}", plugin.replace('-', "_")))
+    Ok(())
 }
 
 impl Host for HostState {
     fn add(&mut self, name: String, amount: u64) -> Result<(), HostError> {
-        self.permit("metrics")?;
-        let counter = || Metric::Counter(AtomicU64::new(0));
-        self.services().metrics.record(&self.deployment().name, &name, amount as f64, counter)
+        self.record(&name, Record::Add(amount))
     }
 
     fn observe(&mut self, name: String, value: f64) -> Result<(), HostError> {
-        self.permit("metrics")?;
         if !value.is_finite() {
             return Err(HostError::Invalid("a value that is not finite".into()));
         }
-        self.services().metrics.record(&self.deployment().name, &name, value, Metric::histogram)
+        self.record(&name, Record::Observe(value))
     }
 }

@@ -83,11 +83,6 @@ impl Services {
         services
     }
 
-    /// Metrics of plugins in the Prometheus text format.
-    pub fn render_metrics(&self) -> String {
-        self.metrics.render()
-    }
-
     /// Writes out what sinks hold back, and ends their writer.
     pub fn flush_sinks(&self) {
         self.sinks.flush();

@@ -199,6 +199,7 @@ fn service(target: SocketAddr) -> ServiceEntry {
     });
     ServiceEntry {
         service: serde_json::from_value(service).unwrap(),
+        http2: false,
         tls: crate::snapshot::Security::Clear,
         retries: 5,
         connect_timeout: Duration::from_secs(5),

@@ -220,3 +220,23 @@ pub(in crate::store) async fn the_last_report_of_each_node_counts<H: Harness>() 
     store.leave("b").await.unwrap();
     assert_eq!(store.nodes().await.unwrap().len(), 1);
 }
+
+pub(in crate::store) async fn code_goes_when_no_version_that_is_kept_needs_it<H: Harness>() {
+    let (bench, harness) = (Bench::new(), H::new().await);
+    let store = harness.open_with_history(2).await;
+    let module = |digest: &str| json!({"id": "m", "name": "m", "digest": digest});
+    for (digest, is_new) in [("first", true), ("second", false)] {
+        let mut write = store.begin().await.unwrap();
+        write.put_code(digest, b"code").await.unwrap();
+        let (modules, row) = (bench.get("modules"), object(&module(digest)));
+        if is_new { write.insert(modules, &row).await } else { write.update(modules, &row).await }.unwrap();
+        write.commit().await.unwrap();
+    }
+    assert!(store.code("first").await.unwrap().is_some(), "a rollback needs it");
+    for name in ["a", "b", "c"] {
+        bench.insert(&store, &[("services", named(name, name))]).await.unwrap();
+    }
+    bench.insert(&store, &[("modules", json!({"id": "o", "name": "o", "digest": null}))]).await.unwrap();
+    assert_eq!(store.code("first").await.unwrap(), None, "the history does not reach back to it");
+    assert!(store.code("second").await.unwrap().is_some(), "it is in use");
+}

@@ -1,0 +1,156 @@
+//! Servers and clients that others made: nginx and HAProxy behind the gateway, curl before it.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    process::{Command, Output},
+    time::Duration,
+};
+
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::harness::{Call, Gateway, Peer, TestGateway, Wire};
+
+const SIZE: usize = 5 << 20;
+
+/// A port that is free now: these servers cannot be asked which one they were given.
+async fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+/// A server with its configuration; both end with the value.
+struct Server {
+    _peer: Peer,
+    folder: TempDir,
+}
+
+impl Server {
+    async fn start(program: &str, arguments: &[&str], configuration: &str, port: u16) -> Self {
+        let folder = TempDir::new().unwrap();
+        let configuration = configuration.replace("FOLDER", folder.path().to_str().unwrap());
+        let file = folder.path().join("server.conf");
+        fs::write(&file, configuration).unwrap();
+        fs::write(folder.path().join("big"), vec![b'x'; SIZE]).unwrap();
+        let peer = Peer::start(program, &[arguments, &[file.to_str().unwrap()]].concat());
+        let end = tokio::time::Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).await.is_err() {
+            assert!(tokio::time::Instant::now() < end, "{program} does not listen");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Self { _peer: peer, folder }
+    }
+}
+
+/// nginx with HTTP/1.1, or with HTTP/2 and prior knowledge.
+async fn nginx(protocol: &str) -> (Server, u16) {
+    let port = free_port().await;
+    let configuration = format!(
+        r#"daemon off; master_process off; user root; error_log stderr crit; pid FOLDER/pid;
+        events {{}}
+        http {{
+            access_log off; client_body_temp_path FOLDER/body; proxy_temp_path FOLDER/proxy; client_max_body_size 0;
+            fastcgi_temp_path FOLDER/fastcgi; uwsgi_temp_path FOLDER/uwsgi; scgi_temp_path FOLDER/scgi;
+            server {{
+                listen 127.0.0.1:{port} {protocol};
+                location / {{ return 200 "$request_method $request_uri $server_protocol $http_x_forwarded_proto\n"; }}
+                location /big {{ root FOLDER; }}
+                location /upload {{ proxy_pass http://127.0.0.1:{port}/taken; }}
+                location /words.Words/ {{ default_type application/grpc; add_header grpc-status 0; return 200 ""; }}
+            }}
+        }}"#
+    );
+    (Server::start("nginx", &["-c"], &configuration, port).await, port)
+}
+
+async fn haproxy(protocol: &str) -> (Server, u16) {
+    let port = free_port().await;
+    let configuration = format!(
+        "global\n  maxconn 100\ndefaults\n  mode http\n  timeout client 10s\n  timeout server 10s\n  timeout connect 5s\n\
+         frontend all\n  bind 127.0.0.1:{port} {protocol}\n  \
+         http-request return status 200 content-type application/grpc hdr grpc-status 0 if {{ path_beg /words.Words/ }}\n  \
+         http-request return status 200 content-type text/plain lf-string \"%HM %HP %HV\\n\"\n"
+    );
+    (Server::start("haproxy", &["-db", "-f"], &configuration, port).await, port)
+}
+
+async fn before(url: String, protocols: &[&str]) -> Gateway {
+    let gateway = TestGateway::new().start().await;
+    gateway.admin.create("/services", json!({ "name": "real", "url": url })).await;
+    let route = json!({ "name": "real", "protocols": protocols, "paths": ["/"], "strip_path": false });
+    gateway.admin.create("/services/real/routes", route).await;
+    gateway.applied().await;
+    gateway
+}
+
+async fn curl(arguments: &[&str]) -> String {
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--show-error", "--fail", "--max-time", "20", "--insecure"]).args(arguments);
+    let output: Output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test]
+async fn curl_reaches_nginx_on_every_wire() {
+    let (_nginx, port) = nginx("").await;
+    let gateway = before(format!("http://127.0.0.1:{port}"), &["http", "https"]).await;
+    let (plain, tls) = (format!("http://{}/a?b=c", gateway.proxy()), format!("https://{}/a?b=c", gateway.proxy_tls()));
+    let cases = [
+        (["--http1.1", &plain], "GET /a?b=c HTTP/1.1 http\n"),
+        (["--http2-prior-knowledge", &plain], "GET /a?b=c HTTP/1.1 http\n"),
+        (["--http1.1", &tls], "GET /a?b=c HTTP/1.1 https\n"),
+        (["--http2", &tls], "GET /a?b=c HTTP/1.1 https\n"),
+        // curl asks for h2c; the gateway answers in HTTP/1.1.
+        (["--http2", &plain], "GET /a?b=c HTTP/1.1 http\n"),
+    ];
+    for (arguments, expected) in cases {
+        assert_eq!(curl(&arguments).await, expected, "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn long_bodies_pass_to_and_from_nginx() {
+    let (nginx, port) = nginx("").await;
+    let gateway = before(format!("http://127.0.0.1:{port}"), &["http", "https"]).await;
+    let big = nginx.folder.path().join("big");
+    for flag in ["--http1.1", "--http2-prior-knowledge"] {
+        let url = format!("http://{}", gateway.proxy());
+        let told = curl(&[flag, &format!("{url}/big")]).await;
+        assert_eq!(told.len(), SIZE, "{flag}");
+        let data = format!("@{}", big.display());
+        let told = curl(&[flag, "--data-binary", &data, &format!("{url}/upload")]).await;
+        assert!(told.starts_with("POST /taken"), "{flag}: {told}");
+        let chunked = ["-H", "Transfer-Encoding: chunked", "--data-binary", &data];
+        let told = curl(&[&[flag], &chunked[..], &[&format!("{url}/upload")]].concat()).await;
+        assert!(told.starts_with("POST /taken"), "{flag}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn haproxy_is_a_target_too() {
+    let (_haproxy, port) = haproxy("").await;
+    let gateway = before(format!("http://127.0.0.1:{port}"), &["http", "https"]).await;
+    for wire in [Wire::Http1, Wire::Http2] {
+        let told = Call::new(gateway.proxy(), "GET /a").over(wire).send().await.expect(200);
+        assert_eq!(told.text(), "GET /a HTTP/1.1\n", "{wire:?}");
+    }
+}
+
+#[tokio::test]
+async fn servers_with_prior_knowledge_are_spoken_to_in_http2() {
+    let (_nginx, of_nginx) = nginx("http2").await;
+    let (_haproxy, of_haproxy) = haproxy("proto h2").await;
+    for port in [of_nginx, of_haproxy] {
+        // Routes for HTTP may lead to services for gRPC.
+        let gateway = before(format!("grpc://127.0.0.1:{port}"), &["http", "https"]).await;
+        let told = curl(&["--http2-prior-knowledge", &format!("http://{}/a", gateway.proxy())]).await;
+        // HAProxy shows the whole URL.
+        assert!(told.starts_with("GET ") && told.contains("/a HTTP/2.0"), "{told}");
+        gateway.admin.patch("/routes/real", json!({ "protocols": ["grpc", "grpcs"] })).await.expect(200);
+        let call = gateway.call("POST /words.Words/Once").await.over(Wire::Http2);
+        let told = call.header("content-type", "application/grpc").header("te", "trailers").send().await.expect(200);
+        assert_eq!((told.header("grpc-status"), told.header("via")), ("0", "2 sandgate/0.1.0"));
+    }
+}

@@ -6,7 +6,7 @@
 //! ```text
 //! 6  cli
 //! 5  gateway
-//! 4  proxy
+//! 4  proxy  checks
 //! 3  snapshot  admin
 //! 2  config  store  listener  upstream  plugin  vault
 //! 1  model  tls
@@ -15,6 +15,7 @@
 
 pub mod admin;
 pub mod balancer;
+pub mod checks;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -7,20 +7,20 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
 use hyper::{
     body::{Frame, Incoming},
-    server::conn::http1,
+    server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls_pki_types::CertificateDer;
 use serde_json::json;
 use tokio::{
@@ -108,6 +108,26 @@ impl TestTarget {
                     )
                     .await;
                 }
+            })
+        })
+        .await
+    }
+
+    /// Speaks HTTP/2 alone, and gRPC's health protocol in it.
+    pub async fn grpc_health(serving: Arc<AtomicBool>) -> Self {
+        Self::listening(move |stream, state| {
+            let serving = serving.clone();
+            Box::pin(async move {
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let (state, serving) = (state.clone(), serving.clone());
+                    async move {
+                        let asked = state.see(request).await;
+                        assert!(asked.target.ends_with("/grpc.health.v1.Health/Check"), "{asked:?}");
+                        Ok::<_, Infallible>(health_answer(serving.load(Relaxed)))
+                    }
+                });
+                let server = http2::Builder::new(TokioExecutor::new());
+                drop(server.serve_connection(TokioIo::new(stream), service).await);
             })
         })
         .await
@@ -291,6 +311,14 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, handler: Handler, st
         async { Ok::<_, Infallible>(reply.await) }
     });
     drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+}
+
+/// `HealthCheckResponse`, framed, with the status of the call behind it.
+fn health_answer(serving: bool) -> Response<Body> {
+    let message = Bytes::from(vec![0, 0, 0, 0, 2, 8, if serving { 1 } else { 2 }]);
+    let status = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
+    let body = Full::new(message).with_trailers(async { Some(Ok(status)) }).boxed_unsync();
+    Response::builder().header("content-type", "application/grpc").body(body).expect("a response")
 }
 
 fn echo(seen: &Seen) -> Response<Body> {

@@ -46,6 +46,8 @@ pub struct Context {
     pub served: watch::Receiver<Version>,
     /// How old the last report of a live node may be at this moment.
     pub live: Arc<dyn Fn() -> Duration + Send + Sync>,
+    /// How targets fare on this node.
+    pub fitness: Arc<dyn Fitness>,
     /// Takes writes that were refused to the audit log. Bounded; what does not fit is counted in the log alone.
     pub refusals: mpsc::Sender<Refused>,
     /// What can be turned while the node runs.
@@ -98,6 +100,14 @@ pub trait Controls: Send + Sync + 'static {
     fn set_log_level(&self, level: LogLevel, lasts: Option<Duration>);
     /// Names of the background tasks that run now.
     fn tasks(&self) -> Vec<Arc<str>>;
+}
+
+/// How the targets of upstreams fare on this node.
+pub trait Fitness: Send + Sync + 'static {
+    /// Whether a target (`host:port`, as stored) of the upstream of this name may be asked; `None`: it is not served.
+    fn is_healthy(&self, upstream: &str, target: &str) -> Option<bool>;
+    /// Makes it so until the checks say otherwise. `false`: it is not served.
+    fn mark(&self, upstream: &str, target: &str, healthy: bool) -> bool;
 }
 
 /// Who this node is.

@@ -18,6 +18,7 @@ mod form;
 mod info;
 mod json;
 mod limits;
+mod marks;
 mod modules;
 mod names;
 mod openapi;
@@ -40,7 +41,7 @@ mod write;
 use axum::{Router, extract::DefaultBodyLimit};
 
 pub use access::{Access, AccessSettings, Bootstrap, Door, NewToken, NewTokenError, Newest, new_token};
-pub use context::{Context, Controls, Explainer, Modules, Node, Plugins, Quarantined, Status};
+pub use context::{Context, Controls, Explainer, Fitness, Modules, Node, Plugins, Quarantined, Status};
 pub use explain::{Explain, Values};
 pub use limits::Limits;
 pub use modules::{Local, local};

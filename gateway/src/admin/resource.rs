@@ -47,7 +47,7 @@ pub(super) enum Resource {
     Referenced(Arc<Collection>, String, Reference),
     AllTargets(Nested),
     Health(String),
-    TargetHealth(String),
+    TargetHealth(Mark),
     /// `/admin-tokens` and its like, in no registry.
     Access(Arc<Collection>),
     AccessOne(Arc<Collection>, String),
@@ -65,6 +65,23 @@ pub(super) enum Resource {
     Cluster,
     /// `/routes/explain`
     Explain,
+}
+
+/// `/upstreams/{upstream}/targets/{target}/{address}/healthy`
+#[derive(Debug)]
+pub(super) struct Mark {
+    pub(super) upstream: String,
+    pub(super) target: String,
+    /// One address of the target, if named.
+    pub(super) address: Option<String>,
+    pub(super) healthy: bool,
+}
+
+impl Mark {
+    fn new(upstream: &str, (target, address): (&str, Option<&str>), state: &str) -> Self {
+        let (upstream, target, address) = (upstream.to_owned(), target.to_owned(), address.map(str::to_owned));
+        Self { upstream, target, address, healthy: state == "healthy" }
+    }
 }
 
 /// Children of one parent.
@@ -134,9 +151,11 @@ impl Resource {
             ["cluster"] => Resource::Cluster,
             ["routes", "explain"] => Resource::Explain,
             ["upstreams", upstream, "health"] => Resource::Health(upstream.to_owned()),
-            ["upstreams", upstream, "targets", _, "healthy" | "unhealthy"]
-            | ["upstreams", upstream, "targets", _, _, "healthy" | "unhealthy"] => {
-                Resource::TargetHealth(upstream.to_owned())
+            ["upstreams", upstream, "targets", target, state @ ("healthy" | "unhealthy")] => {
+                Resource::TargetHealth(Mark::new(upstream, (target, None), state))
+            }
+            ["upstreams", upstream, "targets", target, address, state @ ("healthy" | "unhealthy")] => {
+                Resource::TargetHealth(Mark::new(upstream, (target, Some(address)), state))
             }
             _ => return None,
         })

@@ -15,7 +15,7 @@ use super::{
     context::Context,
     debug, declarative, entities, explain,
     failure::{Failure, message},
-    info, modules, openapi,
+    info, marks, modules, openapi,
     resource::Resource,
     rollback, schemas, tags, targets, transactions, versions,
     wishes::{self, VERSION, Wishes},
@@ -164,7 +164,7 @@ async fn serve(call: &mut Call, resource: Resource) -> Result<Answer, Failure> {
         }
         Resource::AllTargets(nested) => targets::all(call, &nested).await,
         Resource::Health(upstream) => targets::health(call, &upstream).await,
-        Resource::TargetHealth(upstream) => targets::set_health(call, &upstream).await,
+        Resource::TargetHealth(mark) => marks::set(call, &mark).await,
         Resource::Access(collection) => access::collection(call, collection).await,
         Resource::AccessOne(collection, key) => access::entity(call, collection, &key).await,
         Resource::Who => Ok(access::who(call)),

@@ -1,5 +1,4 @@
-//! Targets of an upstream, and how they fare. There are no health checks yet: a target is only told from one whose name
-//! does not resolve.
+//! Targets of an upstream, and how they fare on this node: by its checks, and whether their names resolve.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -15,7 +14,7 @@ use super::{
     read::{Reader, children_of, id_of},
     resource::Nested,
 };
-use crate::model::{Object, schema::Host};
+use crate::model::{Healthchecks, Object, schema::Host};
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -54,15 +53,16 @@ pub(super) async fn health(call: &Call, key: &str) -> Result<Answer> {
     let mut targets = reader.all(&children, &children_of(reference, id_of(&upstream))).await?;
     sort_by_age(&mut targets);
     let node = &call.context.node.id;
+    let fitness = Fitness::of(call, &upstream);
     if call.argument("balancer_health").is_some() {
-        let data = balancer(&upstream, &resolve_all(&targets).await);
+        let data = balancer(&upstream, &resolve_all(&targets, &fitness).await, &fitness);
         return Ok(Answer::ok(json!({ "data": data, "next": null, "node_id": node })));
     }
     targets.reverse();
     let total = targets.len();
     let targets: Vec<Object> = targets.into_iter().skip(begin).take(size).collect();
     let end = begin.saturating_add(targets.len());
-    let resolved = resolve_all(&targets).await;
+    let resolved = resolve_all(&targets, &fitness).await;
     let data: Vec<Value> =
         targets.into_iter().zip(&resolved).map(|(target, resolved)| fares(target, resolved)).collect();
     let mut body = page_object(call, data, (end < total).then(|| json!([end])), &[]);
@@ -72,26 +72,18 @@ pub(super) async fn health(call: &Call, key: &str) -> Result<Answer> {
 
 fn fares(mut target: Object, resolved: &Resolved) -> Value {
     target.insert("health".into(), resolved.health().into());
-    target.insert("data".into(), resolved.describe("health", json!("HEALTHCHECKS_OFF")));
+    target.insert("data".into(), resolved.describe("health", resolved.health().into()));
     Value::Object(target)
 }
 
 /// Looks every name up; when that takes too long together, the rest counts as not answered.
-async fn resolve_all(targets: &[Object]) -> Vec<Resolved> {
+async fn resolve_all(targets: &[Object], fitness: &Fitness<'_>) -> Vec<Resolved> {
     let end = Instant::now() + RESOLVE_ALL_LIMIT;
     let mut resolved = Vec::with_capacity(targets.len());
     for target in targets {
-        resolved.push(Resolved::of(target, end.min(Instant::now() + RESOLVE_LIMIT)).await);
+        resolved.push(Resolved::of(target, fitness, end.min(Instant::now() + RESOLVE_LIMIT)).await);
     }
     resolved
-}
-
-/// `PUT /upstreams/{upstream}/targets/{target}/healthy`
-pub(super) async fn set_health(call: &Call, key: &str) -> Result<Answer> {
-    let upstreams = super::write::core_collection(&call.registry, "upstreams")?;
-    let found = Reader::Store(&*call.context.store).find(&upstreams, key).await?.ok_or(Failure::NotFound)?;
-    let name = found.get("name").and_then(Value::as_str).unwrap_or_default();
-    Err(Failure::Bad(format!("no healthchecker found for {name}")))
 }
 
 fn numeric_offset(call: &Call) -> Result<usize> {
@@ -114,17 +106,51 @@ fn sort_by_age(targets: &mut [Object]) {
     targets.sort_by(|one, other| created(one).total_cmp(&created(other)).then_with(|| id_of(one).cmp(id_of(other))));
 }
 
-fn balancer(upstream: &Object, resolved: &[Resolved]) -> Value {
+/// How the targets of an upstream fare, as its workers see them.
+struct Fitness<'c> {
+    call: &'c Call,
+    upstream: &'c str,
+    /// Without them nobody knows.
+    has_checks: bool,
+    threshold: f64,
+}
+
+impl<'c> Fitness<'c> {
+    fn of(call: &'c Call, upstream: &'c Object) -> Self {
+        let name = upstream.get("name").and_then(Value::as_str).unwrap_or_default();
+        let checks = checks(upstream);
+        Self { call, upstream: name, has_checks: checks.is_on(), threshold: checks.threshold }
+    }
+
+    fn is_healthy(&self, target: &str) -> bool {
+        !self.has_checks || self.call.context.fitness.is_healthy(self.upstream, target).unwrap_or(true)
+    }
+}
+
+/// Whether anything is found out about the targets of an upstream.
+pub(super) fn has_checks(upstream: &Object) -> bool {
+    checks(upstream).is_on()
+}
+
+fn checks(upstream: &Object) -> Healthchecks {
+    let checks = upstream.get("healthchecks").cloned();
+    checks.and_then(|checks| serde_json::from_value(checks).ok()).unwrap_or_default()
+}
+
+fn balancer(upstream: &Object, resolved: &[Resolved], fitness: &Fitness<'_>) -> Value {
+    let total: u64 = resolved.iter().map(Resolved::total).sum();
     let available: u64 = resolved.iter().map(Resolved::available).sum();
-    let healthy = available > 0;
-    let hosts: Vec<Value> = resolved.iter().map(|target| target.describe("healthy", json!(true))).collect();
+    let healthy = available > 0 && available as f64 / total as f64 * 100.0 >= fitness.threshold;
+    let state = if healthy { "HEALTHY" } else { "UNHEALTHY" };
+    let hosts: Vec<Value> =
+        resolved.iter().map(|target| target.describe("healthy", target.is_healthy.into())).collect();
     json!({
         "id": id_of(upstream),
-        "health": "HEALTHCHECKS_OFF",
-        "balancer_health": if healthy { "HEALTHY" } else { "UNHEALTHY" },
+        "health": if fitness.has_checks { state } else { "HEALTHCHECKS_OFF" },
+        "balancer_health": state,
         "details": {
             "healthy": healthy,
-            "weight": { "total": available, "available": available, "unavailable": 0 },
+            "weight": { "total": total, "available": available, "unavailable": total - available },
             "hosts": hosts,
         },
     })
@@ -136,28 +162,41 @@ struct Resolved {
     port: u16,
     weight: u64,
     addresses: std::result::Result<Vec<IpAddr>, &'static str>,
+    has_checks: bool,
+    is_healthy: bool,
 }
 
 impl Resolved {
-    async fn of(target: &Object, end: Instant) -> Self {
+    async fn of(target: &Object, fitness: &Fitness<'_>, end: Instant) -> Self {
         let text = target.get("target").and_then(Value::as_str).unwrap_or_default();
         let weight = target.get("weight").and_then(Value::as_u64).unwrap_or_default();
+        let (has_checks, is_healthy) = (fitness.has_checks, fitness.is_healthy(text));
         let Some(host) = Host::parse(text) else {
-            return Self { host: text.to_owned(), port: 0, weight, addresses: Err("invalid name") };
+            let (host, addresses) = (text.to_owned(), Err("invalid name"));
+            return Self { host, port: 0, weight, addresses, has_checks, is_healthy };
         };
         let port = host.port.unwrap_or_default();
         let addresses = match host.address {
             Some(address) => Ok(vec![address]),
             None => resolve(host.name, port, end).await,
         };
-        Self { host: host.name.to_owned(), port, weight, addresses }
+        Self { host: host.name.to_owned(), port, weight, addresses, has_checks, is_healthy }
     }
 
     fn health(&self) -> &'static str {
-        if self.addresses.is_ok() { "HEALTHCHECKS_OFF" } else { "DNS_ERROR" }
+        match self.addresses {
+            Err(_) => "DNS_ERROR",
+            Ok(_) if !self.has_checks => "HEALTHCHECKS_OFF",
+            Ok(_) if self.is_healthy => "HEALTHY",
+            Ok(_) => "UNHEALTHY",
+        }
     }
 
     fn available(&self) -> u64 {
+        if self.is_healthy { self.total() } else { 0 }
+    }
+
+    fn total(&self) -> u64 {
         self.addresses.as_ref().map_or(0, |addresses| self.weight * u64::try_from(addresses.len()).unwrap_or_default())
     }
 
@@ -172,10 +211,10 @@ impl Resolved {
             // An empty table of Kong's: an object, not an array.
             Err(reason) => (*reason, json!({})),
         };
-        let available = self.available();
+        let (total, available) = (self.total(), self.available());
         json!({
             "host": self.host, "port": self.port, "dns": dns, "nodeWeight": self.weight, "addresses": addresses,
-            "weight": { "total": available, "available": available, "unavailable": 0 },
+            "weight": { "total": total, "available": available, "unavailable": total - available },
         })
     }
 }

@@ -5,6 +5,7 @@
 
 mod consistent_hashing;
 mod hash;
+mod health;
 mod latency;
 mod least_connections;
 mod load;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use consistent_hashing::ConsistentHashing;
 pub use hash::stable_hash;
+pub use health::{Ejection, Health, Report, Thresholds, Verdicts};
 use latency::Latency;
 use least_connections::LeastConnections;
 pub use load::InFlight;

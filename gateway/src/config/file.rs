@@ -132,6 +132,15 @@ pub struct Settings {
     /// How long a connection to a target stays idle before it is closed: 1s to 24h [default: 60s]
     #[arg(long, value_name = "DURATION")]
     pub upstream_keepalive_idle_timeout: Option<Text>,
+    /// How long a new or recovered target takes to get its whole share: 0 to 1h, 0 for no time [default: 0]
+    #[arg(long, value_name = "DURATION")]
+    pub upstream_slow_start: Option<Text>,
+    /// Failures in a row after which a target is left alone for a while: 0 to 1,000, 0 for never [default: 0]
+    #[arg(long, value_name = "NUMBER")]
+    pub upstream_outlier_failures: Option<Text>,
+    /// How long it is left alone, each time in a row longer by as much: 1s to 1h [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub upstream_outlier_time: Option<Text>,
     /// Size of all headers of a request: 1KiB to 1MiB [default: 32KiB]
     #[arg(long, value_name = "SIZE")]
     pub request_header_limit: Option<Text>,

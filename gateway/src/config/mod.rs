@@ -74,6 +74,8 @@ pub struct Config {
     pub drain_grace_period: Duration,
     /// Idle connections to targets.
     pub keepalive: Keepalive,
+    /// How targets are treated beyond what their upstreams say.
+    pub target_care: TargetCare,
     /// What a request may hold.
     pub request_limits: RequestLimits,
     /// What a client's connection may take.
@@ -144,6 +146,17 @@ pub struct Keepalive {
     pub pool_size: usize,
     /// How long one stays idle before it is closed.
     pub idle_timeout: Duration,
+}
+
+/// How targets are treated beyond what their upstreams say, which Kong's entities have no fields for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TargetCare {
+    /// How long a target that joins, or is well again, takes to get all of its share; zero: no time.
+    pub slow_start: Duration,
+    /// Failures in a row after which a target is left alone; 0: it never is.
+    pub outlier_failures: u16,
+    /// For how long, the first time.
+    pub outlier_time: Duration,
 }
 
 /// What a request may hold.

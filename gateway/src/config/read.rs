@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 use super::{
     AccessLog, ByteCount, ClientLimits, Config, Database, DatabaseUse, Declarative, Keepalive, Mistake, PluginLimits,
-    PostgresUrl, Problem, RealIp, RequestLimits, Settings, Shown,
+    PostgresUrl, Problem, RealIp, RequestLimits, Settings, Shown, TargetCare,
     file::{Sources, named as named_settings},
     listen::listens,
     quantity::duration,
@@ -51,6 +51,7 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
         router_flavor: reader.take("router_flavor", "traditional_compatible", named),
         drain_grace_period: reader.take("drain_grace_period", "30s", time(Duration::ZERO, 3600 * SECOND)),
         keepalive: reader.keepalive(),
+        target_care: reader.target_care(),
         request_limits: reader.request_limits(),
         client_limits: reader.client_limits(),
         plugin_limits: reader.plugin_limits(),
@@ -188,6 +189,14 @@ impl Reader {
             trusted: self.take("trusted_ips", "", networks),
             header: self.take("real_ip_header", "x-real-ip", header),
             recursive: self.take("real_ip_recursive", "off", switch),
+        }
+    }
+
+    fn target_care(&mut self) -> TargetCare {
+        TargetCare {
+            slow_start: self.take("upstream_slow_start", "0s", time(Duration::ZERO, 3600 * SECOND)),
+            outlier_failures: self.take("upstream_outlier_failures", "0", number(0, 1000)),
+            outlier_time: self.take("upstream_outlier_time", "30s", time(SECOND, 3600 * SECOND)),
         }
     }
 

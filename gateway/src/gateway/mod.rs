@@ -9,6 +9,7 @@ mod declarative;
 mod desk;
 mod explainer;
 mod files;
+mod fitness;
 mod handover;
 mod life;
 mod node;
@@ -32,6 +33,7 @@ use tokio::{runtime::Builder as RuntimeBuilder, sync::mpsc};
 
 use crate::{
     admin::{self, Access, declarative::Declarative},
+    checks,
     config::{self, Config, Origin},
     listener,
     model::{self, Registry},
@@ -255,6 +257,7 @@ async fn build(
     published.served.send_replace(published.current.load().version);
     let refusals = reporter::spawn(reporter.clone(), tasks);
     let pace = Pace { debounce: config.config_debounce, poll: config.database_use.poll_interval };
+    tasks.spawn("health checks", checks::run(published.clone(), tasks.clone()));
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), pace, tasks.shutdown()));
     if let Source::Database(resilient) = source {
         let kept = store::keep(resilient, published.served.subscribe(), config.snapshot_interval, tasks.shutdown());

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     Rooms, apis, database, explainer,
+    fitness::Fitness,
     workers::{Addresses, shown, total},
 };
 use crate::{
@@ -70,6 +71,7 @@ pub(super) fn context(
         notify: Arc::new(move |_version| notify.notify_one()),
         served: rooms.published.served.subscribe(),
         live: rooms.reporter.live(),
+        fitness: Arc::new(Fitness::of(rooms.published.current.clone())),
         refusals: rooms.refusals.clone(),
         tasks: rooms.controls.tasks(),
         controls: rooms.controls.clone(),

@@ -13,12 +13,13 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use super::{GatewayError, system};
 use crate::{
+    balancer::Ejection,
     config::{AccessLog, Config},
     listener::{self, Bound, Counters, Drained},
     plugin,
     proxy::{self, Proxy},
     shutdown::Drain,
-    snapshot::Snapshot,
+    snapshot::{Manner, Snapshot},
     tls::{self, Resolver},
     upstream,
 };
@@ -176,7 +177,14 @@ fn proxy_settings(config: &Config) -> Result<proxy::Settings, GatewayError> {
         real_ip_header: config.real_ip.header.clone(),
         real_ip_recursive: config.real_ip.recursive,
         access_log,
+        manner: manner(config),
     })
+}
+
+fn manner(config: &Config) -> Manner {
+    let care = &config.target_care;
+    let ejection = Ejection { failures: care.outlier_failures, time: care.outlier_time };
+    Manner { slow_start: care.slow_start, ejection }
 }
 
 fn upstream_settings(config: &Config) -> upstream::Settings {

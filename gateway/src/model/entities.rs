@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Healthchecks;
+
 /// A reference to another entity.
 #[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
 pub struct Id {
@@ -152,6 +154,38 @@ pub struct Upstream {
     pub slots: u32,
     /// Shown to its targets, unless the service has one of its own.
     pub client_certificate: Option<Id>,
+    /// When its targets count as healthy.
+    #[serde(default)]
+    pub healthchecks: Healthchecks,
+    /// What consistent hashing goes by.
+    #[serde(flatten)]
+    pub hashing: HashFields,
+}
+
+/// What consistent hashing goes by, and what if there is no such thing in a request.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(default)]
+pub struct HashFields {
+    /// `none`, `consumer`, `ip`, `header`, `cookie`, `path`, `query_arg` or `uri_capture`.
+    pub hash_on: Option<Arc<str>>,
+    /// The same.
+    pub hash_fallback: Option<Arc<str>>,
+    /// Name of the header.
+    pub hash_on_header: Option<Arc<str>>,
+    /// Name of the header.
+    pub hash_fallback_header: Option<Arc<str>>,
+    /// Name of the cookie, for both.
+    pub hash_on_cookie: Option<Arc<str>>,
+    /// Path of the cookie.
+    pub hash_on_cookie_path: Option<Arc<str>>,
+    /// Name of the argument.
+    pub hash_on_query_arg: Option<Arc<str>>,
+    /// Name of the argument.
+    pub hash_fallback_query_arg: Option<Arc<str>>,
+    /// Name of the group.
+    pub hash_on_uri_capture: Option<Arc<str>>,
+    /// Name of the group.
+    pub hash_fallback_uri_capture: Option<Arc<str>>,
 }
 
 /// An address of an upstream.

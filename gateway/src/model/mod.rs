@@ -9,6 +9,7 @@ mod core;
 pub mod declarative;
 mod entities;
 mod filter_chain;
+mod healthchecks;
 mod key;
 mod module;
 mod pem;
@@ -28,8 +29,10 @@ pub use access::{
 pub use collection::{Collection, Listing, Names, OnDelete, Reference, Registry, declared_collections};
 pub use core::{core_registry, core_registry_of, filter_chains};
 pub use entities::{
-    CaCertificate, Certificate, Consumer, Endpoint, Id, Module, Plugin, Route, Service, Sni, Target, Upstream, Vault,
+    CaCertificate, Certificate, Consumer, Endpoint, HashFields, Id, Module, Plugin, Route, Service, Sni, Target,
+    Upstream, Vault,
 };
+pub use healthchecks::{ActiveChecks, Counts, Healthchecks, PassiveChecks};
 pub use module::{Capabilities, capabilities, covers, requested_capabilities};
 pub use plugin_info::{ConfigError, Inspected, ModuleState, PluginInfo, Refusal};
 pub use target::normal_target;

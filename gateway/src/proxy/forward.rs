@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, Version, header, uri::PathAndQuery};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
 use rustls_pki_types::ServerName;
 use smallvec::SmallVec;
 
@@ -17,19 +17,19 @@ use super::{
     exchange::Care,
     failure::status_of,
     filter::Shelf,
-    headers,
+    hashing, headers,
     headers::without_port,
     payload::{Ahead, Payload},
     routing::Routed,
     upgrade, words,
 };
 use crate::{
-    balancer::InFlight,
+    balancer::{InFlight, Report},
     model::Route,
     plugin::{Exchange, Try},
-    snapshot::{Security, ServiceEntry},
+    snapshot::{Security, ServiceEntry, UpstreamEntry},
     tls::TargetTls,
-    upstream::{self, Again, PoolKey, RequestBody, ResponseBody, Timeouts, TlsIdentity, may_retry},
+    upstream::{self, Again, PoolKey, RequestBody, ResponseBody, SendError, Timeouts, TlsIdentity, may_retry},
 };
 
 /// Free retries at most: each idle connection of a pool may turn out to be dead.
@@ -45,10 +45,12 @@ pub(super) async fn send(
     let service = routed.entry.service.as_deref().ok_or(Failure::NoService)?;
     let payload = Payload::take(exchange, reading(&routed.entry.route, service), proxy.settings.body_bytes).await?;
     exchange.timing.upstream_started = Some(Instant::now());
+    let hashing = service.upstream.as_deref().and_then(|upstream| upstream.hashing.as_ref());
+    let hash = hashing.and_then(|hashing| hashing::hash(exchange, hashing));
     if service.http2 {
         exchange.upstream.version = Version::HTTP_2;
     }
-    let mut forwarding = Forwarding { proxy, session, routed, service, payload, tried: SmallVec::new() };
+    let mut forwarding = Forwarding { proxy, session, routed, service, payload, hash, tried: SmallVec::new() };
     let (mut retries, mut free) = (service.retries, FREE_RETRIES);
     loop {
         let error = match forwarding.attempt(exchange).await {
@@ -93,6 +95,8 @@ struct Forwarding<'a> {
     routed: &'a Routed,
     service: &'a ServiceEntry,
     payload: Payload,
+    /// What consistent hashing goes by.
+    hash: Option<u64>,
     /// Targets that were tried, by their place in the upstream.
     tried: SmallVec<[usize; 4]>,
 }
@@ -101,18 +105,39 @@ struct Forwarding<'a> {
 struct Picked {
     address: SocketAddr,
     host: HeaderValue,
-    /// With when it was picked.
-    in_flight: Option<(InFlight, Instant)>,
+    /// Its place in the upstream, with when it was picked.
+    balanced: Option<(usize, InFlight, Instant)>,
 }
 
 impl Picked {
-    /// Tells the balancer how the attempt went.
-    fn report(&self, is_answered: bool) {
-        match &self.in_flight {
-            Some((in_flight, since)) if is_answered => in_flight.answered(since.elapsed()),
-            Some((in_flight, _)) => in_flight.failed(),
-            None => {}
+    /// Tells the balancer and the passive checks how the attempt went.
+    fn report(&self, upstream: Option<&UpstreamEntry>, sent: Result<StatusCode, &SendError>, proxy: &Proxy) {
+        let (Some((index, in_flight, since)), Some(upstream)) = (&self.balanced, upstream) else { return };
+        match sent {
+            Ok(_) => in_flight.answered(since.elapsed()),
+            Err(_) => in_flight.failed(),
         }
+        let report = match sent {
+            // A target that says so of another one is no better.
+            Ok(StatusCode::GATEWAY_TIMEOUT) => Some(Report::Timeout),
+            Ok(status) => upstream.checks.passive.of_status(status.as_u16()),
+            Err(error) => report_of(error),
+        };
+        upstream.report(*index, report, sent.ok().map(|status| status.as_u16()), &proxy.settings.manner);
+    }
+}
+
+/// What an attempt without an answer says of the target.
+fn report_of(error: &SendError) -> Option<Report> {
+    match error {
+        SendError::Connect(..) | SendError::Broken { reused: false, .. } | SendError::Invalid(..) => {
+            Some(Report::TcpFailure)
+        }
+        SendError::ConnectTimeout(..) | SendError::WriteTimeout(..) | SendError::ReadTimeout(..) => {
+            Some(Report::Timeout)
+        }
+        // An idle connection may end at any time; bodies are the client's affair, names that of their server.
+        SendError::Broken { reused: true, .. } | SendError::Upload(_) | SendError::Resolve(..) => None,
     }
 }
 
@@ -141,23 +166,26 @@ impl Forwarding<'_> {
         let failed = sent.is_err();
         let waited = std::time::Duration::ZERO;
         exchange.tries.push(Try { address: picked.address, started_at, balancer: waited, status, failed });
-        picked.report(sent.is_ok());
+        picked.report(service.upstream.as_deref(), sent.as_ref().map(Response::status), self.proxy);
         match stopped {
             Some(failure) => Err(failure),
-            None => Ok(sent?.map(|body| Proxied { body, in_flight: picked.in_flight.map(|(in_flight, _)| in_flight) })),
+            None => {
+                Ok(sent?.map(|body| Proxied { body, in_flight: picked.balanced.map(|(_, in_flight, _)| in_flight) }))
+            }
         }
     }
 
     async fn pick(&mut self, exchange: &Exchange) -> Result<Picked, Failure> {
         let service = self.service;
-        let (address, of_target, in_flight) = match &service.upstream {
+        let (address, of_target, balanced) = match &service.upstream {
             None => (service.address, None, None),
             Some(upstream) => {
-                let again = || upstream.balancer.pick(&[], None);
-                let index = upstream.balancer.pick(&self.tried, None).or_else(again).ok_or(Failure::NoTarget)?;
+                let picked = upstream.pick(&self.tried, self.hash, &self.proxy.settings.manner);
+                let index = picked.ok_or(Failure::NoTarget)?;
                 self.tried.push(index);
                 let target = &upstream.targets[index];
-                (target.address, Some((upstream, target)), Some((upstream.balancer.started(index), Instant::now())))
+                let balanced = (index, upstream.balancer.started(index), Instant::now());
+                (target.address, Some((upstream, target)), Some(balanced))
             }
         };
         let address = match (address, of_target) {
@@ -170,7 +198,7 @@ impl Forwarding<'_> {
             wanted.map_or(Cow::Borrowed(&target.host_header), |host| Cow::Owned(words::text(host)))
         });
         let host = self.host(exchange, &configured);
-        Ok(Picked { address, host, in_flight })
+        Ok(Picked { address, host, balanced })
     }
 
     /// What a plugin set, else what the client sent where the route keeps that, else the target's.

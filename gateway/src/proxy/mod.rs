@@ -10,6 +10,7 @@ mod explain;
 mod failure;
 mod filter;
 mod forward;
+mod hashing;
 mod headers;
 mod payload;
 mod routing;
@@ -35,7 +36,7 @@ use ipnet::IpNet;
 use crate::{
     listener::{Accepted, Afterwards, Malformed, Service},
     plugin::{Connection, RequestId, RouteFacts, TlsFacts},
-    snapshot::Snapshot,
+    snapshot::{Manner, Snapshot},
     upstream,
 };
 
@@ -61,6 +62,8 @@ pub struct Settings {
     pub real_ip_recursive: bool,
     /// Where each request leaves a line.
     pub access_log: Option<AccessLog>,
+    /// How targets are treated beyond what their upstreams say. Default: not at all.
+    pub manner: Manner,
 }
 
 impl Default for Settings {
@@ -72,6 +75,7 @@ impl Default for Settings {
             real_ip_header: HeaderName::from_static("x-real-ip"),
             real_ip_recursive: false,
             access_log: None,
+            manner: Manner::default(),
         }
     }
 }

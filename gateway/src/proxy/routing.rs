@@ -8,7 +8,7 @@ use super::{Failure, Session, headers::without_port, words};
 use crate::{
     plugin::Exchange,
     router::{Query, Transport, escape_for_upstream, upstream_path},
-    snapshot::{RouteEntry, Snapshot},
+    snapshot::{Hashing, RouteEntry, Snapshot},
 };
 
 /// The route of a request.
@@ -43,10 +43,15 @@ pub(super) fn find(snapshot: &Snapshot, exchange: &mut Exchange, session: &Sessi
     let found = snapshot.router.find(&query).ok_or(Failure::NoRoute)?;
     let entry = found.value.clone();
     let strips = found.prefix.filter(|_| entry.route.strip_path).map(str::len);
-    if found.has_captures() && !entry.chain.is_empty() {
+    if found.has_captures() && (!entry.chain.is_empty() || hashes_captures(&entry)) {
         exchange.captures = found.named_captures();
     }
     Ok(Routed { entry, strips })
+}
+
+fn hashes_captures(entry: &RouteEntry) -> bool {
+    let upstream = entry.service.as_ref().and_then(|service| service.upstream.as_ref());
+    upstream.and_then(|upstream| upstream.hashing.as_ref()).is_some_and(Hashing::wants_captures)
 }
 
 /// Notes what the exchange takes from its route: what it is called, and where it leads.

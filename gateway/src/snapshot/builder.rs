@@ -177,6 +177,7 @@ impl Known {
             version: state.version,
             router: compiled.table.router(),
             global: Arc::new(plugins.rows.global()),
+            upstreams: compiled.upstreams.clone(),
             directory: compiled.directory.clone(),
             access: state.access.clone(),
             quarantined: quarantined.collect(),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Quarantined, RouteEntry, Security, ServiceEntry, UpstreamEntry,
+    Quarantined, RouteEntry, Security, ServiceEntry, Upstreams,
     certificates::Shelf,
     chains::{Affected, Rows},
     entries, people,
@@ -24,8 +24,7 @@ use crate::{
 pub(super) struct Compiled {
     /// Set before each change.
     pub(super) flavor: Flavor,
-    /// By name.
-    upstreams: HashMap<Arc<str>, Arc<UpstreamEntry>>,
+    pub(super) upstreams: Arc<Upstreams>,
     services: HashMap<Arc<str>, Arc<ServiceEntry>>,
     secured: Secured,
     pub(super) table: Table<Arc<RouteEntry>>,
@@ -87,7 +86,8 @@ impl Compiled {
         if !touched.everything && touched.upstreams.is_empty() {
             return HashSet::new();
         }
-        let before: HashMap<_, _> = self.upstreams.extract_if(|_, entry| is_touched(&entry.upstream.id)).collect();
+        let upstreams = Arc::make_mut(&mut self.upstreams);
+        let before: HashMap<_, _> = upstreams.extract_if(|_, entry| is_touched(&entry.upstream.id)).collect();
         let mut targets: HashMap<&Arc<str>, Vec<_>> = HashMap::new();
         for target in state.targets.values().filter(|target| is_touched(&target.upstream.id)) {
             targets.entry(&target.upstream.id).or_default().push(&**target);
@@ -95,9 +95,9 @@ impl Compiled {
         let mut names: HashSet<_> = before.keys().cloned().collect();
         for upstream in state.upstreams.values().filter(|upstream| is_touched(&upstream.id)) {
             let own = targets.get(&upstream.id).map_or(&[][..], Vec::as_slice);
-            let known = before.get(&upstream.name).map(|entry| &entry.balancer);
+            let known = before.get(&upstream.name).map(|entry| &**entry);
             names.insert(upstream.name.clone());
-            self.upstreams.insert(upstream.name.clone(), Arc::new(entries::upstream(upstream, own, known)));
+            upstreams.insert(upstream.name.clone(), Arc::new(entries::upstream(upstream, own, known)));
         }
         names
     }

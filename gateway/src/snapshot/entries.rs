@@ -1,12 +1,14 @@
 //! Services and upstreams, ready to serve.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
-use super::{Quarantined, Security, ServiceEntry, TargetEntry, UpstreamEntry, state::Shown};
+use super::{
+    Checks, Hashing, Quarantined, Security, ServiceEntry, TargetEntry, UpstreamEntry, Upstreams, state::Shown,
+};
 use crate::{
-    balancer::{Address, Algorithm, Balancer},
+    balancer::{Address, Algorithm, Balancer, Health},
     model,
 };
 
@@ -14,9 +16,21 @@ use crate::{
 const TIMEOUT: u64 = 60_000;
 const RETRIES: u32 = 5;
 
-/// An upstream with its targets; the balancer goes on where the one before it was.
-pub(super) fn upstream(upstream: &model::Upstream, own: &[&model::Target], known: Option<&Balancer>) -> UpstreamEntry {
-    let targets: Vec<TargetEntry> = own.iter().filter_map(|target| target_entry(target)).collect();
+/// An upstream with its targets; the balancer goes on where the one before it was, and so do the checks.
+pub(super) fn upstream(
+    upstream: &model::Upstream,
+    own: &[&model::Target],
+    known: Option<&UpstreamEntry>,
+) -> UpstreamEntry {
+    let checks = Checks::of(&upstream.healthchecks);
+    // Without checks nobody would ever say that an unhealthy target is well again.
+    let goes_on = known.filter(|known| known.checks.is_on && checks.is_on);
+    let health = |host: &str, port| match goes_on.and_then(|known| known.health_of(host, port)) {
+        Some(health) => health.clone(),
+        None if known.is_some_and(|known| known.is_lacking(host, port)) => Arc::new(Health::joining()),
+        None => Arc::default(),
+    };
+    let targets: Vec<TargetEntry> = own.iter().filter_map(|target| target_entry(target, health)).collect();
     let address = |target: &TargetEntry| Address {
         key: format!("{}:{}", target.host, target.port).into(),
         weight: target.weight,
@@ -29,25 +43,27 @@ pub(super) fn upstream(upstream: &model::Upstream, own: &[&model::Target], known
         _ => Algorithm::RoundRobin,
     };
     let balancer = match known {
-        Some(known) => known.rebuild(algorithm, &addresses),
+        Some(known) => known.balancer.rebuild(algorithm, &addresses),
         None => Balancer::build(algorithm, &addresses),
     };
-    UpstreamEntry { upstream: upstream.clone(), targets, balancer }
+    let hashing = matches!(algorithm, Algorithm::ConsistentHashing { .. }).then(|| Hashing::of(&upstream.hashing));
+    UpstreamEntry { upstream: upstream.clone(), targets, balancer, hashing, checks }
 }
 
-fn target_entry(target: &model::Target) -> Option<TargetEntry> {
+fn target_entry(target: &model::Target, health: impl Fn(&str, u16) -> Arc<Health>) -> Option<TargetEntry> {
     let (host, port) = target.target.rsplit_once(':')?;
     let port: u16 = port.parse().ok()?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let address = host.parse().ok().map(|ip| SocketAddr::new(ip, port));
     let host_header = HeaderValue::from_str(&target.target).ok()?;
-    Some(TargetEntry { host: host.into(), port, weight: target.weight, address, host_header })
+    let health = health(host, port);
+    Some(TargetEntry { host: host.into(), port, weight: target.weight, address, host_header, health })
 }
 
 /// A service, with the upstream that its host names.
 pub(super) fn service(
     shown: &Shown<model::Service>,
-    upstreams: &HashMap<Arc<str>, Arc<UpstreamEntry>>,
+    upstreams: &Upstreams,
     secure: impl FnOnce(&model::Service, Option<&model::Upstream>) -> Security,
 ) -> Result<ServiceEntry, Quarantined> {
     let service = shown.entity.clone();

@@ -6,6 +6,7 @@ mod certificates;
 mod chains;
 mod compiled;
 mod entries;
+mod hashing;
 mod modules;
 mod people;
 mod plugins;
@@ -13,11 +14,12 @@ mod publisher;
 mod secrets;
 mod secured;
 mod state;
+mod upstreams;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
-    balancer::Balancer,
+    balancer::{Balancer, Health},
     model,
     plugin::{Chain, Directory, RouteFacts},
     router::{PathHandling, Router},
@@ -26,8 +28,10 @@ use crate::{
 };
 
 pub use builder::{BuildError, Builder, Told};
+pub use hashing::{Cookie, HashInput, Hashing};
 pub use modules::Deployments;
 pub use publisher::{Pace, Published, publish};
+pub use upstreams::{Checks, Manner};
 
 /// What every request is served from.
 pub struct Snapshot {
@@ -37,6 +41,8 @@ pub struct Snapshot {
     pub router: Router<Arc<RouteEntry>>,
     /// Plugins of requests that match no route.
     pub global: Arc<Chain>,
+    /// Upstreams by name.
+    pub upstreams: Arc<Upstreams>,
     /// Consumers and credentials.
     pub directory: Arc<Directory>,
     /// Who may use the Admin API.
@@ -52,6 +58,7 @@ impl Snapshot {
             version: 0,
             router: Router::build(Vec::new()).0,
             global: Arc::default(),
+            upstreams: Arc::default(),
             directory: Arc::default(),
             access: Arc::default(),
             quarantined: Vec::new(),
@@ -129,6 +136,9 @@ pub enum Security {
     Unfit(String),
 }
 
+/// Upstreams by name.
+pub type Upstreams = HashMap<Arc<str>, Arc<UpstreamEntry>>;
+
 /// An upstream, ready to serve.
 #[derive(Debug)]
 pub struct UpstreamEntry {
@@ -138,6 +148,10 @@ pub struct UpstreamEntry {
     pub targets: Vec<TargetEntry>,
     /// Decides among `targets`.
     pub balancer: Balancer,
+    /// What the balancer's choice depends on, if it goes by a hash.
+    pub hashing: Option<Hashing>,
+    /// When its targets count as healthy.
+    pub checks: Checks,
 }
 
 /// A target, ready to serve.
@@ -153,6 +167,8 @@ pub struct TargetEntry {
     pub address: Option<SocketAddr>,
     /// Host header for requests to it.
     pub host_header: http::HeaderValue,
+    /// How it fares; the same from one configuration to the next.
+    pub health: Arc<Health>,
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Requests through the gateway to targets and back.
 
 mod attacks;
+mod balancing;
 mod bodies;
 mod certificates;
 mod errors;
@@ -8,6 +9,7 @@ mod explain;
 mod expressions;
 mod grpc;
 mod headers;
+mod health;
 mod http2_upstream;
 mod long_bodies;
 mod malformed;

@@ -26,7 +26,8 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Access, AccessSettings, Context, Controls, Door, Limits, Modules, Node, Plugins, Status, router, status_router,
+    Access, AccessSettings, Context, Controls, Door, Fitness, Limits, Modules, Node, Plugins, Status, router,
+    status_router,
 };
 use crate::{
     model::{
@@ -96,6 +97,7 @@ impl Admin {
             served: served.subscribe(),
             live: Arc::new(|| crate::store::NODE_LIVE),
             refusals,
+            fitness: Arc::new(Nobody),
             controls: Arc::new(Dial(Mutex::new(LogLevel::Notice))),
             tasks: Tasks::new(tokio::runtime::Handle::current()),
         };
@@ -121,6 +123,19 @@ impl Admin {
 
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         self.call("GET", path, Value::Null).await
+    }
+}
+
+/// Serves no target.
+struct Nobody;
+
+impl Fitness for Nobody {
+    fn is_healthy(&self, _upstream: &str, _target: &str) -> Option<bool> {
+        None
+    }
+
+    fn mark(&self, _upstream: &str, _target: &str, _healthy: bool) -> bool {
+        false
     }
 }
 

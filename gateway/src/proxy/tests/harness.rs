@@ -23,7 +23,7 @@ use crate::{
     proxy::{Proxy, Settings},
     router::{Router, Rule},
     shutdown::{Drain, Ending},
-    snapshot::{RouteEntry, ServiceEntry, Snapshot, TargetEntry, UpstreamEntry},
+    snapshot::{Checks, RouteEntry, ServiceEntry, Snapshot, TargetEntry, UpstreamEntry},
     tls::{DefaultCertificate, Resolver, server_tls},
     upstream,
 };
@@ -175,7 +175,8 @@ impl Route {
         let upstream =
             serde_json::from_value(json!({"id": "u", "name": "u", "algorithm": "round-robin", "slots": 1000}));
         let targets = targets.iter().map(target_entry).collect();
-        let upstream = UpstreamEntry { upstream: upstream.unwrap(), targets, balancer };
+        let upstream =
+            UpstreamEntry { upstream: upstream.unwrap(), targets, balancer, hashing: None, checks: Checks::default() };
         self.service(|service| service.upstream = Some(Arc::new(upstream)))
     }
 }
@@ -187,6 +188,7 @@ fn target_entry(target: &SocketAddr) -> TargetEntry {
         weight: 100,
         address: Some(*target),
         host_header: target.to_string().parse().unwrap(),
+        health: Arc::default(),
     }
 }
 
@@ -223,7 +225,7 @@ fn snapshot(routes: Vec<Route>) -> Snapshot {
     let (router, rejected) = Router::build(rules.collect());
     assert!(rejected.is_empty(), "{rejected:?}");
     let directory = Arc::new(Directory::default());
-    Snapshot { version: 1, router, global: Arc::default(), directory, access: Arc::default(), quarantined: Vec::new() }
+    Snapshot { version: 1, router, global: Arc::default(), directory, ..Snapshot::empty() }
 }
 
 /// A target that gets each connection in a thread of its own.

@@ -1,0 +1,88 @@
+//! Targets that an operator says are healthy, or not.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::{
+    answer::Answer,
+    call::Call,
+    failure::Failure,
+    read::{Reader, id_of},
+    resource::{Mark, Nested},
+    targets::has_checks,
+};
+use crate::model::{Object, normal_target, schema::Host};
+
+/// How long a target that was only just written is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// `PUT /upstreams/{upstream}/targets/{target}/healthy`, and with an address between. Holds on this node, until the checks
+/// say otherwise.
+pub(super) async fn set(call: &Call, mark: &Mark) -> Result<Answer, Failure> {
+    let upstreams = super::write::core_collection(&call.registry, "upstreams")?;
+    let targets = super::write::core_collection(&call.registry, "targets")?;
+    let reference = targets.references.first().cloned().ok_or(Failure::NotFound)?;
+    let nested = Nested { parent: upstreams, key: mark.upstream.clone(), child: targets, reference };
+    let mut reader = Reader::Store(&*call.context.store);
+    let upstream = reader.parent(&nested).await?;
+    let name = text(&upstream, "name");
+    if !has_checks(&upstream) {
+        return Err(Failure::Bad(format!("no healthchecker found for {name}")));
+    }
+    let target = reader.find_child(&nested, id_of(&upstream), &mark.target).await?.ok_or(Failure::NotFound)?;
+    let target = text(&target, "target");
+    if mark.address.as_deref().is_some_and(|address| !is_of(address, target)) {
+        return Err(Failure::NotFound);
+    }
+    let mut served = call.context.served.clone();
+    let marked = async {
+        loop {
+            served.borrow_and_update();
+            if call.context.fitness.mark(name, target, mark.healthy) {
+                return true;
+            }
+            if served.changed().await.is_err() {
+                return false;
+            }
+        }
+    };
+    match timeout(PATIENCE, marked).await {
+        Ok(true) => Ok(Answer::empty(StatusCode::NO_CONTENT)),
+        Ok(false) | Err(_) => Err(Failure::NotFound),
+    }
+}
+
+fn text<'o>(object: &'o Object, field: &str) -> &'o str {
+    object.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether an address, with or without its port, is one of a target. A name may have any: they fare as one.
+fn is_of(address: &str, target: &str) -> bool {
+    let (Some(wanted), Some(own)) = (Host::parse(address), Host::parse(target)) else { return false };
+    let is_same = own.address.is_none() || own.address == wanted.address;
+    wanted.address.is_some() && is_same && (wanted.port.is_none() || wanted.port == own.port)
+        || normal_target(address).as_deref() == Some(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_belongs_to_its_target() {
+        let cases = [
+            ("10.0.0.1", "10.0.0.1:80", true),
+            ("10.0.0.1:80", "10.0.0.1:80", true),
+            ("10.0.0.1:81", "10.0.0.1:80", false),
+            ("10.0.0.2", "10.0.0.1:80", false),
+            ("10.0.0.2:80", "a.test:80", true),
+            ("a.test", "10.0.0.1:80", false),
+        ];
+        for (address, target, expected) in cases {
+            assert_eq!(is_of(address, target), expected, "{address} of {target}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Bytes of any kind into whatever reads what strangers write. Each target runs a short fixed number of inputs in every test
+//! run, made from a seed out of the inputs below; `SANDGATE_FUZZ_RUNS` and `SANDGATE_FUZZ_SEED` ask for more and others. A
+//! failure names the seed, the run and the input.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use sandgate::{
+    config::Listen,
+    model::{
+        VaultReference,
+        declarative::{self, Syntax},
+    },
+    router::{Expression, NormalPath, Subsystem, escape_for_upstream},
+};
+
+/// Inputs of one target, unless `SANDGATE_FUZZ_RUNS` says otherwise.
+const RUNS: u64 = 20_000;
+const SEED: u64 = 20_261_125;
+/// The longest input, in bytes.
+const LONGEST: usize = 2_000;
+/// The longest text of an error: it is shown to whoever sent the input.
+const LONGEST_ERROR: usize = 20_000;
+
+/// Vigna's splitmix64: the same numbers at each run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end.max(1) as u64).unwrap_or_default()
+    }
+}
+
+/// An input of the corpus, cut, joined with another, doubled, or with bytes changed.
+fn made(numbers: &mut Numbers, corpus: &[&str]) -> Vec<u8> {
+    let mut input = corpus[numbers.below(corpus.len())].as_bytes().to_vec();
+    for _ in 0..=numbers.below(6) {
+        let at = numbers.below(input.len() + 1);
+        match numbers.below(6) {
+            0 => input.truncate(at),
+            1 => {
+                let other = corpus[numbers.below(corpus.len())].as_bytes();
+                let from = numbers.below(other.len() + 1);
+                input.splice(at..at, other[from..].iter().copied());
+            }
+            2 => input.insert(at, numbers.next().to_le_bytes()[0]),
+            3 => input.insert(at, b"/%.\0\r\n{}[]\"'\\*~&|=:?#;,-0"[numbers.below(25)]),
+            4 if at < input.len() => drop(input.remove(at)),
+            _ => {
+                let part = input[at..].to_vec();
+                input.extend(part.repeat(1 + numbers.below(3)));
+            }
+        }
+        input.truncate(LONGEST);
+    }
+    input
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Feeds one target. Input that is no UTF-8 is read as servers do before these readers see it: not at all.
+fn feed(corpus: &[&str], target: impl Fn(&str)) {
+    let seed = setting("SANDGATE_FUZZ_SEED", SEED);
+    let mut numbers = Numbers(seed);
+    for run in 0..setting("SANDGATE_FUZZ_RUNS", RUNS) {
+        let input = made(&mut numbers, corpus);
+        let text = String::from_utf8_lossy(&input);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(&text))) {
+            eprintln!("seed {seed}, run {run}: {text:?}");
+            resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn paths_have_one_normal_form() {
+    let corpus = [
+        "/",
+        "/a/b",
+        "/a/../b",
+        "/./a//b/",
+        "/%61/%2e%2E/b",
+        "/%2f/%25/%2525",
+        "/%zz",
+        "/ä/%c3%a4",
+        "/a;b=/,c?x=/..",
+        "a",
+    ];
+    feed(&corpus, |raw| {
+        let Ok(normal) = NormalPath::parse(raw) else { return };
+        let path = normal.as_str();
+        assert!(path.starts_with('/'));
+        assert!(!path.split('/').any(|segment| segment == ".." || segment == "."), "{path}");
+        assert!(!path.contains("//") && !path.bytes().any(|byte| byte < 0x20 || byte == 0x7f), "{path}");
+        let again = NormalPath::parse(path).expect("what is normal can be read");
+        assert_eq!(again.as_str(), path);
+        let sent = escape_for_upstream(path);
+        assert_eq!(NormalPath::parse(&sent).expect("what is sent can be read").as_str(), path);
+    });
+}
+
+#[test]
+fn expressions_are_read_or_refused() {
+    let corpus = [
+        "http.path == \"/a\"",
+        "http.path ~ r#\"^/a/(?<b>\\d+)$\"# && net.port == 80",
+        "(http.host == \"a.test\" || tls.sni =^ \"b\") && !(http.method == \"GET\")",
+        "http.headers.x_y == \"1\" && any(lower(http.queries.a)) contains \"b\"",
+        "net.src.ip in 10.0.0.0/8 && net.dst.port != 1",
+        "http.path.segments.0_1 == \"a/b\" && http.path.segments.len > 2",
+    ];
+    feed(&corpus, |text| {
+        for subsystem in [Subsystem::Http, Subsystem::Stream] {
+            if let Err(error) = Expression::parse(text, subsystem) {
+                assert!(error.to_string().len() < LONGEST_ERROR);
+            }
+        }
+    });
+}
+
+#[test]
+fn declarative_texts_are_read_or_refused() {
+    let corpus = [
+        "_format_version: \"3.0\"\nservices:\n- name: a\n  url: http://a.test\n  routes: [{paths: [/a]}]\n",
+        "{\"_format_version\":\"3.0\",\"consumers\":[{\"username\":\"a\",\"keyauth_credentials\":[{\"key\":\"k\"}]}]}",
+        "a: &x [*x, 1]\nb: !!binary aGk=\nc: >\n  folded\n  text\n",
+        "%YAML 1.2\n---\n? [a, b]\n: {c: 0x1F, d: .inf, e: ~}\n...\n",
+        "[[[[[[{{{{{{\"a\":1e999}",
+    ];
+    feed(&corpus, |text| {
+        for syntax in [Syntax::Json, Syntax::Yaml, Syntax::Either] {
+            let _ = declarative::parse(text, syntax);
+        }
+    });
+}
+
+#[test]
+fn listen_addresses_are_read_or_refused() {
+    let corpus = [
+        "0.0.0.0:8000",
+        "[::]:8443 ssl http2 reuseport backlog=16384",
+        "unix:/run/sandgate.sock",
+        "127.0.0.1:0 so_keepalive=30m::10 ipv6only=on deferred",
+        "off",
+    ];
+    feed(&corpus, |text| {
+        let _ = text.parse::<Listen>();
+    });
+}
+
+#[test]
+fn references_to_secrets_are_read_or_refused() {
+    let corpus = [
+        "{vault://env/a}",
+        "{vault://my-vault/a/b/c?prefix=x&y=%20#3}",
+        "{vault://env/%41/}",
+        "{vault://}",
+        "{vault:///a}",
+        "a {vault://env/a} b",
+    ];
+    feed(&corpus, |text| {
+        if VaultReference::parse(text).is_ok() {
+            assert!(VaultReference::is_meant(text), "what can be read is meant");
+        }
+    });
+}

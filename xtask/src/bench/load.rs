@@ -11,6 +11,9 @@ use crate::shell;
 
 /// Connections kept open by a load, where a row is not about their number.
 pub const CONNECTIONS: usize = 64;
+/// The part of requests over HTTP/2 that may fail: nginx before nginx answers one of some ten thousand calls of gRPC with
+/// 502, and a control that fails is no control.
+const TOLERATED: f64 = 0.001;
 /// Connections and streams on each in the loads of HTTP/2.
 const MULTIPLEXED: [&str; 2] = ["-c16", "-m16"];
 /// Measured again, once, if other processes took more of the machine than this (in processors).
@@ -164,7 +167,7 @@ impl Loader {
         };
         // requests: total, started, done, succeeded, failed, errored, timeout; status codes: 2xx, 3xx, 4xx, 5xx
         match (&numbers("requests:")[..], &numbers("status codes:")[..]) {
-            ([_, _, done, good, 0.0, 0.0, 0.0], [_, 0.0, 0.0, 0.0]) if done == good && *done > 0.0 => Ok(*done),
+            ([_, _, done, good, ..], [_, 0.0, 0.0, _]) if *done > 0.0 && done - good <= done * TOLERATED => Ok(*done),
             _ => bail!("{}: h2load says {text}", side.name),
         }
     }

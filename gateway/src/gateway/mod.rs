@@ -230,10 +230,7 @@ async fn build(
     replaced: Shutdown,
 ) -> Result<Rooms, GatewayError> {
     let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
-    let vaults = Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval);
-    let builder = Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config))
-        .with_vaults(vaults)
-        .with_flavor(config.router_flavor);
+    let builder = builder(config, &store, &registry, &catalog);
     let resolver = Arc::new(Resolver::new(&DefaultCertificate::in_folder(&config.data_dir)?));
     let builder = builder.with_resolver(resolver.clone());
     let deployments = builder.deployments();
@@ -283,6 +280,19 @@ async fn build(
     };
     declarative::reload_on_hangup(config, &rooms, tasks)?;
     Ok(rooms)
+}
+
+/// What builds snapshots, as the node's settings say.
+fn builder(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    registry: &Arc<ArcSwap<Registry>>,
+    catalog: &Arc<Catalog>,
+) -> Builder {
+    let vaults = Vaults::new(config.vault_file_dir.clone(), config.vault_rotation_interval);
+    Builder::new(store.clone(), registry.clone(), catalog.clone(), limits(config))
+        .with_vaults(vaults)
+        .with_flavor(config.router_flavor)
 }
 
 /// What stands before anything is built: the store with its modules, and who runs them.

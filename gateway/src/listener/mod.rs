@@ -306,7 +306,7 @@ fn start<S: Service>(worker: &Rc<Worker<S>>, stream: Stream, peer: SocketAddr, e
     let counters = &worker.counters;
     counters.accepted.fetch_add(1, Ordering::Relaxed);
     if worker.registry.open() >= worker.settings.connections {
-        return refuse(&counters, peer, Refusal::Connections);
+        return refuse(counters, peer, Refusal::Connections);
     }
     counters.handled.fetch_add(1, Ordering::Relaxed);
     let (worker, entry) = (worker.clone(), entry.clone());

@@ -296,7 +296,12 @@ fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
 }
 
+/// `proxy_protocol` is Kong's word for what no header says, and which does not exist yet: as a header of that name, clients
+/// could choose their address.
 fn header(text: &str) -> Result<HeaderName, Problem> {
+    if text.eq_ignore_ascii_case("proxy_protocol") {
+        return Err(Problem::Header(text.to_owned()));
+    }
     text.parse().map_err(|_| Problem::Header(text.to_owned()))
 }
 

@@ -273,3 +273,9 @@ fn a_postgres_url_is_understood_and_never_shown() {
     assert_eq!((options.get_database(), database.requires_tls()), (Some("gateway"), true));
     assert!(!format!("{config:?}").contains("secret"));
 }
+
+#[test]
+fn what_kong_takes_from_the_proxy_protocol_is_no_header() {
+    assert!(load(&[("REAL_IP_HEADER", "proxy_protocol")]).is_err());
+    assert!(load(&[("REAL_IP_HEADER", "X-Forwarded-For")]).is_ok());
+}

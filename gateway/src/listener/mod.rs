@@ -112,6 +112,8 @@ pub struct Counters {
     pub closed: AtomicU64,
     /// Requests whose head was read.
     pub requests: AtomicU64,
+    /// Times that a connection over HTTP/1 gave its buffers back while it waited for the next request.
+    pub slept: AtomicU64,
     /// Ended because the client crossed a limit, by the place of the reason in [`Refusal::ALL`].
     pub refused: [AtomicU64; Refusal::ALL.len()],
 }
@@ -313,11 +315,11 @@ fn start<S: Service>(worker: &Rc<Worker<S>>, stream: Stream, peer: SocketAddr, e
     match stream {
         Stream::Tcp(stream) => {
             let local = local_address(&stream, &entry);
-            attend(&worker.counters.clone(), peer, connection::run(worker, stream, (peer, local), entry));
+            attend(worker, stream, (peer, local), entry);
         }
         Stream::Unix(stream) => {
             let local = entry.address();
-            attend(&worker.counters.clone(), peer, connection::run(worker, stream, (peer, local), entry));
+            attend(worker, stream, (peer, local), entry);
         }
     }
 }
@@ -328,15 +330,17 @@ fn local_address(stream: &TcpStream, entry: &Entry) -> SocketAddr {
     if address.ip().is_unspecified() { stream.local_addr().unwrap_or(address) } else { address }
 }
 
-fn attend(
-    counters: &Arc<Counters>,
-    peer: SocketAddr,
-    serving: impl Future<Output = Result<(), connection::ConnectionError>> + 'static,
+/// The future of `run` is made within the task: given to it, it would be stored twice.
+fn attend<S: Service>(
+    worker: Rc<Worker<S>>,
+    stream: impl Duplex + 'static,
+    ends: (SocketAddr, SocketAddr),
+    entry: Rc<Entry>,
 ) {
-    let counters = counters.clone();
     tokio::task::spawn_local(async move {
-        let closed = Closed(counters);
-        if let Err(error) = serving.await {
+        let closed = Closed(worker.counters.clone());
+        if let Err(error) = connection::run(worker, stream, ends, entry).await {
+            let peer = ends.0;
             if let Some(refusal) = error.refusal() {
                 return refuse(&closed.0, peer, refusal);
             }

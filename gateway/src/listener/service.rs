@@ -62,11 +62,11 @@ pub trait Service: 'static {
     /// A connection was made.
     fn open(&self, accepted: Accepted) -> Self::Session;
 
-    /// Answers a request. Dropped when the client goes away.
+    /// Answers a request, boxed because it is handed on through several futures. Dropped when the client goes away.
     fn serve(
         self: Rc<Self>,
         session: Rc<Self::Session>,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
     ) -> impl Future<Output = Response<Self::Body>> + 'static;
 
     /// Words the answer to a request that never became one. The connection closes after it.

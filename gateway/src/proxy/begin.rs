@@ -21,7 +21,7 @@ pub(super) fn begin(
     proxy: &Proxy,
     session: &Session,
     snapshot: &Snapshot,
-    request: Request<Incoming>,
+    request: Box<Request<Incoming>>,
 ) -> (Held, Result<(), Failure>) {
     let (mut parts, body) = request.into_parts();
     let asks_to_switch = upgrade::disarm(&mut parts);

@@ -210,7 +210,7 @@ impl Service for Proxy {
     fn serve(
         self: Rc<Self>,
         session: Rc<Session>,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
     ) -> impl Future<Output = Response<Body>> + 'static {
         exchange::serve(self, session, request)
     }

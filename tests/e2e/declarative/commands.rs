@@ -72,6 +72,10 @@ fn a_diff_says_what_an_import_would_change_and_changes_nothing() {
         );
         assert!(said.out.ends_with("1 added, 2 changed, 6 unchanged\n"), "{}", said.out);
     }
+    for (file, code, of_deck) in [("kong.yaml", 1, 2), ("none.yaml", 2, 1)] {
+        assert_eq!(desk.config(&database, &["diff", file]).code, code, "{file}");
+        assert_eq!(desk.config(&database, &["diff", "--non-zero-exit-code", file]).code, of_deck, "{file}");
+    }
 }
 
 #[test]

@@ -159,7 +159,7 @@ async fn no_node_serves_what_was_before_an_applied_write_whoever_is_killed() {
     cluster.at(writes).await;
 
     writers.join_all().await;
-    report(&cluster, began);
+    println!("{}", report(&cluster, began));
     for node in &nodes {
         node.admin.get("/routes/gap").await.expect(200);
         Call::new(node.proxy(), "GET /gap/after").send().await.expect(200);
@@ -181,11 +181,11 @@ async fn no_node_serves_what_was_before_an_applied_write_whoever_is_killed() {
     assert!(made.parse::<usize>().unwrap() >= answered, "{made} versions of {answered} writes");
 }
 
-fn report(cluster: &Cluster, began: Instant) {
+fn report(cluster: &Cluster, began: Instant) -> String {
     let mut took = cluster.took.lock().unwrap().clone();
     took.sort_unstable();
     let at = |part: usize| took[(took.len() - 1) * part / 100];
     let (applied, reads) = (cluster.applied.load(Relaxed), cluster.reads.load(Relaxed));
     let spent = began.elapsed();
-    println!("{applied} writes, {reads} reads in {spent:?}: p50 {:?}, p99 {:?}, most {:?}", at(50), at(99), at(100));
+    format!("{applied} writes, {reads} reads in {spent:?}: p50 {:?}, p99 {:?}, most {:?}", at(50), at(99), at(100))
 }

@@ -191,7 +191,10 @@ fn upstream_settings(config: &Config) -> upstream::Settings {
     upstream::Settings {
         pool_size: config.keepalive.pool_size,
         idle_timeout: config.keepalive.idle_timeout,
-        ..upstream::Settings::default()
+        requests_per_connection: match config.keepalive.max_requests {
+            0 => u32::MAX,
+            number => number,
+        },
     }
 }
 

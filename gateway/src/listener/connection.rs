@@ -31,7 +31,6 @@ use super::{
     service::{Accepted, Handshake, Malformed, Service},
     watch::{Offence, Open, Order, Watch},
 };
-use crate::tls::ServerTls;
 
 /// Why a connection ended early.
 #[derive(Debug, thiserror::Error)]
@@ -111,20 +110,20 @@ async fn secure<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
     let accepted = Accepted { serial: super::next_serial(), peer, local, tls: None };
     match &worker.settings.tls {
         // Boxed: those on clear text need no room for it.
-        Some(tls) if entry.tls => Box::pin(shake_hands(worker, tls, stream, accepted, entry, watch)).await,
+        Some(tls) if entry.tls => {
+            let handshake = TlsAcceptor::from(tls.config(entry.http2)).accept(stream);
+            Box::pin(shake_hands(worker, handshake, accepted, watch)).await
+        }
         _ => converse(worker, stream, accepted, watch, Protocol::Unknown).await,
     }
 }
 
 async fn shake_hands<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
     worker: &Rc<Worker<S>>,
-    tls: &ServerTls,
-    stream: T,
+    handshake: tokio_rustls::Accept<T>,
     accepted: Accepted,
-    entry: &Entry,
     watch: Rc<Watch>,
 ) -> Result<(), ConnectionError> {
-    let handshake = TlsAcceptor::from(tls.config(entry.http2)).accept(stream);
     let stream = tokio::time::timeout(worker.settings.handshake_timeout, handshake).await;
     let stream = stream.map_err(|_| ConnectionError::HandshakeTimeout)?.map_err(ConnectionError::Handshake)?;
     let protocol = if stream.get_ref().1.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };

@@ -75,7 +75,7 @@ enum Rows {
 }
 
 /// The sides of a round, each beside what it is compared with, and the rows that need them.
-const ORDER: [(&str, &[Rows]); 29] = [
+const ORDER: [(&str, &[Rows]); 30] = [
     ("nginx", &[Rows::Bare, Rows::Std, Rows::Control]),
     ("bare", &[Rows::Bare, Rows::Std, Rows::Chain]),
     ("std", &[Rows::Std]),

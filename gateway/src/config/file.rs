@@ -111,10 +111,10 @@ pub struct Settings {
     /// File that gets a line for each request, or `off` [default: off]
     #[arg(long, value_name = "PATH")]
     pub proxy_access_log: Option<Text>,
-    /// Addresses and networks whose X-Forwarded-* headers are believed [default: none]
+    /// Addresses, networks and `unix:` whose X-Forwarded-* and PROXY headers are believed [default: none]
     #[arg(long, value_name = "NETWORKS")]
     pub trusted_ips: Option<Text>,
-    /// Header in which a trusted peer names the client [default: X-Real-IP]
+    /// Header in which a trusted peer names the client, or `proxy_protocol` [default: X-Real-IP]
     #[arg(long, value_name = "NAME")]
     pub real_ip_header: Option<Text>,
     /// Whether the client is the last address that is not trusted, on or off [default: off]

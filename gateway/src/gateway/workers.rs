@@ -174,7 +174,7 @@ fn proxy_settings(config: &Config) -> Result<proxy::Settings, GatewayError> {
             limit => limit as u64,
         },
         trusted: config.real_ip.trusted.clone(),
-        real_ip_header: config.real_ip.header.clone(),
+        naming: config.real_ip.naming.clone(),
         real_ip_recursive: config.real_ip.recursive,
         access_log,
         manner: manner(config),

@@ -11,6 +11,7 @@ use std::{
     rc::Rc,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -28,6 +29,7 @@ use super::{
     Refusal, Worker,
     bind::Entry,
     io::ClientIo,
+    proxy_protocol,
     service::{Accepted, Handshake, Malformed, Service},
     watch::{Offence, Open, Order, Watch},
 };
@@ -39,6 +41,10 @@ pub(super) enum ConnectionError {
     Handshake(#[source] io::Error),
     #[error("the TLS handshake took too long")]
     HandshakeTimeout,
+    #[error("the connection has no valid PROXY header")]
+    ProxyHeader(#[source] proxy_protocol::ReadError),
+    #[error("the PROXY header took too long")]
+    ProxyHeaderTimeout,
     #[error("reading from the client failed")]
     Read(#[source] io::Error),
     #[error("the HTTP exchange broke off")]
@@ -70,6 +76,10 @@ impl ConnectionError {
             Self::HeadTimeout => Some(Refusal::HeadTimeout),
             Self::SendTimeout => Some(Refusal::SendTimeout),
             Self::FrameFlood => Some(Refusal::FrameFlood),
+            Self::ProxyHeader(proxy_protocol::ReadError::Malformed(_)) => Some(Refusal::ProxyHeader),
+            Self::ProxyHeaderTimeout => Some(Refusal::ProxyHeaderTimeout),
+            // Load balancers look whether anybody listens, and go.
+            Self::ProxyHeader(proxy_protocol::ReadError::Io(_)) => None,
             Self::Handshake(_) | Self::Read(_) | Self::Http(_) | Self::Cut => None,
         }
     }
@@ -102,14 +112,16 @@ pub(super) async fn run<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>
 
 async fn secure<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
     worker: &Rc<Worker<S>>,
-    stream: T,
+    mut stream: T,
     (peer, local): (SocketAddr, SocketAddr),
     entry: &Entry,
     watch: Rc<Watch>,
 ) -> Result<(), ConnectionError> {
-    let accepted = Accepted { serial: super::next_serial(), peer, local, tls: None };
+    // Boxed, both: those on clear text and without a proxy before them need no room for it.
+    let limit = worker.settings.handshake_timeout;
+    let passed = if entry.proxied { Box::pin(introduced(&mut stream, limit)).await? } else { None };
+    let accepted = Accepted { serial: super::next_serial(), peer, local, passed, tls: None };
     match &worker.settings.tls {
-        // Boxed: those on clear text need no room for it.
         Some(tls) if entry.tls => {
             let handshake = TlsAcceptor::from(tls.config(entry.http2)).accept(stream);
             Box::pin(shake_hands(worker, handshake, accepted, watch)).await
@@ -129,6 +141,19 @@ async fn shake_hands<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
     let protocol = if stream.get_ref().1.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
     let accepted = Accepted { tls: Some(settled(&stream)), ..accepted };
     converse(worker, Box::new(stream), accepted, watch, protocol).await
+}
+
+/// What the peer says of the client that it speaks for.
+async fn introduced(
+    stream: &mut (impl AsyncRead + Unpin),
+    limit: Duration,
+) -> Result<Option<proxy_protocol::Passed>, ConnectionError> {
+    let header = tokio::time::timeout(limit, proxy_protocol::receive(stream)).await;
+    let header = header.map_err(|_| ConnectionError::ProxyHeaderTimeout)?.map_err(ConnectionError::ProxyHeader)?;
+    Ok(match header {
+        proxy_protocol::Header::Passed(passed) => Some(passed),
+        proxy_protocol::Header::Local | proxy_protocol::Header::Unknown => None,
+    })
 }
 
 fn settled<T>(stream: &TlsStream<T>) -> Handshake {

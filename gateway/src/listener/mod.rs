@@ -7,6 +7,7 @@ mod frames;
 mod head;
 mod inherit;
 mod io;
+pub mod proxy_protocol;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -57,7 +58,7 @@ const MAX_STREAMS: u32 = 256;
 pub struct Settings {
     /// Certificates and protocols of listeners with TLS.
     pub tls: Option<ServerTls>,
-    /// For a TLS handshake. Default 60 s.
+    /// For a TLS handshake, and for a PROXY header. Default 60 s.
     pub handshake_timeout: Duration,
     /// For a request head. Default 60 s.
     pub head_timeout: Duration,
@@ -131,12 +132,23 @@ pub enum Refusal {
     SendTimeout,
     /// Too many HTTP/2 frames that bring nothing.
     FrameFlood,
+    /// What must begin with a PROXY header does not.
+    ProxyHeader,
+    /// The PROXY header took too long.
+    ProxyHeaderTimeout,
 }
 
 impl Refusal {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 5] =
-        [Self::Connections, Self::HandshakeTimeout, Self::HeadTimeout, Self::SendTimeout, Self::FrameFlood];
+    pub const ALL: [Self; 7] = [
+        Self::Connections,
+        Self::HandshakeTimeout,
+        Self::HeadTimeout,
+        Self::SendTimeout,
+        Self::FrameFlood,
+        Self::ProxyHeader,
+        Self::ProxyHeaderTimeout,
+    ];
 
     /// Stable: the label `reason` of the metric.
     pub fn code(self) -> &'static str {
@@ -146,6 +158,8 @@ impl Refusal {
             Self::HeadTimeout => "header-timeout",
             Self::SendTimeout => "send-timeout",
             Self::FrameFlood => "http2-flood",
+            Self::ProxyHeader => "bad-proxy-header",
+            Self::ProxyHeaderTimeout => "proxy-header-timeout",
         }
     }
 }

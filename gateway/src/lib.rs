@@ -9,7 +9,7 @@
 //! 4  proxy  checks
 //! 3  snapshot  admin
 //! 2  config  store  listener  upstream  plugin  vault
-//! 1  model  tls
+//! 1  model  tls  dns
 //! 0  router  balancer  telemetry  shutdown  clock
 //! ```
 
@@ -19,6 +19,7 @@ pub mod checks;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dns;
 pub mod gateway;
 pub mod listener;
 pub mod model;

@@ -1,6 +1,11 @@
 //! What the Admin API works on: the doors that the assembly opens for it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -104,10 +109,33 @@ pub trait Controls: Send + Sync + 'static {
 
 /// How the targets of upstreams fare on this node.
 pub trait Fitness: Send + Sync + 'static {
-    /// Whether a target (`host:port`, as stored) of the upstream of this name may be asked; `None`: it is not served.
-    fn is_healthy(&self, upstream: &str, target: &str) -> Option<bool>;
-    /// Makes it so until the checks say otherwise. `false`: it is not served.
-    fn mark(&self, upstream: &str, target: &str, healthy: bool) -> bool;
+    /// The addresses of a target (`host:port`, as stored) of the upstream of this name; `None`: it is not served.
+    fn of_target(&self, upstream: &str, target: &str) -> Option<TargetFitness>;
+    /// Makes its addresses healthy or not until the checks say otherwise; with `only`, this one, at any port if it names none.
+    /// `false`: there is no such address.
+    fn mark(&self, upstream: &str, target: &str, only: Option<(IpAddr, Option<u16>)>, healthy: bool) -> bool;
+}
+
+/// The addresses of a target.
+#[derive(Debug, Clone, Default)]
+pub struct TargetFitness {
+    /// The addresses; without any there is a failure, unless its name is still being asked for.
+    pub addresses: Vec<AddressFitness>,
+    /// Why its name has none.
+    pub failure: Option<String>,
+}
+
+/// How an address of a target fares.
+#[derive(Debug, Clone)]
+pub struct AddressFitness {
+    /// The address.
+    pub address: SocketAddr,
+    /// Its share.
+    pub weight: u32,
+    /// Whether it may be asked.
+    pub is_healthy: bool,
+    /// Kind of the record that gave it.
+    pub kind: &'static str,
 }
 
 /// Who this node is.

@@ -34,14 +34,15 @@ pub(super) async fn set(call: &Call, mark: &Mark) -> Result<Answer, Failure> {
     }
     let target = reader.find_child(&nested, id_of(&upstream), &mark.target).await?.ok_or(Failure::NotFound)?;
     let target = text(&target, "target");
-    if mark.address.as_deref().is_some_and(|address| !is_of(address, target)) {
-        return Err(Failure::NotFound);
-    }
+    let only = match mark.address.as_deref() {
+        Some(address) if !is_of(address, target) => return Err(Failure::NotFound),
+        address => address.and_then(Host::parse).and_then(|host| Some((host.address?, host.port))),
+    };
     let mut served = call.context.served.clone();
     let marked = async {
         loop {
             served.borrow_and_update();
-            if call.context.fitness.mark(name, target, mark.healthy) {
+            if call.context.fitness.mark(name, target, only, mark.healthy) {
                 return true;
             }
             if served.changed().await.is_err() {
@@ -59,12 +60,11 @@ fn text<'o>(object: &'o Object, field: &str) -> &'o str {
     object.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Whether an address, with or without its port, is one of a target. A name may have any: they fare as one.
+/// Whether an address, with or without its port, may be one of a target. What a name means, only this node's names know.
 fn is_of(address: &str, target: &str) -> bool {
     let (Some(wanted), Some(own)) = (Host::parse(address), Host::parse(target)) else { return false };
-    let is_same = own.address.is_none() || own.address == wanted.address;
-    wanted.address.is_some() && is_same && (wanted.port.is_none() || wanted.port == own.port)
-        || normal_target(address).as_deref() == Some(target)
+    let is_same = own.address == wanted.address && (wanted.port.is_none() || wanted.port == own.port);
+    wanted.address.is_some() && (own.address.is_none() || is_same) || normal_target(address).as_deref() == Some(target)
 }
 
 #[cfg(test)]

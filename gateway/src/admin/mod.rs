@@ -41,7 +41,9 @@ mod write;
 use axum::{Router, extract::DefaultBodyLimit};
 
 pub use access::{Access, AccessSettings, Bootstrap, Door, NewToken, NewTokenError, Newest, new_token};
-pub use context::{Context, Controls, Explainer, Fitness, Modules, Node, Plugins, Quarantined, Status};
+pub use context::{
+    AddressFitness, Context, Controls, Explainer, Fitness, Modules, Node, Plugins, Quarantined, Status, TargetFitness,
+};
 pub use explain::{Explain, Values};
 pub use limits::Limits;
 pub use modules::{Local, local};

@@ -1,6 +1,6 @@
 //! Targets of an upstream, and how they fare on this node: by its checks, and whether their names resolve.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{
     answer::Answer,
     call::Call,
+    context::AddressFitness,
     entities::{page, page_object, present},
     failure::Failure,
     query,
@@ -18,7 +19,9 @@ use crate::model::{Healthchecks, Object, schema::Host};
 
 type Result<T> = std::result::Result<T, Failure>;
 
-/// How long resolving a name may take before it counts as failed.
+/// How often a name is looked at that is being asked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long that may take before it counts as failed.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(2);
 /// The same for all names of an answer.
 const RESOLVE_ALL_LIMIT: Duration = Duration::from_secs(8);
@@ -72,7 +75,12 @@ pub(super) async fn health(call: &Call, key: &str) -> Result<Answer> {
 
 fn fares(mut target: Object, resolved: &Resolved) -> Value {
     target.insert("health".into(), resolved.health().into());
-    target.insert("data".into(), resolved.describe("health", resolved.health().into()));
+    let health = |is_up: bool| match (resolved.has_checks, is_up) {
+        (false, _) => "HEALTHCHECKS_OFF".into(),
+        (true, true) => "HEALTHY".into(),
+        (true, false) => "UNHEALTHY".into(),
+    };
+    target.insert("data".into(), resolved.describe("health", health));
     Value::Object(target)
 }
 
@@ -122,8 +130,26 @@ impl<'c> Fitness<'c> {
         Self { call, upstream: name, has_checks: checks.is_on(), threshold: checks.threshold }
     }
 
-    fn is_healthy(&self, target: &str) -> bool {
-        !self.has_checks || self.call.context.fitness.is_healthy(self.upstream, target).unwrap_or(true)
+    /// The addresses of a target as its workers have them.
+    fn now(&self, target: &str) -> Option<Vec<AddressFitness>> {
+        self.call.context.fitness.of_target(self.upstream, target).map(|known| known.addresses)
+    }
+
+    /// The same of a name, which may only just be asked for.
+    async fn settled(&self, target: &str, end: Instant) -> std::result::Result<Vec<AddressFitness>, String> {
+        loop {
+            let known = self.call.context.fitness.of_target(self.upstream, target).unwrap_or_default();
+            if !known.addresses.is_empty() {
+                return Ok(known.addresses);
+            }
+            if let Some(failure) = known.failure {
+                return Err(failure);
+            }
+            if Instant::now() >= end {
+                return Err("dns client error: timeout".to_owned());
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 }
 
@@ -143,7 +169,7 @@ fn balancer(upstream: &Object, resolved: &[Resolved], fitness: &Fitness<'_>) -> 
     let healthy = available > 0 && available as f64 / total as f64 * 100.0 >= fitness.threshold;
     let state = if healthy { "HEALTHY" } else { "UNHEALTHY" };
     let hosts: Vec<Value> =
-        resolved.iter().map(|target| target.describe("healthy", target.is_healthy.into())).collect();
+        resolved.iter().map(|target| target.describe("healthy", Value::Bool)).collect();
     json!({
         "id": id_of(upstream),
         "health": if fitness.has_checks { state } else { "HEALTHCHECKS_OFF" },
@@ -161,55 +187,77 @@ struct Resolved {
     host: String,
     port: u16,
     weight: u64,
-    addresses: std::result::Result<Vec<IpAddr>, &'static str>,
+    addresses: std::result::Result<Vec<AddressFitness>, String>,
     has_checks: bool,
-    is_healthy: bool,
 }
 
 impl Resolved {
     async fn of(target: &Object, fitness: &Fitness<'_>, end: Instant) -> Self {
         let text = target.get("target").and_then(Value::as_str).unwrap_or_default();
         let weight = target.get("weight").and_then(Value::as_u64).unwrap_or_default();
-        let (has_checks, is_healthy) = (fitness.has_checks, fitness.is_healthy(text));
+        let has_checks = fitness.has_checks;
         let Some(host) = Host::parse(text) else {
-            let (host, addresses) = (text.to_owned(), Err("invalid name"));
-            return Self { host, port: 0, weight, addresses, has_checks, is_healthy };
+            return Self {
+                host: text.to_owned(),
+                port: 0,
+                weight,
+                addresses: Err("invalid name".to_owned()),
+                has_checks,
+            };
         };
         let port = host.port.unwrap_or_default();
         let addresses = match host.address {
-            Some(address) => Ok(vec![address]),
-            None => resolve(host.name, port, end).await,
+            // New ones are healthy, and served soon.
+            Some(ip) => Ok(fitness.now(text).filter(|known| !known.is_empty()).unwrap_or_else(|| {
+                let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+                vec![AddressFitness { address: SocketAddr::new(ip, port), weight, is_healthy: true, kind: "A" }]
+            })),
+            None => fitness.settled(text, end).await,
         };
-        Self { host: host.name.to_owned(), port, weight, addresses, has_checks, is_healthy }
+        Self { host: host.name.to_owned(), port, weight, addresses, has_checks }
     }
 
+    /// As Kong says it: one healthy address is enough.
     fn health(&self) -> &'static str {
-        match self.addresses {
+        match &self.addresses {
             Err(_) => "DNS_ERROR",
             Ok(_) if !self.has_checks => "HEALTHCHECKS_OFF",
-            Ok(_) if self.is_healthy => "HEALTHY",
+            Ok(addresses) if addresses.iter().any(|address| address.is_healthy) => "HEALTHY",
             Ok(_) => "UNHEALTHY",
         }
     }
 
+    fn is_up(&self, address: &AddressFitness) -> bool {
+        !self.has_checks || address.is_healthy
+    }
+
     fn available(&self) -> u64 {
-        if self.is_healthy { self.total() } else { 0 }
+        self.weights(|address| self.is_up(address))
     }
 
     fn total(&self) -> u64 {
-        self.addresses.as_ref().map_or(0, |addresses| self.weight * u64::try_from(addresses.len()).unwrap_or_default())
+        self.weights(|_| true)
     }
 
-    fn describe(&self, mark: &str, value: Value) -> Value {
-        let address = |address: &IpAddr| {
-            let mut shown = json!({ "ip": address.to_string(), "port": self.port, "weight": self.weight });
-            shown[mark] = value.clone();
-            shown
+    fn weights(&self, is_counted: impl Fn(&AddressFitness) -> bool) -> u64 {
+        let counted = self.addresses.iter().flatten().filter(|address| is_counted(address));
+        counted.map(|address| u64::from(address.weight)).sum()
+    }
+
+    fn describe(&self, mark: &str, shown: impl Fn(bool) -> Value) -> Value {
+        let row = |address: &AddressFitness| {
+            let (ip, port) = (address.address.ip().to_string(), address.address.port());
+            let mut row = json!({ "ip": ip, "port": port, "weight": address.weight });
+            row[mark] = shown(self.is_up(address));
+            row
         };
         let (dns, addresses) = match &self.addresses {
-            Ok(addresses) => ("A", addresses.iter().map(address).collect::<Value>()),
+            Ok(addresses) => {
+                let kind = addresses.first().map_or("A", |address| address.kind);
+                (kind, addresses.iter().map(row).collect::<Value>())
+            }
             // An empty table of Kong's: an object, not an array.
-            Err(reason) => (*reason, json!({})),
+            Err(reason) => (&**reason, json!({})),
         };
         let (total, available) = (self.total(), self.available());
         json!({
@@ -217,15 +265,4 @@ impl Resolved {
             "weight": { "total": total, "available": available, "unavailable": total - available },
         })
     }
-}
-
-async fn resolve(name: &str, port: u16, end: Instant) -> std::result::Result<Vec<IpAddr>, &'static str> {
-    let looked_up = tokio::time::timeout_at(end, tokio::net::lookup_host((name, port))).await;
-    let mut addresses: Vec<IpAddr> = match looked_up {
-        Ok(Ok(found)) => found.map(|socket| socket.ip()).collect(),
-        Ok(Err(_)) => return Err("dns server error: 3 name error"),
-        Err(_) => return Err("dns server error: timeout"),
-    };
-    addresses.dedup();
-    if addresses.is_empty() { Err("dns server error: 3 name error") } else { Ok(addresses) }
 }

@@ -12,7 +12,7 @@ use crate::{
     balancer::Report,
     model::ActiveChecks,
     shutdown::{Shutdown, Tasks},
-    snapshot::{Published, UpstreamEntry, Upstreams},
+    snapshot::{Peer, Published, UpstreamEntry, Upstreams},
 };
 use probe::{Heard, Probe};
 
@@ -107,8 +107,9 @@ async fn rounds(upstream: Arc<UpstreamEntry>, probe: Arc<Probe>, checked: Checke
             () = tokio::time::sleep_until(next) => {}
         }
         next = Instant::now() + checked.every;
-        for (index, target) in upstream.targets.iter().enumerate() {
-            if target.weight == 0 || target.health.is_healthy() != checked.healthy {
+        let peers = upstream.ring.peers();
+        for (index, peer) in peers.list.iter().enumerate() {
+            if peer.weight == 0 || peer.health.is_healthy() != checked.healthy {
                 continue;
             }
             // The next round does not begin before all of this one have begun.
@@ -116,13 +117,13 @@ async fn rounds(upstream: Arc<UpstreamEntry>, probe: Arc<Probe>, checked: Checke
                 () = ending.triggered() => return,
                 place = places.clone().acquire_owned() => place,
             };
-            let (upstream, probe) = (upstream.clone(), probe.clone());
+            let (upstream, peers, probe) = (upstream.clone(), peers.clone(), probe.clone());
             let (own, all_end) = (tasks.clone(), tasks.shutdown());
             tasks.spawn("a check", async move {
                 let _place = place;
                 // What a check would have found nobody asks any more.
                 tokio::select! {
-                    () = check(&upstream, index, &probe, &own) => {}
+                    () = check(&upstream, &peers.list[index], &probe, &own) => {}
                     () = all_end.triggered() => {}
                 }
             });
@@ -140,9 +141,9 @@ fn at_once(checks: &ActiveChecks) -> usize {
     checks.concurrency.clamp(1, MOST_AT_ONCE)
 }
 
-async fn check(upstream: &UpstreamEntry, index: usize, probe: &Probe, tasks: &Tasks) {
-    let (target, verdicts) = (&upstream.targets[index], &upstream.checks.active);
-    let report = match probe.ask(target, tasks).await {
+async fn check(upstream: &UpstreamEntry, peer: &Peer, probe: &Probe, tasks: &Tasks) {
+    let (target, verdicts) = (&upstream.targets[peer.target], &upstream.checks.active);
+    let report = match probe.ask(target, peer.address, tasks).await {
         Ok(Heard::Status(status)) => verdicts.of_status(status),
         Ok(Heard::Fine) => Some(Report::Success),
         Ok(Heard::NotFine) => Some(Report::HttpFailure),
@@ -153,6 +154,6 @@ async fn check(upstream: &UpstreamEntry, index: usize, probe: &Probe, tasks: &Ta
         }
     };
     if let Some(report) = report {
-        upstream.turned(target, target.health.note(report, &verdicts.thresholds), "its checks");
+        upstream.turned(peer, peer.health.note(report, &verdicts.thresholds), "its checks");
     }
 }

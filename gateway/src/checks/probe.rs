@@ -104,14 +104,24 @@ impl Probe {
         }
     }
 
-    /// Asks a target, for as long as the timeout says.
-    pub(super) async fn ask(&self, target: &TargetEntry, tasks: &Tasks) -> Result<Heard, ProbeError> {
-        let asked = tokio::time::timeout(self.timeout, self.ask_at_leisure(target, tasks)).await;
+    /// Asks a target at an address of it, for as long as the timeout says.
+    pub(super) async fn ask(
+        &self,
+        target: &TargetEntry,
+        address: SocketAddr,
+        tasks: &Tasks,
+    ) -> Result<Heard, ProbeError> {
+        let asked = tokio::time::timeout(self.timeout, self.ask_at_leisure(target, address, tasks)).await;
         asked.unwrap_or(Err(ProbeError::Timeout(self.timeout)))
     }
 
-    async fn ask_at_leisure(&self, target: &TargetEntry, tasks: &Tasks) -> Result<Heard, ProbeError> {
-        let stream = TcpStream::connect(address(target).await?).await?;
+    async fn ask_at_leisure(
+        &self,
+        target: &TargetEntry,
+        address: SocketAddr,
+        tasks: &Tasks,
+    ) -> Result<Heard, ProbeError> {
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         match self.kind {
             Kind::Tcp => Ok(Heard::Fine),
@@ -172,16 +182,6 @@ fn status(line: &[u8]) -> Option<u16> {
     let (_, text) = text.split_first()?;
     let digits = text.strip_prefix(b" ")?.get(..3)?;
     std::str::from_utf8(digits).ok()?.parse().ok().filter(|status| (100..1000).contains(status))
-}
-
-async fn address(target: &TargetEntry) -> io::Result<SocketAddr> {
-    match target.address {
-        Some(address) => Ok(address),
-        None => {
-            let mut found = tokio::net::lookup_host((&*target.host, target.port)).await?;
-            found.next().ok_or_else(|| io::ErrorKind::NotFound.into())
-        }
-    }
 }
 
 /// Reading the system's roots takes a while, so it is done once.

@@ -34,6 +34,7 @@ use tokio::{runtime::Builder as RuntimeBuilder, sync::mpsc};
 use crate::{
     admin::{self, Access, declarative::Declarative},
     checks,
+    dns::{self, Asker, Dns},
     config::{self, Config, Origin},
     listener,
     model::{self, Registry},
@@ -232,7 +233,10 @@ async fn build(
     let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let builder = builder(config, &store, &registry, &catalog);
     let resolver = Arc::new(Resolver::new(&DefaultCertificate::in_folder(&config.data_dir)?));
-    let builder = builder.with_resolver(resolver.clone());
+    let dns = Arc::new(Dns::default());
+    let builder = builder.with_resolver(resolver.clone()).with_dns(dns.clone());
+    let asker = Arc::new(Asker::new(&config.dns).map_err(|error| system("the resolver of names")(io::Error::other(error)))?);
+    tasks.spawn("names", dns::run(dns, asker, config.dns.clone(), metrics.clone(), tasks.clone()));
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
     let (follower, known) = (desk.clone(), registry.clone());

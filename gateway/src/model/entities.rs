@@ -150,6 +150,9 @@ pub struct Upstream {
     pub algorithm: Arc<str>,
     /// Host header for its targets.
     pub host_header: Option<Arc<str>>,
+    /// Whether requests name what SRV records lead to.
+    #[serde(default)]
+    pub use_srv_name: bool,
     /// Size of the hash table.
     pub slots: u32,
     /// Shown to its targets, unless the service has one of its own.

@@ -1,14 +1,16 @@
 //! Why a request was not answered by its target, and what the client is told of it: the one place where a failure becomes a
 //! status, a code, a blame and a log line.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderMap, StatusCode};
 
 use super::payload::{TooLarge, is_too_large};
 use crate::{
+    dns::NameError,
     plugin::{PluginFailure, Refusal},
     router::PathError,
+    snapshot::NoChoice,
     upstream::{SendError, UploadError},
 };
 
@@ -63,6 +65,9 @@ pub enum Failure {
     /// No target is there to be asked.
     #[error("the upstream has no target that can be asked")]
     NoTarget,
+    /// The host of the service has no address.
+    #[error("resolving {0} failed")]
+    Unresolved(Arc<str>, #[source] NameError),
     /// The certificate or an authority of the service cannot be used.
     #[error("TLS with the targets of the service cannot be set up")]
     NoTls,
@@ -123,6 +128,9 @@ impl Failure {
             Self::NotGrpc => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Refused(refusal) => refusal.status,
             Self::NoService | Self::Plugin(_) | Self::NoTarget | Self::NoTls => StatusCode::SERVICE_UNAVAILABLE,
+            // What nobody knows for sure is no answer either.
+            Self::Unresolved(_, error) if error.is_final() => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unresolved(..) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Upstream(error) => status_of(error),
             Self::Switched => StatusCode::BAD_GATEWAY,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -148,6 +156,7 @@ impl Failure {
             Self::Refused(_) => "refused",
             Self::Plugin(_) => "plugin-failed",
             Self::NoTarget => "no-target",
+            Self::Unresolved(..) => "target-unresolved",
             Self::NoTls => "target-tls",
             Self::Upstream(error) => code_of(error),
             Self::Switched => "target-switched",
@@ -178,7 +187,7 @@ impl Failure {
             | Self::Upstream(SendError::Upload(_)) => Party::Client,
             Self::NoService | Self::NoTarget | Self::NoTls | Self::Crashed => Party::Gateway,
             Self::Plugin(_) => Party::Plugin,
-            Self::Upstream(_) | Self::Switched => Party::Target,
+            Self::Upstream(_) | Self::Switched | Self::Unresolved(..) => Party::Target,
         }
     }
 
@@ -193,7 +202,10 @@ impl Failure {
             Self::NotGrpc => "Non-gRPC request matched gRPC route",
             Self::PlainGrpc => "gRPC request matched gRPCs route",
             Self::NoTarget | Self::NoTls => "failure to get a peer from the ring-balancer",
-            Self::Upstream(SendError::Resolve(..)) => "name resolution failed",
+            Self::Unresolved(_, error) if error.is_final() => "name resolution failed",
+            Self::Unresolved(host, error) => {
+                return Cow::Owned(format!("failed the initial dns/balancer resolve for '{host}' with: {error}"));
+            }
             Self::Refused(refusal) if !refusal.message.is_empty() => &refusal.message,
             Self::BadRequest(_)
             | Self::Path(_)
@@ -232,7 +244,7 @@ impl Failure {
             | Self::Plugin(_)
             | Self::NoTarget
             | Self::NoTls
-            | Self::Upstream(SendError::Resolve(..)) => Family::Decision,
+            | Self::Unresolved(..) => Family::Decision,
             Self::HttpsRedirect(..) => Family::Redirect,
             Self::BadRequest(_)
             | Self::Path(_)
@@ -297,10 +309,18 @@ impl Failure {
     }
 }
 
+impl From<NoChoice> for Failure {
+    fn from(none: NoChoice) -> Self {
+        match none {
+            NoChoice::NoTarget | NoChoice::Pending => Self::NoTarget,
+            NoChoice::Unresolved(host, error) => Self::Unresolved(host, error),
+        }
+    }
+}
+
 /// What a target's failure counts as, for the client and in logs.
 pub(super) fn status_of(error: &SendError) -> StatusCode {
     match error {
-        SendError::Resolve(..) => StatusCode::SERVICE_UNAVAILABLE,
         SendError::Connect(..) | SendError::Broken { .. } | SendError::Invalid(..) => StatusCode::BAD_GATEWAY,
         SendError::ConnectTimeout(..) | SendError::WriteTimeout(..) | SendError::ReadTimeout(..) => {
             StatusCode::GATEWAY_TIMEOUT
@@ -313,7 +333,6 @@ pub(super) fn status_of(error: &SendError) -> StatusCode {
 
 fn code_of(error: &SendError) -> &'static str {
     match error {
-        SendError::Resolve(..) => "target-unresolved",
         SendError::Connect(..) => "target-unreachable",
         SendError::ConnectTimeout(..) => "target-connect-timeout",
         SendError::Broken { .. } => "target-broken",

@@ -10,7 +10,6 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
 use rustls_pki_types::ServerName;
-use smallvec::SmallVec;
 
 use super::{
     Failure, Proxy, Session,
@@ -27,7 +26,7 @@ use crate::{
     balancer::{InFlight, Report},
     model::Route,
     plugin::{Exchange, Try},
-    snapshot::{Security, ServiceEntry, UpstreamEntry},
+    snapshot::{Balanced, Chosen, NoChoice, Security, ServiceEntry, Tried, UpstreamEntry},
     tls::TargetTls,
     upstream::{self, Again, PoolKey, RequestBody, ResponseBody, SendError, Timeouts, TlsIdentity, may_retry},
 };
@@ -50,7 +49,7 @@ pub(super) async fn send(
     if service.http2 {
         exchange.upstream.version = Version::HTTP_2;
     }
-    let mut forwarding = Forwarding { proxy, session, routed, service, payload, hash, tried: SmallVec::new() };
+    let mut forwarding = Forwarding { proxy, session, routed, service, payload, hash, tried: Tried::new() };
     let (mut retries, mut free) = (service.retries, FREE_RETRIES);
     loop {
         let error = match forwarding.attempt(exchange).await {
@@ -97,8 +96,8 @@ struct Forwarding<'a> {
     payload: Payload,
     /// What consistent hashing goes by.
     hash: Option<u64>,
-    /// Targets that were tried, by their place in the upstream.
-    tried: SmallVec<[usize; 4]>,
+    /// Addresses that were tried.
+    tried: Tried,
 }
 
 /// Whom an attempt asks.
@@ -106,16 +105,16 @@ struct Picked {
     address: SocketAddr,
     host: HeaderValue,
     /// Its place in the upstream, with when it was picked.
-    balanced: Option<(usize, InFlight, Instant)>,
+    balanced: Option<(Balanced, Instant)>,
 }
 
 impl Picked {
     /// Tells the balancer and the passive checks how the attempt went.
     fn report(&self, upstream: Option<&UpstreamEntry>, sent: Result<StatusCode, &SendError>, proxy: &Proxy) {
-        let (Some((index, in_flight, since)), Some(upstream)) = (&self.balanced, upstream) else { return };
+        let (Some((balanced, since)), Some(upstream)) = (&self.balanced, upstream) else { return };
         match sent {
-            Ok(_) => in_flight.answered(since.elapsed()),
-            Err(_) => in_flight.failed(),
+            Ok(_) => balanced.in_flight.answered(since.elapsed()),
+            Err(_) => balanced.in_flight.failed(),
         }
         let report = match sent {
             // A target that says so of another one is no better.
@@ -123,7 +122,7 @@ impl Picked {
             Ok(status) => upstream.checks.passive.of_status(status.as_u16()),
             Err(error) => report_of(error),
         };
-        upstream.report(*index, report, sent.ok().map(|status| status.as_u16()), &proxy.settings.manner);
+        upstream.report(balanced, report, sent.ok().map(|status| status.as_u16()), &proxy.settings.manner);
     }
 }
 
@@ -136,8 +135,8 @@ fn report_of(error: &SendError) -> Option<Report> {
         SendError::ConnectTimeout(..) | SendError::WriteTimeout(..) | SendError::ReadTimeout(..) => {
             Some(Report::Timeout)
         }
-        // An idle connection may end at any time; bodies are the client's affair, names that of their server.
-        SendError::Broken { reused: true, .. } | SendError::Upload(_) | SendError::Resolve(..) => None,
+        // An idle connection may end at any time; bodies are the client's affair.
+        SendError::Broken { reused: true, .. } | SendError::Upload(_) => None,
     }
 }
 
@@ -170,35 +169,37 @@ impl Forwarding<'_> {
         match stopped {
             Some(failure) => Err(failure),
             None => {
-                Ok(sent?.map(|body| Proxied { body, in_flight: picked.balanced.map(|(_, in_flight, _)| in_flight) }))
+                Ok(sent?.map(|body| Proxied { body, in_flight: picked.balanced.map(|(balanced, _)| balanced.in_flight) }))
             }
         }
     }
 
     async fn pick(&mut self, exchange: &Exchange) -> Result<Picked, Failure> {
-        let service = self.service;
-        let (address, of_target, balanced) = match &service.upstream {
-            None => (service.address, None, None),
-            Some(upstream) => {
-                let picked = upstream.pick(&self.tried, self.hash, &self.proxy.settings.manner);
-                let index = picked.ok_or(Failure::NoTarget)?;
-                self.tried.push(index);
-                let target = &upstream.targets[index];
-                let balanced = (index, upstream.balancer.started(index), Instant::now());
-                (target.address, Some((upstream, target)), Some(balanced))
-            }
+        let (service, manner) = (self.service, &self.proxy.settings.manner);
+        let chosen = match service.choose(&mut self.tried, self.hash, manner) {
+            Ok(chosen) => chosen,
+            Err(NoChoice::Pending) => Box::pin(self.pick_late()).await?,
+            Err(none) => return Err(none.into()),
         };
-        let address = match (address, of_target) {
-            (Some(address), _) => address,
-            (None, Some((_, target))) => Box::pin(self.proxy.upstream.resolve(&target.host, target.port)).await?,
-            (None, None) => Box::pin(self.proxy.upstream.resolve(&service.service.host, service.service.port)).await?,
-        };
-        let configured = of_target.map_or(Cow::Borrowed(&service.host_header), |(upstream, target)| {
-            let wanted = upstream.upstream.host_header.as_deref();
-            wanted.map_or(Cow::Borrowed(&target.host_header), |host| Cow::Owned(words::text(host)))
+        let Chosen { address, host, balanced } = chosen;
+        let of_target = balanced.as_ref().zip(service.upstream.as_deref());
+        let configured = of_target.map_or(Cow::Borrowed(&service.host_header), |(balanced, upstream)| {
+            let wanted = upstream.upstream.host_header.as_deref().map(words::text);
+            let own = || Cow::Borrowed(&upstream.targets[balanced.target].host_header);
+            wanted.or(host).map_or_else(own, Cow::Owned)
         });
         let host = self.host(exchange, &configured);
-        Ok(Picked { address, host, balanced })
+        Ok(Picked { address, host, balanced: balanced.map(|balanced| (balanced, Instant::now())) })
+    }
+
+    /// Waits for names that nobody has asked for before.
+    async fn pick_late(&mut self) -> Result<Chosen, Failure> {
+        let service = self.service;
+        service.settled().await;
+        match service.choose(&mut self.tried, self.hash, &self.proxy.settings.manner) {
+            Err(NoChoice::Pending) => Err(service.overdue().into()),
+            chosen => Ok(chosen?),
+        }
     }
 
     /// What a plugin set, else what the client sent where the route keeps that, else the target's.

@@ -16,6 +16,7 @@ use super::{
     state::{State, Touched},
 };
 use crate::{
+    dns::Dns,
     model::Registry,
     plugin::{Catalog, Limits},
     router::Flavor,
@@ -51,6 +52,7 @@ pub struct Builder {
     last: Arc<Snapshot>,
     told: Option<Told>,
     flavor: Flavor,
+    dns: Arc<Dns>,
 }
 
 /// Everything that is taken over from one snapshot to the next.
@@ -110,6 +112,13 @@ impl Builder {
         self
     }
 
+    /// With the names of this node. Without, names of targets are never resolved.
+    #[must_use]
+    pub fn with_dns(mut self, dns: Arc<Dns>) -> Self {
+        self.dns = dns;
+        self
+    }
+
     /// With this resolver, which gets the certificates of each configuration.
     #[must_use]
     pub fn with_resolver(mut self, resolver: Arc<Resolver>) -> Self {
@@ -136,7 +145,7 @@ impl Builder {
             told(&delta);
         }
         let mut known = mem::take(&mut self.known);
-        known.compiled.flavor = self.flavor;
+        (known.compiled.flavor, known.compiled.dns) = (self.flavor, self.dns.clone());
         let (mut known, mut touched) = self
             .thread
             .run(move || {

@@ -14,6 +14,7 @@ use super::{
     state::{RouteShown, State, Touched},
 };
 use crate::{
+    dns::Dns,
     model::{self, Registry},
     plugin::{Directory, RouteFacts},
     router::{Flavor, PathHandling, RankedExpression, Rule, Table},
@@ -24,6 +25,8 @@ use crate::{
 pub(super) struct Compiled {
     /// Set before each change.
     pub(super) flavor: Flavor,
+    /// Knows what names mean.
+    pub(super) dns: Arc<Dns>,
     pub(super) upstreams: Arc<Upstreams>,
     services: HashMap<Arc<str>, Arc<ServiceEntry>>,
     secured: Secured,
@@ -48,6 +51,7 @@ impl Compiled {
             // The balancers stay, to go on where they were.
             *self = Self {
                 flavor: self.flavor,
+                dns: self.dns.clone(),
                 upstreams: std::mem::take(&mut self.upstreams),
                 secured: std::mem::take(&mut self.secured),
                 directory: self.directory.clone(),
@@ -97,7 +101,7 @@ impl Compiled {
             let own = targets.get(&upstream.id).map_or(&[][..], Vec::as_slice);
             let known = before.get(&upstream.name).map(|entry| &**entry);
             names.insert(upstream.name.clone());
-            upstreams.insert(upstream.name.clone(), Arc::new(entries::upstream(upstream, own, known)));
+            upstreams.insert(upstream.name.clone(), Arc::new(entries::upstream(upstream, own, known, &self.dns)));
         }
         names
     }
@@ -115,7 +119,7 @@ impl Compiled {
             self.refused.remove(&("services", id.clone()));
             let Some(shown) = state.services.get(id) else { continue };
             let secure = |service: &_, upstream: Option<&_>| self.secured.of((state, shelf), service, upstream);
-            match entries::service(shown, &self.upstreams, secure) {
+            match entries::service(shown, (&self.upstreams, &self.dns), secure) {
                 Ok(entry) => {
                     if let Security::Unfit(reason) = &entry.tls {
                         self.refused.insert(("services", id.clone()), reason.clone());

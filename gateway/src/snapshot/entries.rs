@@ -5,10 +5,13 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use http::HeaderValue;
 
 use super::{
-    Checks, Hashing, Quarantined, Security, ServiceEntry, TargetEntry, UpstreamEntry, Upstreams, state::Shown,
+    Checks, Hashing, Quarantined, Ring, Security, ServiceEntry, TargetEntry, UpstreamEntry, Upstreams,
+    ring::{Place, Recipe, Spot},
+    state::Shown,
 };
 use crate::{
-    balancer::{Address, Algorithm, Balancer, Health},
+    balancer::Algorithm,
+    dns::Dns,
     model,
 };
 
@@ -21,49 +24,53 @@ pub(super) fn upstream(
     upstream: &model::Upstream,
     own: &[&model::Target],
     known: Option<&UpstreamEntry>,
+    dns: &Dns,
 ) -> UpstreamEntry {
     let checks = Checks::of(&upstream.healthchecks);
-    // Without checks nobody would ever say that an unhealthy target is well again.
-    let goes_on = known.filter(|known| known.checks.is_on && checks.is_on);
-    let health = |host: &str, port| match goes_on.and_then(|known| known.health_of(host, port)) {
-        Some(health) => health.clone(),
-        None if known.is_some_and(|known| known.is_lacking(host, port)) => Arc::new(Health::joining()),
-        None => Arc::default(),
-    };
-    let targets: Vec<TargetEntry> = own.iter().filter_map(|target| target_entry(target, health)).collect();
-    let address = |target: &TargetEntry| Address {
-        key: format!("{}:{}", target.host, target.port).into(),
-        weight: target.weight,
-    };
-    let addresses: Vec<Address> = targets.iter().map(address).collect();
+    let targets: Vec<TargetEntry> = own.iter().filter_map(|target| target_entry(target)).collect();
     let algorithm = match &*upstream.algorithm {
         "consistent-hashing" => Algorithm::ConsistentHashing { slots: upstream.slots },
         "least-connections" => Algorithm::LeastConnections,
         "latency" => Algorithm::Latency,
         _ => Algorithm::RoundRobin,
     };
-    let balancer = match known {
-        Some(known) => known.balancer.rebuild(algorithm, &addresses),
-        None => Balancer::build(algorithm, &addresses),
-    };
+    let spot = |target: &TargetEntry| spot(&target.host, target.port, target.weight, dns);
+    let recipe =
+        Recipe { algorithm, spots: targets.iter().map(spot).collect(), uses_srv_name: upstream.use_srv_name };
+    // Without checks nobody would ever say that an unhealthy target is well again.
+    let fares = known.is_some_and(|known| known.checks.is_on && checks.is_on);
+    let peers = known.map(|known| known.ring.peers());
+    let ring = Ring::build(recipe, peers.as_deref(), fares);
     let hashing = matches!(algorithm, Algorithm::ConsistentHashing { .. }).then(|| Hashing::of(&upstream.hashing));
-    UpstreamEntry { upstream: upstream.clone(), targets, balancer, hashing, checks }
+    UpstreamEntry { upstream: upstream.clone(), targets, ring, hashing, checks }
 }
 
-fn target_entry(target: &model::Target, health: impl Fn(&str, u16) -> Arc<Health>) -> Option<TargetEntry> {
+fn spot(host: &str, port: u16, weight: u32, dns: &Dns) -> Spot {
+    let place = match host.parse() {
+        Ok(ip) => Place::At(SocketAddr::new(ip, port)),
+        Err(_) => Place::Named(dns.name(host)),
+    };
+    Spot { place, port, weight }
+}
+
+/// The addresses of a host that is no upstream: each in turn.
+fn plain_ring(host: &str, port: u16, dns: &Dns) -> Arc<Ring> {
+    let spots = vec![spot(host, port, 100, dns)];
+    Ring::build(Recipe { algorithm: Algorithm::RoundRobin, spots, uses_srv_name: false }, None, false)
+}
+
+fn target_entry(target: &model::Target) -> Option<TargetEntry> {
     let (host, port) = target.target.rsplit_once(':')?;
     let port: u16 = port.parse().ok()?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let address = host.parse().ok().map(|ip| SocketAddr::new(ip, port));
     let host_header = HeaderValue::from_str(&target.target).ok()?;
-    let health = health(host, port);
-    Some(TargetEntry { host: host.into(), port, weight: target.weight, address, host_header, health })
+    Some(TargetEntry { host: host.into(), port, weight: target.weight, host_header })
 }
 
 /// A service, with the upstream that its host names.
 pub(super) fn service(
     shown: &Shown<model::Service>,
-    upstreams: &Upstreams,
+    (upstreams, dns): (&Upstreams, &Dns),
     secure: impl FnOnce(&model::Service, Option<&model::Upstream>) -> Security,
 ) -> Result<ServiceEntry, Quarantined> {
     let service = shown.entity.clone();
@@ -81,6 +88,8 @@ pub(super) fn service(
     let time = |setting: Option<u64>| Duration::from_millis(setting.unwrap_or(TIMEOUT));
     let upstream = upstreams.get(&service.host).cloned();
     let of_upstream = upstream.as_ref().map(|entry| &entry.upstream);
+    let address = host.parse().ok().map(|ip| SocketAddr::new(ip, service.port));
+    let is_named = upstream.is_none() && address.is_none();
     Ok(ServiceEntry {
         http2: matches!(&*service.protocol, "grpc" | "grpcs"),
         tls: if tls { secure(&service, of_upstream) } else { Security::Clear },
@@ -90,7 +99,8 @@ pub(super) fn service(
         read_timeout: time(service.read_timeout),
         upstream,
         host_header,
-        address: host.parse().ok().map(|ip| SocketAddr::new(ip, service.port)),
+        ring: is_named.then(|| plain_ring(host, service.port, dns)),
+        address,
         json: shown.json.clone(),
         service,
     })

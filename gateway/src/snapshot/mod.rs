@@ -4,6 +4,7 @@
 mod builder;
 mod certificates;
 mod chains;
+mod choice;
 mod compiled;
 mod credentials;
 mod entries;
@@ -12,6 +13,7 @@ mod modules;
 mod people;
 mod plugins;
 mod publisher;
+mod ring;
 mod secrets;
 mod secured;
 mod state;
@@ -20,7 +22,6 @@ mod upstreams;
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
-    balancer::{Balancer, Health},
     model,
     plugin::{Chain, Directory, RouteFacts},
     router::{PathHandling, Router},
@@ -29,9 +30,11 @@ use crate::{
 };
 
 pub use builder::{BuildError, Builder, Told};
+pub use choice::{Balanced, Chosen, NoChoice, Tried};
 pub use hashing::{Cookie, HashInput, Hashing};
 pub use modules::Deployments;
 pub use publisher::{Pace, Published, publish};
+pub use ring::{Peer, Peers, Ring};
 pub use upstreams::{Checks, Manner};
 
 /// What every request is served from.
@@ -122,6 +125,8 @@ pub struct ServiceEntry {
     pub host_header: http::HeaderValue,
     /// `service.host` and port when the host is an address literal: no resolution needed.
     pub address: Option<SocketAddr>,
+    /// The addresses of `service.host` when that is a name and no upstream's.
+    pub ring: Option<Arc<Ring>>,
     /// The service as JSON, for access records.
     pub json: Arc<str>,
 }
@@ -145,10 +150,10 @@ pub type Upstreams = HashMap<Arc<str>, Arc<UpstreamEntry>>;
 pub struct UpstreamEntry {
     /// As configured.
     pub upstream: model::Upstream,
-    /// Targets with their weights; index is that of the balancer.
+    /// Targets with their weights.
     pub targets: Vec<TargetEntry>,
-    /// Decides among `targets`.
-    pub balancer: Balancer,
+    /// Their addresses, and which is next.
+    pub ring: Arc<Ring>,
     /// What the balancer's choice depends on, if it goes by a hash.
     pub hashing: Option<Hashing>,
     /// When its targets count as healthy.
@@ -164,12 +169,8 @@ pub struct TargetEntry {
     pub port: u16,
     /// 0: no traffic.
     pub weight: u32,
-    /// When the host is an address literal.
-    pub address: Option<SocketAddr>,
     /// Host header for requests to it.
     pub host_header: http::HeaderValue,
-    /// How it fares; the same from one configuration to the next.
-    pub health: Arc<Health>,
 }
 
 #[cfg(test)]

@@ -23,6 +23,10 @@ pub const DATASTORE_REACHABLE: Definition =
 pub const QUARANTINED: Definition =
     Definition::of("sandgate_quarantined_entities", "Entities that are not served because they cannot be built");
 
+/// Names of targets that were asked for. Label `result`: `found`, `not_found` or `failed`.
+pub const DNS_LOOKUPS: Definition =
+    Definition::of("sandgate_dns_lookups_total", "Names of targets that were asked for, by what came of it");
+
 /// Requests to the Admin or Status API that were denied. Label `reason`.
 pub const ADMIN_DENIED: Definition =
     Definition::of("sandgate_admin_denied_total", "Requests to the Admin or Status API that were denied");

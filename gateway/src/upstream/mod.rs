@@ -7,7 +7,6 @@
 mod body;
 mod connect;
 mod deadline;
-mod dns;
 mod http2;
 mod link;
 mod pool;
@@ -29,7 +28,6 @@ pub use pool::PoolStatus;
 pub use retry::{Again, may_retry};
 pub use tunnel::{Passed, Tunnel, TunnelError};
 
-use dns::Names;
 use http2::Trunks;
 use link::Link;
 use pool::Pool;
@@ -94,9 +92,6 @@ pub struct Timeouts {
 /// Why a target gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// The host has no address.
-    #[error("resolving {0} failed")]
-    Resolve(Arc<str>, #[source] Option<io::Error>),
     /// The target refused or could not be reached.
     #[error("connecting to {0} failed")]
     Connect(SocketAddr, #[source] io::Error),
@@ -146,18 +141,12 @@ pub enum UploadError {
 pub struct Client {
     pool: Rc<Pool>,
     trunks: Trunks,
-    names: Names,
 }
 
 impl Client {
     /// A client with an empty pool.
     pub fn new(settings: Settings) -> Self {
-        Self { pool: Rc::new(Pool::new(settings)), trunks: Trunks::new(settings), names: Names::default() }
-    }
-
-    /// An address of a host; each in turn where it has several.
-    pub async fn resolve(&self, host: &Arc<str>, port: u16) -> Result<SocketAddr, SendError> {
-        self.names.resolve(host, port).await
+        Self { pool: Rc::new(Pool::new(settings)), trunks: Trunks::new(settings) }
     }
 
     /// Sends a request over an idle connection or a new one. Returns when the head of the answer was read; its body

@@ -21,7 +21,7 @@ pub enum Again {
 pub fn may_retry(error: &SendError, method: &Method, is_replayable: bool) -> Again {
     let is_safe_again = !matches!(method.as_str(), "POST" | "PATCH" | "LOCK");
     match error {
-        SendError::Resolve(..) | SendError::Connect(..) | SendError::ConnectTimeout(..) => Again::Counted,
+        SendError::Connect(..) | SendError::ConnectTimeout(..) => Again::Counted,
         SendError::Broken { sent, reused, .. } if is_replayable && (is_safe_again || !sent) => {
             if *reused {
                 Again::Free

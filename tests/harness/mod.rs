@@ -5,6 +5,7 @@
 mod admin;
 mod client;
 mod connection;
+mod dns;
 mod gateway;
 mod guest;
 mod load;
@@ -20,6 +21,7 @@ mod tls;
 pub use admin::Admin;
 pub use client::{Answer, Call, Wire, full};
 pub use connection::Client;
+pub use dns::{Mood, TestDns};
 pub use gateway::{Gateway, TestGateway};
 pub use guest::{Wasm, builtin, core_guest, guest, marked, replaced};
 pub use load::Load;

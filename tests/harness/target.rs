@@ -214,6 +214,34 @@ impl TestTarget {
         Self { address, state: Arc::default(), _tasks: JoinSet::new(), _bound: Some(socket) }
     }
 
+    /// Listen on one port of several addresses; each answers with its address.
+    pub async fn neighbours<const N: usize>(addresses: [&'static str; N]) -> [Self; N] {
+        let mut listeners = Vec::new();
+        while listeners.len() < N {
+            // Another process may have the port on one of the addresses.
+            listeners.clear();
+            let mut port = 0;
+            for address in addresses {
+                let Ok(listener) = TcpListener::bind((address, port)).await else { break };
+                port = listener.local_addr().expect("a bound socket").port();
+                listeners.push(listener);
+            }
+        }
+        let mut listeners = listeners.into_iter();
+        addresses.map(|text| {
+            let handler: Handler = Arc::new(move |request, state| {
+                Box::pin(async move {
+                    state.see(request).await;
+                    Response::new(full(text))
+                })
+            });
+            let serve = move |stream, state| -> Pin<Box<dyn Future<Output = ()> + Send>> {
+                Box::pin(serve(stream, handler.clone(), state))
+            };
+            Self::listening_on(listeners.next().expect("one each"), serve)
+        })
+    }
+
     async fn serving(handler: Handler) -> Self {
         Self::listening(move |stream, state| Box::pin(serve(stream, handler.clone(), state))).await
     }
@@ -222,7 +250,13 @@ impl TestTarget {
     where
         F: Fn(TcpStream, Arc<State>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + 'static,
     {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        Self::listening_on(TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port"), serve)
+    }
+
+    fn listening_on<F>(listener: TcpListener, serve: F) -> Self
+    where
+        F: Fn(TcpStream, Arc<State>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + 'static,
+    {
         let (address, state) = (listener.local_addr().expect("a bound socket"), Arc::new(State::default()));
         let (mut tasks, shared) = (JoinSet::new(), state.clone());
         tasks.spawn(async move {

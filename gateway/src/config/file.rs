@@ -144,6 +144,57 @@ pub struct Settings {
     /// How long it is left alone, each time in a row longer by as much: 1s to 1h [default: 30s]
     #[arg(long, value_name = "DURATION")]
     pub upstream_outlier_time: Option<Text>,
+    /// Servers that names of targets are asked of, as addresses with or without ports [default: those of /etc/resolv.conf]
+    #[arg(long, value_name = "ADDRESSES")]
+    pub dns_resolver: Option<Text>,
+    /// File of names that need no server [default: /etc/hosts]
+    #[arg(long, value_name = "PATH")]
+    pub dns_hostsfile: Option<Text>,
+    /// Kinds of records to ask for until there is an answer: LAST, SRV, A, AAAA, CNAME [default: LAST,SRV,A,CNAME]
+    #[arg(long, value_name = "KINDS")]
+    pub dns_order: Option<Text>,
+    /// How long an answer counts, in place of what it says itself: seconds [default: none]
+    #[arg(long, value_name = "SECONDS")]
+    pub dns_valid_ttl: Option<Text>,
+    /// How long an answer that is over is used while servers fail: seconds [default: 3600]
+    #[arg(long, value_name = "SECONDS")]
+    pub dns_stale_ttl: Option<Text>,
+    /// After what time a name that does not exist is asked for again: seconds [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    pub dns_not_found_ttl: Option<Text>,
+    /// After what time a name is asked for again whose servers failed: seconds [default: 1]
+    #[arg(long, value_name = "SECONDS")]
+    pub dns_error_ttl: Option<Text>,
+    /// Answers of servers that are kept: 0 to 10,000,000 [default: 10000]
+    #[arg(long, value_name = "NUMBER")]
+    pub dns_cache_size: Option<Text>,
+    /// Taken for the sake of Kong's files: names are asked for once a node in any case [default: off]
+    #[arg(long, value_name = "SWITCH")]
+    pub dns_no_sync: Option<Text>,
+    /// Another name of dns_resolver
+    #[arg(long, value_name = "ADDRESSES")]
+    pub resolver_address: Option<Text>,
+    /// Another name of dns_hostsfile
+    #[arg(long, value_name = "PATH")]
+    pub resolver_hosts_file: Option<Text>,
+    /// Another name of dns_order
+    #[arg(long, value_name = "KINDS")]
+    pub resolver_family: Option<Text>,
+    /// Another name of dns_valid_ttl
+    #[arg(long, value_name = "SECONDS")]
+    pub resolver_valid_ttl: Option<Text>,
+    /// Another name of dns_stale_ttl
+    #[arg(long, value_name = "SECONDS")]
+    pub resolver_stale_ttl: Option<Text>,
+    /// Another name of dns_error_ttl
+    #[arg(long, value_name = "SECONDS")]
+    pub resolver_error_ttl: Option<Text>,
+    /// Another name of dns_cache_size
+    #[arg(long, value_name = "NUMBER")]
+    pub resolver_lru_cache_size: Option<Text>,
+    /// Taken for the sake of Kong's files: there is one cache, in this process [default: 5m]
+    #[arg(long, value_name = "SIZE")]
+    pub resolver_mem_cache_size: Option<Text>,
     /// Size of all headers of a request: 1KiB to 1MiB [default: 32KiB]
     #[arg(long, value_name = "SIZE")]
     pub request_header_limit: Option<Text>,

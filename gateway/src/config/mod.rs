@@ -3,6 +3,7 @@
 
 mod admin;
 mod database;
+mod dns;
 mod file;
 mod listen;
 mod quantity;
@@ -74,6 +75,8 @@ pub struct Config {
     pub drain_grace_period: Duration,
     /// Idle connections to targets.
     pub keepalive: Keepalive,
+    /// How names of targets are resolved.
+    pub dns: crate::dns::Settings,
     /// How targets are treated beyond what their upstreams say.
     pub target_care: TargetCare,
     /// What a request may hold.
@@ -418,6 +421,12 @@ pub enum Problem {
     /// Not a name out of a list.
     #[error(transparent)]
     Name(#[from] UnknownName),
+    /// Not a server.
+    #[error("`{0}` is not an address of a server, such as 10.0.0.53 or [::1]:5353")]
+    Server(String),
+    /// Not a kind of record.
+    #[error(transparent)]
+    Kind(#[from] crate::dns::UnknownStep),
     /// Not a flavor of the router.
     #[error(transparent)]
     Flavor(#[from] UnknownFlavor),

@@ -50,6 +50,7 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
         router_flavor: reader.take("router_flavor", "traditional_compatible", named),
         drain_grace_period: reader.take("drain_grace_period", "30s", time(Duration::ZERO, 3600 * SECOND)),
         keepalive: reader.keepalive(),
+        dns: reader.dns(),
         target_care: reader.target_care(),
         request_limits: reader.request_limits(),
         client_limits: reader.client_limits(),
@@ -112,6 +113,11 @@ impl Reader {
             }
         };
         names.keys().map(shown).collect()
+    }
+
+    /// Whether anybody typed the setting `name`.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.sources.settings.contains_key(name)
     }
 
     /// Gathers a mistake in the setting `name`.
@@ -310,7 +316,7 @@ fn naming(text: &str) -> Result<Naming, Problem> {
     text.parse().map(Naming::Header).map_err(|_| Problem::Header(text.to_owned()))
 }
 
-fn switch(text: &str) -> Result<bool, Problem> {
+pub(super) fn switch(text: &str) -> Result<bool, Problem> {
     match text {
         "on" => Ok(true),
         "off" => Ok(false),

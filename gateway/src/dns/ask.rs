@@ -5,7 +5,6 @@ use std::{
     future::Future,
     net::IpAddr,
     pin::Pin,
-    sync::Arc,
     time::{Duration, Instant},
 };
 

@@ -91,6 +91,12 @@ impl Name {
         next
     }
 
+    /// As if a server had said so just now.
+    #[cfg(test)]
+    pub(crate) fn means(&self, heard: Result<Found, NameError>) {
+        self.learn(heard, Instant::now(), &super::Settings::default());
+    }
+
     fn followers(&self) -> MutexGuard<'_, Followers> {
         self.followers.lock().unwrap_or_else(PoisonError::into_inner)
     }

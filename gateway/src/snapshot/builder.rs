@@ -89,6 +89,7 @@ impl Builder {
             last: Arc::new(Snapshot::empty()),
             told: None,
             flavor: Flavor::default(),
+            dns: Arc::default(),
         }
     }
 

@@ -119,6 +119,14 @@ impl Ring {
         ring
     }
 
+    /// Of these addresses in turn, each a target of its own.
+    #[cfg(test)]
+    pub(crate) fn of(addresses: &[SocketAddr]) -> Arc<Self> {
+        let spot = |address: &SocketAddr| Spot { place: Place::At(*address), port: address.port(), weight: 100 };
+        let spots = addresses.iter().map(spot).collect();
+        Self::build(Recipe { algorithm: Algorithm::RoundRobin, spots, uses_srv_name: false }, None, false)
+    }
+
     /// Looks at the addresses there are now: for a moment, not for as long as a request takes.
     pub fn with<T>(&self, look: impl FnOnce(&Peers) -> T) -> T {
         match &self.fixed {
@@ -259,3 +267,6 @@ impl Peer {
         Self { target, address, weight, health, kind: None, host: None, key, id }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ mod retry;
 mod tests;
 mod tunnel;
 
-use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;

@@ -4,6 +4,7 @@ mod attacks;
 mod balancing;
 mod bodies;
 mod certificates;
+mod dns;
 mod errors;
 mod explain;
 mod expressions;

@@ -17,13 +17,12 @@ use arc_swap::ArcSwap;
 use serde_json::json;
 
 use crate::{
-    balancer::{Address, Algorithm, Balancer},
     listener::{self, Counters, Drained, Entry, Inherited, Place},
     plugin::Directory,
     proxy::{Proxy, Settings},
     router::{Router, Rule},
     shutdown::{Drain, Ending},
-    snapshot::{Checks, RouteEntry, ServiceEntry, Snapshot, TargetEntry, UpstreamEntry},
+    snapshot::{Checks, Ring, RouteEntry, ServiceEntry, Snapshot, TargetEntry, UpstreamEntry},
     tls::{DefaultCertificate, Resolver, server_tls},
     upstream,
 };
@@ -169,14 +168,12 @@ impl Route {
 
     /// Leads to an upstream with these targets, in this order.
     pub(super) fn balanced(self, targets: &[SocketAddr]) -> Self {
-        let addresses: Vec<Address> =
-            targets.iter().map(|target| Address { key: target.to_string().into(), weight: 100 }).collect();
-        let balancer = Balancer::build(Algorithm::RoundRobin, &addresses);
+        let ring = Ring::of(targets);
         let upstream =
             serde_json::from_value(json!({"id": "u", "name": "u", "algorithm": "round-robin", "slots": 1000}));
         let targets = targets.iter().map(target_entry).collect();
         let upstream =
-            UpstreamEntry { upstream: upstream.unwrap(), targets, balancer, hashing: None, checks: Checks::default() };
+            UpstreamEntry { upstream: upstream.unwrap(), targets, ring, hashing: None, checks: Checks::default() };
         self.service(|service| service.upstream = Some(Arc::new(upstream)))
     }
 }
@@ -186,9 +183,7 @@ fn target_entry(target: &SocketAddr) -> TargetEntry {
         host: target.ip().to_string().into(),
         port: target.port(),
         weight: 100,
-        address: Some(*target),
         host_header: target.to_string().parse().unwrap(),
-        health: Arc::default(),
     }
 }
 
@@ -207,6 +202,7 @@ fn service(target: SocketAddr) -> ServiceEntry {
         upstream: None,
         host_header: target.to_string().parse().unwrap(),
         address: Some(target),
+        ring: None,
         json: "{}".into(),
     }
 }

@@ -14,11 +14,19 @@ use crate::model::Object;
 
 /// The value that a whole text stands for.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, Failure> {
-    match serde_json::from_slice(bytes) {
-        Ok(Strict(value)) => Ok(value),
+    match read(bytes) {
+        Ok(value) => Ok(value),
         Err(error) if error.classify() == Category::Data => Err(Failure::Bad(format!("JSON body: {error}"))),
         Err(_) => Err(Failure::Bad("Cannot parse JSON body".to_owned())),
     }
+}
+
+/// The same, before it is said in an answer why there is no value.
+///
+/// # Errors
+/// When the bytes are no JSON, or have two readings.
+pub fn read(bytes: &[u8]) -> serde_json::Result<Value> {
+    serde_json::from_slice(bytes).map(|Strict(value)| value)
 }
 
 struct Strict(Value);

@@ -44,7 +44,7 @@ pub use access_log::{AccessLog, AccessLogError};
 pub use body::Body;
 pub use explain::{Supposed, explain};
 pub use failure::{Failure, Party};
-
+pub use upgrade::is_websocket;
 use words::Words;
 
 /// What the proxy needs to know of the node.

@@ -54,7 +54,7 @@ fn entry_fits(entry: &StreamAddress, address: SocketAddr) -> bool {
 }
 
 fn name_fits(pattern: &str, name: &str) -> bool {
-    let pattern = pattern.trim_end_matches('.');
+    let pattern = pattern.strip_suffix('.').unwrap_or(pattern);
     match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
         (Some(end), _) => name.ends_with(end),
         (_, Some(start)) => name.starts_with(start),

@@ -41,7 +41,7 @@ fn paths_have_one_normal_form() {
         assert_eq!(NormalPath::parse(&sent).expect("what is sent can be read").as_str(), path);
         assert!(sent.parse::<Uri>().is_ok(), "{sent} can be sent");
     };
-    Target { name: "paths_have_one_normal_form", runs: 20_000 }.feed(&corpus, |bytes| {
+    Target { name: "paths_have_one_normal_form", runs: 50_000 }.feed(&corpus, |bytes| {
         // As the HTTP engine reads the bytes of a request line, and as text of any kind.
         if let Ok(uri) = Uri::try_from(bytes) {
             check(uri.path());
@@ -77,10 +77,12 @@ fn declarative_texts_are_read_or_refused() {
         "a: &x [*x, 1]\nb: !!binary aGk=\nc: >\n  folded\n  text\n",
         "%YAML 1.2\n---\n? [a, b]\n: {c: 0x1F, d: .inf, e: ~}\n...\n",
         "[[[[[[{{{{{{\"a\":1e999}",
+        "a: \"b\\0c\\x00\"\n",
     ];
     Target { name: "declarative_texts_are_read_or_refused", runs: 10_000 }.feed_texts(&corpus, |text| {
         for syntax in [Syntax::Json, Syntax::Yaml, Syntax::Either] {
-            let _ = declarative::parse(text, syntax);
+            let Ok(value) = declarative::parse(text, syntax) else { continue };
+            assert!(!value.to_string().replace("\\\\", "").contains("\\u0000"), "no database keeps a NUL");
         }
     });
 }
@@ -95,7 +97,7 @@ fn listen_addresses_are_read_and_written_alike() {
         "[::1]:80 ipv6only=off so_keepalive=on bind",
         "off",
     ];
-    Target { name: "listen_addresses_are_read_and_written_alike", runs: 20_000 }.feed_texts(&corpus, |text| {
+    Target { name: "listen_addresses_are_read_and_written_alike", runs: 50_000 }.feed_texts(&corpus, |text| {
         let Ok(listen) = text.parse::<Listen>() else { return };
         let written = listen.to_string();
         assert_eq!(written.parse::<Listen>().ok(), Some(listen), "{written}");
@@ -112,7 +114,7 @@ fn references_to_secrets_are_read_or_refused() {
         "{vault:///a}",
         "a {vault://env/a} b",
     ];
-    Target { name: "references_to_secrets_are_read_or_refused", runs: 20_000 }.feed_texts(&corpus, |text| {
+    Target { name: "references_to_secrets_are_read_or_refused", runs: 50_000 }.feed_texts(&corpus, |text| {
         if VaultReference::parse(text).is_ok() {
             assert!(VaultReference::is_meant(text), "what can be read is meant");
         }

@@ -53,7 +53,7 @@ fn frames_are_counted_however_they_arrive() {
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x08\x06\0\0\0\0\0abcdefgh\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08\0\0\0\0\0\0\0\0\x01",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x09\0\0\0\0\x01\0\0\x05\x02\0\0\0\0\x01\0\0\0\0\x10\xff\xff\xff\0\0\0\0\0\x01",
     ];
-    Target { name: "frames_are_counted_however_they_arrive", runs: 20_000 }.run(pieces(CORPUS), |pieces| {
+    Target { name: "frames_are_counted_however_they_arrive", runs: 50_000 }.run(pieces(CORPUS), |pieces| {
         let mut scan = FrameScan::default();
         let seen: u32 = pieces.iter().map(|piece| scan.see(piece)).sum();
         assert_eq!(seen, idle_frames(&pieces.concat()));
@@ -68,7 +68,7 @@ fn request_heads_are_scanned_however_they_arrive() {
         b"GET / HTTP/1.1\r\nContent-Length: 3\r\n\r\nTransfer-Encoding: chunked\r\n",
         b"PUT / HTTP/1.1\r\nContent-Type: a\r\nTransfer-Encodings: x\r\nContent-Lengt\r\n\r\n",
     ];
-    Target { name: "request_heads_are_scanned_however_they_arrive", runs: 20_000 }.run(pieces(CORPUS), |pieces| {
+    Target { name: "request_heads_are_scanned_however_they_arrive", runs: 50_000 }.run(pieces(CORPUS), |pieces| {
         let whole = pieces.concat();
         let (mut scan, mut at_once) = (HeadScan::default(), HeadScan::default());
         pieces.iter().for_each(|piece| scan.see(piece));
@@ -149,7 +149,7 @@ fn forms_are_read_or_refused_and_never_blown_up() {
         "a=1&a=2&a.b=3&a[]=4&fields[a.b]=%41%2e+%zz",
         "a[1000][1000]=x&b[1000][1000]=y&[]=1&.=&=",
     ];
-    Target { name: "forms_are_read_or_refused_and_never_blown_up", runs: 20_000 }.feed(&corpus, |bytes| {
+    Target { name: "forms_are_read_or_refused_and_never_blown_up", runs: 50_000 }.feed(&corpus, |bytes| {
         let Some(pairs) = form_pairs(bytes) else { return };
         let fields = pairs.len();
         let values = pairs.into_iter().map(|(name, value)| (name, Value::from(value)));
@@ -184,7 +184,7 @@ fn json_is_read_as_every_reader_reads_it_or_refused() {
         "[[[[[[[[{\"a\":{\"a\":{\"a\":{}}}}]]]]]]]]",
         "\"\\u0000\"",
     ];
-    Target { name: "json_is_read_as_every_reader_reads_it_or_refused", runs: 20_000 }.feed(&corpus, |bytes| {
+    Target { name: "json_is_read_as_every_reader_reads_it_or_refused", runs: 50_000 }.feed(&corpus, |bytes| {
         let Ok(value) = read_json(bytes) else { return };
         assert_eq!(serde_json::from_slice::<Value>(bytes).ok().as_ref(), Some(&value));
         assert!(!holds_nul(&value));

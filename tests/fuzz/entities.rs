@@ -7,6 +7,7 @@ use sandgate::{
     model::{
         Object, PluginInfo, Registry, core_registry, core_registry_of,
         declarative::{self, Dialect, Syntax, World},
+        json,
     },
     router::Flavor,
 };
@@ -178,7 +179,7 @@ fn what_was_accepted_and_shown_is_accepted_again_and_is_the_same() {
             let mut shown = created.clone();
             schema.present(&mut shown);
             let text = Value::Object(shown).to_string();
-            let Ok(Value::Object(again)) = sandgate::admin::read_json(text.as_bytes()) else {
+            let Ok(Value::Object(again)) = json::parse(text.as_bytes()) else {
                 panic!("{text} is no object")
             };
             match schema.create(again, now) {

@@ -99,7 +99,12 @@ impl Target {
     /// Feeds bytes made of a corpus.
     pub(crate) fn feed(&self, corpus: &[&str], check: impl Fn(&[u8])) {
         let corpus: Vec<&[u8]> = corpus.iter().map(|text| text.as_bytes()).collect();
-        self.run(|numbers| made(numbers, &corpus, LONGEST), |input| check(input));
+        self.feed_bytes(&corpus, check);
+    }
+
+    /// The same with a corpus that is no text.
+    pub(crate) fn feed_bytes(&self, corpus: &[&[u8]], check: impl Fn(&[u8])) {
+        self.run(|numbers| made(numbers, corpus, LONGEST), |input| check(input));
     }
 
     /// Feeds those of these bytes that are text, to readers that nothing else ever reaches.

@@ -2,8 +2,12 @@
 
 use http::{HeaderName, HeaderValue, Method, Request, Version, header};
 use sandgate::{
-    admin::{form_object, form_pairs, read_json},
-    listener::{FrameScan, HeadScan},
+    admin::{form_object, form_pairs},
+    listener::{
+        FrameScan, HeadScan,
+        proxy_protocol::{self, Header, Progress, Version as HeaderVersion},
+    },
+    model::json,
     proxy::is_websocket,
 };
 use serde_json::Value;
@@ -185,10 +189,41 @@ fn json_is_read_as_every_reader_reads_it_or_refused() {
         "\"\\u0000\"",
     ];
     Target { name: "json_is_read_as_every_reader_reads_it_or_refused", runs: 50_000 }.feed(&corpus, |bytes| {
-        let Ok(value) = read_json(bytes) else { return };
+        let Ok(value) = json::parse(bytes) else { return };
         assert_eq!(serde_json::from_slice::<Value>(bytes).ok().as_ref(), Some(&value));
         assert!(!holds_nul(&value));
         let text = value.to_string();
-        assert_eq!(read_json(text.as_bytes()).ok(), Some(value));
+        assert_eq!(json::parse(text.as_bytes()).ok(), Some(value));
+    });
+}
+
+#[test]
+fn proxy_headers_are_read_or_refused() {
+    let corpus: [&[u8]; 7] = [
+        b"PROXY TCP4 192.0.2.1 192.0.2.9 4711 443\r\n",
+        b"PROXY TCP6 2001:db8::1 ::ffff:1.2.3.4 1 65535\r\n",
+        b"PROXY UNKNOWN\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc0\0\x02\x09\x12\x67\x01\xbb",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x2700000000000000001111111111111111\0\x01\0\x02\x04\0\0",
+        b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ];
+    Target { name: "proxy_headers_are_read_or_refused", runs: 50_000 }.feed_bytes(&corpus, |input| {
+        let read = proxy_protocol::read(input);
+        if let Ok(Progress::More(missing)) = read {
+            assert!((1..=4096).contains(&missing) && input.len() < 4096, "a header has an end");
+        }
+        if let Ok(Progress::Done(Header::Passed(passed))) = read {
+            for version in [HeaderVersion::V1, HeaderVersion::V2] {
+                let again = proxy_protocol::read(&passed.write(version));
+                let Ok(Progress::Done(Header::Passed(again))) = again else { panic!("{passed:?}: {again:?}") };
+                assert_eq!(again.source.ip().to_canonical(), passed.source.ip().to_canonical());
+                assert_eq!(again.destination.port(), passed.destination.port());
+            }
+        }
+        if read.is_ok() {
+            (0..input.len())
+                .for_each(|end| assert!(matches!(proxy_protocol::read(&input[..end]), Ok(Progress::More(_)))));
+        }
     });
 }

@@ -44,7 +44,6 @@ pub use access::{Access, AccessSettings, Bootstrap, Door, NewToken, NewTokenErro
 pub use context::{Context, Controls, Explainer, Fitness, Modules, Node, Plugins, Quarantined, Status};
 pub use explain::{Explain, Values};
 pub use form::{object as form_object, pairs as form_pairs};
-pub use json::read as read_json;
 pub use limits::Limits;
 pub use modules::{Local, local};
 

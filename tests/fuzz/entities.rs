@@ -64,7 +64,10 @@ static VALID: LazyLock<Vec<(&'static str, Value)>> = LazyLock::new(|| {
         ),
         ("snis", json!({"name": "*.a.test", "certificate": {"id": ID}})),
         ("certificates", json!({"cert": "{vault://env/cert}", "key": "{vault://env/key}", "snis": ["a.test"]})),
-        ("modules", json!({"name": "m", "version": "1.0.0", "digest": "00", "source": "upload", "size": 1, "manifest": {}})),
+        (
+            "modules",
+            json!({"name": "m", "version": "1.0.0", "digest": "00", "source": "upload", "size": 1, "manifest": {}}),
+        ),
     ]
 });
 
@@ -179,9 +182,7 @@ fn what_was_accepted_and_shown_is_accepted_again_and_is_the_same() {
             let mut shown = created.clone();
             schema.present(&mut shown);
             let text = Value::Object(shown).to_string();
-            let Ok(Value::Object(again)) = json::parse(text.as_bytes()) else {
-                panic!("{text} is no object")
-            };
+            let Ok(Value::Object(again)) = json::parse(text.as_bytes()) else { panic!("{text} is no object") };
             match schema.create(again, now) {
                 Ok(again) => assert_eq!(again, created, "of {text}"),
                 Err(violations) => panic!("{:?} of {text}", violations.list()),

@@ -193,7 +193,9 @@ fn header_fits(name: &str, values: &[Arc<str>], headers: &HeaderMap) -> bool {
 
 fn sni_fits(snis: &[Arc<str>], sent: &Sent) -> bool {
     let Some(sni) = &sent.tls else { return true };
-    let wanted = |pattern: &Arc<str>| sni.as_ref().is_some_and(|sni| name_fits(pattern.strip_suffix('.').unwrap_or(pattern), sni));
+    let wanted = |pattern: &Arc<str>| {
+        sni.as_ref().is_some_and(|sni| name_fits(pattern.strip_suffix('.').unwrap_or(pattern), sni))
+    };
     snis.is_empty() || snis.iter().any(wanted)
 }
 

@@ -90,7 +90,9 @@ fn of_predicate(predicate: &Predicate) -> Alternative {
         (Field::Host, BinaryOperator::Equals, Value::String(host)) => {
             Alternative { host: Some(lowered(host.as_str().into()).into()), ..Alternative::default() }
         }
-        (Field::Path, BinaryOperator::Equals | BinaryOperator::Prefix, Value::String(path)) if !predicate.lower => own(path),
+        (Field::Path, BinaryOperator::Equals | BinaryOperator::Prefix, Value::String(path)) if !predicate.lower => {
+            own(path)
+        }
         (Field::Path, BinaryOperator::Regex, Value::Regex(regex)) if !predicate.lower => own(start_of(regex.as_str())),
         _ => Alternative { keys: key::of(predicate).into_iter().collect(), ..Alternative::default() },
     }

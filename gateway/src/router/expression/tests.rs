@@ -309,7 +309,13 @@ fn context(sent: &Sent) -> Context<'static> {
     let query = sent.query();
     let mut names: BTreeMap<String, ()> = FIELDS.iter().map(|(name, ..)| ((*name).to_owned(), ())).collect();
     names.retain(|name, ()| !name.ends_with('*'));
-    let more = ["http.path.segments.0", "http.path.segments.1", "http.path.segments.0_1", "http.headers.x_h", "http.queries.q"];
+    let more = [
+        "http.path.segments.0",
+        "http.path.segments.1",
+        "http.path.segments.0_1",
+        "http.headers.x_h",
+        "http.queries.q",
+    ];
     names.extend(more.map(|name| (name.to_owned(), ())));
     for name in names.into_keys() {
         for value in Field::named(&name).unwrap().values(Asked::Http(&query)) {

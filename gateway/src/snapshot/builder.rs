@@ -9,6 +9,7 @@ use super::{
     certificates::Shelf,
     chains::Affected,
     compiled::Compiled,
+    credentials,
     modules::Deployments,
     plugins::Plugins,
     secrets::Secrets,
@@ -136,7 +137,7 @@ impl Builder {
         }
         let mut known = mem::take(&mut self.known);
         known.compiled.flavor = self.flavor;
-        let (mut known, touched) = self
+        let (mut known, mut touched) = self
             .thread
             .run(move || {
                 let touched = known.state.apply(delta);
@@ -144,6 +145,8 @@ impl Builder {
             })
             .await;
         self.secrets.configure(&known.state);
+        let registry = self.registry.load_full();
+        credentials::fill(&mut known.state, &mut touched, &registry, &mut self.secrets).await;
         if touched.modules {
             self.deployments.update(&known.state.modules, &self.catalog, &*self.store, &self.limits).await;
         }
@@ -154,7 +157,6 @@ impl Builder {
             resolver.replace(certificates);
         }
         self.secrets.end_build();
-        let registry = self.registry.load_full();
         let build = self.thread.run(move || {
             let snapshot = known.compile(&touched, &affected, &registry);
             (known, snapshot)

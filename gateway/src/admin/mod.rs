@@ -45,6 +45,7 @@ pub use context::{
     AddressFitness, Context, Controls, Explainer, Fitness, Modules, Node, Plugins, Quarantined, Status, TargetFitness,
 };
 pub use explain::{Explain, Values};
+pub use form::{object as form_object, pairs as form_pairs};
 pub use limits::Limits;
 pub use modules::{Local, local};
 

@@ -1,11 +1,14 @@
 //! Why a request was not answered by its target, and what the client is told of it: the one place where a failure becomes a
 //! status, a code, a blame and a log line.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, io, net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, StatusCode};
 
-use super::payload::{TooLarge, is_too_large};
+use super::{
+    payload::{TooLarge, is_too_large},
+    refusals::{Reason, Refusals},
+};
 use crate::{
     dns::NameError,
     plugin::{PluginFailure, Refusal},
@@ -18,8 +21,8 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// It breaks the rules of HTTP.
-    #[error("the request is not valid: {0}")]
-    BadRequest(&'static str),
+    #[error("the request is not valid: {1}")]
+    BadRequest(Reason, &'static str),
     /// Its path can be read in two ways.
     #[error("the request's path is ambiguous")]
     Path(#[from] PathError),
@@ -116,7 +119,7 @@ impl Failure {
     /// What the client gets. No `_` arm: a new failure must choose.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) | Self::Path(_) | Self::HeadersTooLarge | Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::BadRequest(..) | Self::Path(_) | Self::HeadersTooLarge | Self::Body(_) => StatusCode::BAD_REQUEST,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -141,7 +144,7 @@ impl Failure {
     /// Stable: dashboards match on it.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::BadRequest(_) => "bad-request",
+            Self::BadRequest(reason, _) => reason.code(),
             Self::Path(_) => "ambiguous-path",
             Self::HeadersTooLarge => "headers-too-large",
             Self::UriTooLong => "uri-too-long",
@@ -169,7 +172,7 @@ impl Failure {
     /// Whose fault it is.
     pub fn blame(&self) -> Party {
         match self {
-            Self::BadRequest(_)
+            Self::BadRequest(..)
             | Self::Path(_)
             | Self::HeadersTooLarge
             | Self::UriTooLong
@@ -207,7 +210,7 @@ impl Failure {
                 return Cow::Owned(format!("failed the initial dns/balancer resolve for '{host}' with: {error}"));
             }
             Self::Refused(refusal) if !refusal.message.is_empty() => &refusal.message,
-            Self::BadRequest(_)
+            Self::BadRequest(..)
             | Self::Path(_)
             | Self::UriTooLong
             | Self::BodyTooLarge(_)
@@ -246,7 +249,7 @@ impl Failure {
             | Self::NoTls
             | Self::Unresolved(..) => Family::Decision,
             Self::HttpsRedirect(..) => Family::Redirect,
-            Self::BadRequest(_)
+            Self::BadRequest(..)
             | Self::Path(_)
             | Self::HeadersTooLarge
             | Self::UriTooLong
@@ -285,7 +288,7 @@ impl Failure {
     fn closes(&self) -> bool {
         matches!(
             self,
-            Self::BadRequest(_)
+            Self::BadRequest(..)
                 | Self::Path(_)
                 | Self::HeadersTooLarge
                 | Self::UriTooLong
@@ -297,8 +300,41 @@ impl Failure {
         )
     }
 
+    /// Why the request was refused, where its client broke a rule or crossed a limit. No `_` arm: a new failure must choose.
+    fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::BadRequest(reason, _) => Some(*reason),
+            Self::Path(_) => Some(Reason::Path),
+            Self::HeadersTooLarge => Some(Reason::Headers),
+            Self::UriTooLong => Some(Reason::Uri),
+            Self::BodyTooLarge(_) => Some(Reason::BodySize),
+            Self::Method => Some(Reason::Method),
+            Self::BodyTimeout => Some(Reason::BodyTimeout),
+            Self::Body(error) => reason_of(error),
+            Self::Upstream(SendError::Upload(UploadError::Stalled(_))) => Some(Reason::BodyTimeout),
+            Self::Upstream(SendError::Upload(UploadError::Failed(error))) => reason_of(error),
+            Self::NoRoute
+            | Self::NoService
+            | Self::HttpsRequired
+            | Self::HttpsRedirect(..)
+            | Self::Http2Required
+            | Self::NotGrpc
+            | Self::PlainGrpc
+            | Self::Refused(_)
+            | Self::Plugin(_)
+            | Self::NoTarget
+            | Self::NoTls
+            | Self::Upstream(_)
+            | Self::Switched
+            | Self::Crashed => None,
+        }
+    }
+
     /// Logs it, once: loudly what an operator can do something about.
-    pub(super) fn log(&self, request_id: &str) {
+    pub(super) fn log(&self, request_id: &str, client: IpAddr, refusals: &Refusals) {
+        if let Some(reason) = self.reason() {
+            return refusals.note(reason, self, request_id, client);
+        }
         let (code, error) = (self.code(), self as &dyn std::error::Error);
         match self.blame() {
             Party::Client => tracing::debug!(request_id, code, error, "a request was refused"),
@@ -318,10 +354,28 @@ impl From<NoChoice> for Failure {
     }
 }
 
+/// Why a body that could not be read was refused; nothing if its client just went away.
+fn reason_of(error: &hyper::Error) -> Option<Reason> {
+    if is_too_large(error) {
+        return Some(Reason::BodySize);
+    }
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            let is_odd = matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
+            return is_odd.then_some(Reason::Chunks);
+        }
+        cause = error.source();
+    }
+    None
+}
+
 /// What a target's failure counts as, for the client and in logs.
 pub(super) fn status_of(error: &SendError) -> StatusCode {
     match error {
-        SendError::Connect(..) | SendError::Broken { .. } | SendError::Invalid(..) => StatusCode::BAD_GATEWAY,
+        SendError::Connect(..) | SendError::Broken { .. } | SendError::Invalid(..) | SendError::Ambiguous(..) => {
+            StatusCode::BAD_GATEWAY
+        }
         SendError::ConnectTimeout(..) | SendError::WriteTimeout(..) | SendError::ReadTimeout(..) => {
             StatusCode::GATEWAY_TIMEOUT
         }
@@ -336,7 +390,7 @@ fn code_of(error: &SendError) -> &'static str {
         SendError::Connect(..) => "target-unreachable",
         SendError::ConnectTimeout(..) => "target-connect-timeout",
         SendError::Broken { .. } => "target-broken",
-        SendError::Invalid(..) => "target-invalid",
+        SendError::Invalid(..) | SendError::Ambiguous(..) => "target-invalid",
         SendError::WriteTimeout(..) => "target-write-timeout",
         SendError::ReadTimeout(..) => "target-read-timeout",
         SendError::Upload(UploadError::Failed(source)) if is_too_large(source) => "body-too-large",

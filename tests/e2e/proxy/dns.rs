@@ -228,7 +228,8 @@ async fn each_address_of_a_target_has_a_health_of_its_own() {
         [row["health"].as_str().unwrap().to_owned(), of(0), of(1)]
     };
     let port = bad.address.port();
-    let mark = async |path: String| gateway.admin.put(&format!("/upstreams/u/targets/{target}/{path}"), json!({})).await;
+    let mark =
+        async |path: String| gateway.admin.put(&format!("/upstreams/u/targets/{target}/{path}"), json!({})).await;
     assert_eq!(fares().await, ["HEALTHY", "HEALTHY", "HEALTHY"]);
     mark(format!("{FIRST}:{port}/unhealthy")).await.expect(204);
     assert_eq!(fares().await, ["HEALTHY", "UNHEALTHY", "HEALTHY"]);
@@ -252,7 +253,10 @@ async fn a_target_whose_name_is_gone_has_a_dns_error_and_the_others_serve() {
     dns.forget("a.test");
     gateway.until(async || row(&gateway).await["health"] == "DNS_ERROR").await;
     let shown = row(&gateway).await;
-    assert_eq!((&shown["data"]["dns"], &shown["data"]["addresses"]), (&json!("dns server error: 3 name error"), &json!({})));
+    assert_eq!(
+        (&shown["data"]["dns"], &shown["data"]["addresses"]),
+        (&json!("dns server error: 3 name error"), &json!({}))
+    );
     let answer = gateway.get("/").await.expect(503);
     assert_eq!(answer.json()["message"], "failure to get a peer from the ring-balancer");
     gateway.admin.create("/upstreams/u/targets", json!({ "target": target.address.to_string() })).await;

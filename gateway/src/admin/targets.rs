@@ -168,8 +168,7 @@ fn balancer(upstream: &Object, resolved: &[Resolved], fitness: &Fitness<'_>) -> 
     let available: u64 = resolved.iter().map(Resolved::available).sum();
     let healthy = available > 0 && available as f64 / total as f64 * 100.0 >= fitness.threshold;
     let state = if healthy { "HEALTHY" } else { "UNHEALTHY" };
-    let hosts: Vec<Value> =
-        resolved.iter().map(|target| target.describe("healthy", Value::Bool)).collect();
+    let hosts: Vec<Value> = resolved.iter().map(|target| target.describe("healthy", Value::Bool)).collect();
     json!({
         "id": id_of(upstream),
         "health": if fitness.has_checks { state } else { "HEALTHCHECKS_OFF" },

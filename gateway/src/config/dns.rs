@@ -32,11 +32,7 @@ impl Reader {
             stale: self.either(("dns_stale_ttl", "resolver_stale_ttl"), "3600", seconds),
             not_found: self.take("dns_not_found_ttl", "30", seconds),
             error: self.either(("dns_error_ttl", "resolver_error_ttl"), "1", seconds),
-            cache_size: self.either(
-                ("dns_cache_size", "resolver_lru_cache_size"),
-                "10000",
-                number(0, 10_000_000),
-            ),
+            cache_size: self.either(("dns_cache_size", "resolver_lru_cache_size"), "10000", number(0, 10_000_000)),
         }
     }
 
@@ -155,7 +151,10 @@ mod tests {
             (&[("SANDGATE_DNS_ORDER", "LAST,MX")], "`MX` is not a kind of record"),
             (&[("SANDGATE_DNS_VALID_TTL", "soon")], "`soon` is not a duration"),
             (&[("SANDGATE_DNS_TTL", "1")], "there is no such setting"),
-            (&[("SANDGATE_DNS_ERROR_TTL", "1"), ("SANDGATE_RESOLVER_ERROR_TTL", "1")], "`dns_error_ttl` is set as well"),
+            (
+                &[("SANDGATE_DNS_ERROR_TTL", "1"), ("SANDGATE_RESOLVER_ERROR_TTL", "1")],
+                "`dns_error_ttl` is set as well",
+            ),
         ];
         for (variables, expected) in cases {
             let error = load(variables).unwrap_err().to_string();

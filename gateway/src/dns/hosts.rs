@@ -100,7 +100,8 @@ mod tests {
         };
         assert_eq!(find("localhost", &[Kind::A]).await.as_deref(), Some("127.0.0.1"), "without a file");
         assert_eq!(find("a.test", &[Kind::A]).await, None);
-        std::fs::write(&path, "10.0.0.2 A.test b.test # c.test\n10.0.0.1\ta.test\n::5 a.test\nnonsense d.test\n").unwrap();
+        std::fs::write(&path, "10.0.0.2 A.test b.test # c.test\n10.0.0.1\ta.test\n::5 a.test\nnonsense d.test\n")
+            .unwrap();
         let cases: [(&str, &[Kind], Option<&str>); 6] = [
             ("a.test", &[Kind::Srv, Kind::A], Some("10.0.0.1 10.0.0.2")),
             ("a.test", &[Kind::Aaaa, Kind::A], Some("::5")),

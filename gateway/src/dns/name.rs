@@ -77,9 +77,7 @@ impl Name {
     pub(super) fn learn(&self, heard: Result<Found, NameError>, now: Instant, settings: &super::Settings) -> Instant {
         let (known, next) = self.course().learn(heard, now, settings);
         let is_news = match (&**self.known.load(), &known) {
-            (Known::Found(before), Known::Found(after)) => {
-                before.kind != after.kind || before.records != after.records
-            }
+            (Known::Found(before), Known::Found(after)) => before.kind != after.kind || before.records != after.records,
             (before, after) => before != after,
         };
         if is_news {

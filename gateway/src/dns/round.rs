@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Names that are asked for at the same time.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
 /// For all servers, kinds and search domains of one name together.
 const LIMIT: Duration = Duration::from_secs(60);
 

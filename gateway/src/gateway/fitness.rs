@@ -10,7 +10,11 @@ use arc_swap::ArcSwap;
 use crate::{
     admin::{self, AddressFitness, TargetFitness},
     snapshot::{Peers, Snapshot, UpstreamEntry},
+    telemetry::{metric, render_passing},
 };
+
+/// What an address of a target may be, as Kong calls it.
+const STATES: [&str; 4] = ["healthchecks_off", "healthy", "unhealthy", "dns_error"];
 
 /// The health of the targets that are served now.
 pub(super) struct Fitness {
@@ -28,6 +32,43 @@ impl Fitness {
         let (place, peers) = (upstream.target(target)?, upstream.ring.peers());
         Some((upstream, place, peers))
     }
+}
+
+/// Adds how every address of every target fares to the text of the metrics.
+pub(super) fn render(text: &mut String, snapshot: &Snapshot) {
+    let mut rows: Vec<(&str, &str, String, &str)> = Vec::new();
+    for upstream in snapshot.upstreams.values() {
+        let peers = upstream.ring.peers();
+        for (place, target) in upstream.targets.iter().enumerate() {
+            let name = target.host_header.to_str().unwrap_or_default();
+            let before = rows.len();
+            for peer in peers.list.iter().filter(|peer| peer.target == place) {
+                let state = match (upstream.checks.is_on, peer.health.is_healthy()) {
+                    (false, _) => "healthchecks_off",
+                    (true, true) => "healthy",
+                    (true, false) => "unhealthy",
+                };
+                rows.push((&upstream.upstream.name, name, peer.address.to_string(), state));
+            }
+            if rows.len() == before {
+                rows.push((&upstream.upstream.name, name, String::new(), "dns_error"));
+            }
+        }
+    }
+    rows.sort_unstable();
+    let lines = rows.iter().flat_map(|(upstream, target, address, now)| {
+        STATES.map(|state| {
+            let labels = [
+                ("upstream", *upstream),
+                ("target", *target),
+                ("address", address.as_str()),
+                ("state", state),
+                ("subsystem", "http"),
+            ];
+            (labels, u8::from(state == *now))
+        })
+    });
+    render_passing(text, &metric::TARGET_HEALTH, lines);
 }
 
 impl admin::Fitness for Fitness {

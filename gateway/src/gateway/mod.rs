@@ -34,8 +34,8 @@ use tokio::{runtime::Builder as RuntimeBuilder, sync::mpsc};
 use crate::{
     admin::{self, Access, declarative::Declarative},
     checks,
-    dns::{self, Asker, Dns},
     config::{self, Config, Origin},
+    dns::{self, Asker, Dns},
     listener,
     model::{self, Registry},
     plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
@@ -235,7 +235,8 @@ async fn build(
     let resolver = Arc::new(Resolver::new(&DefaultCertificate::in_folder(&config.data_dir)?));
     let dns = Arc::new(Dns::default());
     let builder = builder.with_resolver(resolver.clone()).with_dns(dns.clone());
-    let asker = Arc::new(Asker::new(&config.dns).map_err(|error| system("the resolver of names")(io::Error::other(error)))?);
+    let asker =
+        Arc::new(Asker::new(&config.dns).map_err(|error| system("the resolver of names")(io::Error::other(error)))?);
     tasks.spawn("names", dns::run(dns, asker, config.dns.clone(), metrics.clone(), tasks.clone()));
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));

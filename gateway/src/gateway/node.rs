@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     Rooms, apis, database, explainer,
-    fitness::Fitness,
+    fitness::{self, Fitness},
     workers::{Addresses, Tally, shown, total},
 };
 use crate::{
@@ -51,7 +51,9 @@ pub(super) fn context(
             let open = deployment.health.report().open_for.is_some();
             gauge(&metric::PLUGIN_CIRCUIT_OPEN, &[("plugin", &deployment.name)], f64::from(u8::from(open)));
         }
-        metrics.render(&node_id, traffic(&counted))
+        let mut text = metrics.render(&node_id, traffic(&counted));
+        fitness::render(&mut text, &snapshot);
+        text
     };
     Context {
         store: rooms.store.clone(),

@@ -324,6 +324,7 @@ impl Failure {
             | Self::Plugin(_)
             | Self::NoTarget
             | Self::NoTls
+            | Self::Unresolved(..)
             | Self::Upstream(_)
             | Self::Switched
             | Self::Crashed => None,

@@ -174,7 +174,8 @@ impl Forwarding<'_> {
         match stopped {
             Some(failure) => Err(failure),
             None => {
-                Ok(sent?.map(|body| Proxied { body, in_flight: picked.balanced.map(|(balanced, _)| balanced.in_flight) }))
+                Ok(sent?
+                    .map(|body| Proxied { body, in_flight: picked.balanced.map(|(balanced, _)| balanced.in_flight) }))
             }
         }
     }

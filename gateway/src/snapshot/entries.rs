@@ -9,11 +9,7 @@ use super::{
     ring::{Place, Recipe, Spot},
     state::Shown,
 };
-use crate::{
-    balancer::Algorithm,
-    dns::Dns,
-    model,
-};
+use crate::{balancer::Algorithm, dns::Dns, model};
 
 /// Kong's defaults for what a service leaves open.
 const TIMEOUT: u64 = 60_000;
@@ -35,8 +31,7 @@ pub(super) fn upstream(
         _ => Algorithm::RoundRobin,
     };
     let spot = |target: &TargetEntry| spot(&target.host, target.port, target.weight, dns);
-    let recipe =
-        Recipe { algorithm, spots: targets.iter().map(spot).collect(), uses_srv_name: upstream.use_srv_name };
+    let recipe = Recipe { algorithm, spots: targets.iter().map(spot).collect(), uses_srv_name: upstream.use_srv_name };
     // Without checks nobody would ever say that an unhealthy target is well again.
     let fares = known.is_some_and(|known| known.checks.is_on && checks.is_on);
     let peers = known.map(|known| known.ring.peers());

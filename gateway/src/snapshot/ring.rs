@@ -156,8 +156,14 @@ impl Ring {
 
 impl Follower for Ring {
     fn renew(&self) {
+        self.renew_at(Instant::now());
+    }
+}
+
+impl Ring {
+    fn renew_at(&self, now: Instant) {
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-        let (before, now) = (self.current.load_full(), Instant::now());
+        let before = self.current.load_full();
         gone.retain(|_, (since, _)| now < *since + REMEMBERED);
         let health = |key: &str| before.health_of(key).or_else(|| gone.get(key).map(|(_, health)| health));
         let after = self.recipe.lay(Some(&before), health);

@@ -27,6 +27,12 @@ pub const QUARANTINED: Definition =
 pub const DNS_LOOKUPS: Definition =
     Definition::of("sandgate_dns_lookups_total", "Names of targets that were asked for, by what came of it");
 
+/// 1 for the state that an address of a target is in, 0 for the others; with Kong's name and labels.
+pub const TARGET_HEALTH: Definition = Definition::of(
+    "kong_upstream_target_health",
+    "How each address of a target fares: 1 for its state, 0 for the others",
+);
+
 /// Requests to the Admin or Status API that were denied. Label `reason`.
 pub const ADMIN_DENIED: Definition =
     Definition::of("sandgate_admin_denied_total", "Requests to the Admin or Status API that were denied");

@@ -155,6 +155,16 @@ impl Metrics {
     }
 }
 
+/// Adds a gauge to the text whose labels come and go, so that nobody keeps it.
+pub fn render_passing<'a>(
+    text: &mut String,
+    definition: &Definition,
+    rows: impl Iterator<Item = ([(&'a str, &'a str); 5], u8)>,
+) {
+    head(text, &definition.name, &definition.help, "gauge");
+    rows.for_each(|(labels, value)| line(text, &definition.name, &text_of(&labels), value));
+}
+
 /// Under the names that Kong has for them.
 fn render_traffic(text: &mut String, node: &str, traffic: Traffic) {
     let states = [

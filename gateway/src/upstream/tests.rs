@@ -4,6 +4,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     pin::Pin,
+    sync::Arc,
     thread,
 };
 

@@ -234,6 +234,12 @@ async fn each_address_of_a_target_has_a_health_of_its_own() {
     mark(format!("{FIRST}:{port}/unhealthy")).await.expect(204);
     assert_eq!(fares().await, ["HEALTHY", "UNHEALTHY", "HEALTHY"]);
     assert_eq!(sorted(gateway.get_times("/", 4).await), [SECOND; 4]);
+    let metrics = gateway.admin.get("/metrics").await.expect(200).text();
+    for (address, state, value) in [(FIRST, "unhealthy", 1), (FIRST, "healthy", 0), (SECOND, "healthy", 1)] {
+        let labels = format!("upstream=\"u\",target=\"{target}\",address=\"{address}:{port}\",state=\"{state}\"");
+        let line = format!("kong_upstream_target_health{{{labels},subsystem=\"http\"}} {value}\n");
+        assert!(metrics.contains(&line), "{line} is not in {metrics}");
+    }
     mark("unhealthy".to_owned()).await.expect(204);
     assert_eq!(fares().await, ["UNHEALTHY"; 3]);
     gateway.get("/").await.expect(503);

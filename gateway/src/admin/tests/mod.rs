@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Access, AccessSettings, Context, Controls, Door, Fitness, Limits, Modules, Node, Plugins, Status, router,
+    Access, AccessSettings, Context, Controls, Door, Fitness, Limits, Modules, Node, Plugins, Status, TargetFitness, router,
     status_router,
 };
 use crate::{
@@ -130,11 +130,11 @@ impl Admin {
 struct Nobody;
 
 impl Fitness for Nobody {
-    fn is_healthy(&self, _upstream: &str, _target: &str) -> Option<bool> {
+    fn of_target(&self, _upstream: &str, _target: &str) -> Option<TargetFitness> {
         None
     }
 
-    fn mark(&self, _upstream: &str, _target: &str, _healthy: bool) -> bool {
+    fn mark(&self, _: &str, _: &str, _: Option<(std::net::IpAddr, Option<u16>)>, _: bool) -> bool {
         false
     }
 }

@@ -1,8 +1,15 @@
 //! SIGHUP reads the settings again, SIGUSR1 opens log files again. What cannot change in a running process is named.
 
+use std::sync::Arc;
+
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{GatewayError, notify::Notifier, system};
+use super::{
+    GatewayError,
+    certificates::{self, NodeTls},
+    notify::Notifier,
+    system,
+};
 use crate::{
     config::{Config, Origin},
     proxy::AccessLog,
@@ -20,6 +27,7 @@ pub(super) struct Live {
     pub(super) log: LogDial,
     pub(super) access_log: Option<AccessLog>,
     pub(super) notifier: Notifier,
+    pub(super) tls: Arc<NodeTls>,
 }
 
 impl Live {
@@ -53,12 +61,33 @@ impl Live {
         self.reopen();
         let origin = self.origin.clone();
         match tokio::task::spawn_blocking(move || origin.load()).await {
-            Ok(Ok(next)) => self.apply(next),
+            Ok(Ok(next)) => {
+                self.renew(&next).await;
+                self.apply(next);
+            }
             Ok(Err(error)) => tracing::error!(%error, "the settings stay as they are"),
             Err(error) => tracing::error!(%error, "the settings could not be read"),
         }
         self.notifier.ready();
         self
+    }
+
+    /// Certificates are read again, also where no setting changed.
+    async fn renew(&mut self, next: &Config) {
+        let (tls, running, wanted) = (self.tls.clone(), self.config.clone(), next.clone());
+        match tokio::task::spawn_blocking(move || tls.reload(&running, &wanted)).await {
+            Ok(Ok(())) => {
+                self.config.take_over(next, &certificates::LIVE);
+                let before = self.config.tls.client_ca.take();
+                self.config.tls = next.tls.clone();
+                self.config.tls.client_ca = next.tls.client_ca.clone().or(before);
+                tracing::info!("the certificates of the settings were read again");
+            }
+            Ok(Err(error)) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "TLS stays as it is");
+            }
+            Err(error) => tracing::error!(%error, "the certificates could not be read"),
+        }
     }
 
     fn apply(&mut self, next: Config) {

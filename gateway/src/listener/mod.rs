@@ -4,6 +4,7 @@
 mod bind;
 mod connection;
 mod frames;
+mod handshakes;
 mod head;
 mod inherit;
 mod io;
@@ -39,6 +40,7 @@ use crate::{
 use watch::Registry;
 
 pub use bind::{BindError, Bound, Entry, Place, Probes, bind};
+pub use handshakes::{HandshakeFailure, Handshakes};
 pub use inherit::{Inherited, bequeath, inherit};
 pub use service::{Accepted, Afterwards, Duplex, Handshake, Malformed, Service};
 
@@ -114,6 +116,8 @@ pub struct Counters {
     pub requests: AtomicU64,
     /// Ended because the client crossed a limit, by the place of the reason in [`Refusal::ALL`].
     pub refused: [AtomicU64; Refusal::ALL.len()],
+    /// TLS handshakes.
+    pub handshakes: Handshakes,
 }
 
 /// The limit of connections that a client crossed.

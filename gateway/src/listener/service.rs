@@ -7,6 +7,8 @@ use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::tls::ClientChain;
+
 /// Facts of a connection.
 #[derive(Debug, Clone)]
 pub struct Accepted {
@@ -29,6 +31,8 @@ pub struct Handshake {
     pub cipher: String,
     /// Server name that the client asked for.
     pub server_name: Option<Arc<str>>,
+    /// Certificates that the client showed.
+    pub client: Option<Arc<ClientChain>>,
 }
 
 /// A request that never became one.

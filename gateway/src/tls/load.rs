@@ -60,7 +60,7 @@ impl Pair {
     }
 
     /// The one that a client can check; the first if none.
-    pub(super) fn choose(&self, schemes: &[SignatureScheme]) -> &Arc<CertifiedKey> {
+    pub(crate) fn choose(&self, schemes: &[SignatureScheme]) -> &Arc<CertifiedKey> {
         let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
         let alternative = self.alternative.as_ref().filter(|_| !fits(&&self.first));
         alternative.filter(fits).unwrap_or(&self.first)

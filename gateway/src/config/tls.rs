@@ -35,7 +35,7 @@ pub(super) fn absent(name: &str) -> Option<&'static str> {
     match name {
         "ssl_session_cache_size" => Some("clients keep their sessions in tickets, there is no cache for them"),
         "ssl_dhparam" => Some("there is no key exchange over finite fields (DHE) that would use it"),
-        "ssl_ecdh_curve" => Some("X25519MLKEM768, X25519, P-256 and P-384 are offered in this order"),
+        "ssl_ecdh_curve" => Some("X25519MLKEM768, X25519, P-256 and P-384 are offered, and the client's order counts"),
         _ => None,
     }
 }

@@ -91,7 +91,7 @@ impl NodeTls {
     }
 
     /// Reads every file again. `running`: the settings in force, `next`: those that were just read. All or nothing.
-    pub(super) fn reload(&self, running: &Config, next: &Config) -> Result<(), GatewayError> {
+    pub(super) fn reload(&self, running: &Config, next: &Config) -> Result<(), TlsError> {
         let mut next = next.clone();
         // Listeners that verify clients go on until the next start, and so does whoever vouches for them.
         next.tls.client_ca = next.tls.client_ca.or_else(|| running.tls.client_ca.clone());

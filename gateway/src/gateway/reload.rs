@@ -62,8 +62,11 @@ impl Live {
         let origin = self.origin.clone();
         match tokio::task::spawn_blocking(move || origin.load()).await {
             Ok(Ok(next)) => {
-                self.renew(&next).await;
-                self.apply(next);
+                let renewed = self.renew(&next).await;
+                self.apply(&next);
+                if renewed {
+                    self.take_over_tls(&next);
+                }
             }
             Ok(Err(error)) => tracing::error!(%error, "the settings stay as they are"),
             Err(error) => tracing::error!(%error, "the settings could not be read"),
@@ -73,29 +76,35 @@ impl Live {
     }
 
     /// Certificates are read again, also where no setting changed.
-    async fn renew(&mut self, next: &Config) {
+    async fn renew(&self, next: &Config) -> bool {
         let (tls, running, wanted) = (self.tls.clone(), self.config.clone(), next.clone());
         match tokio::task::spawn_blocking(move || tls.reload(&running, &wanted)).await {
             Ok(Ok(())) => {
-                self.config.take_over(next, &certificates::LIVE);
-                let before = self.config.tls.client_ca.take();
-                self.config.tls = next.tls.clone();
-                self.config.tls.client_ca = next.tls.client_ca.clone().or(before);
                 tracing::info!("the certificates of the settings were read again");
+                return true;
             }
             Ok(Err(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "TLS stays as it is");
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, "TLS stays as it is");
             }
             Err(error) => tracing::error!(%error, "the certificates could not be read"),
         }
+        false
     }
 
-    fn apply(&mut self, next: Config) {
+    fn take_over_tls(&mut self, next: &Config) {
+        let before = self.config.tls.client_ca.take();
+        self.config.take_over(next, &certificates::LIVE);
+        self.config.tls = next.tls.clone();
+        self.config.tls.client_ca = next.tls.client_ca.clone().or(before);
+    }
+
+    fn apply(&mut self, next: &Config) {
         let changed = next.differing(&self.config);
-        let (live, waiting): (Vec<_>, Vec<_>) = changed.into_iter().partition(|name| LIVE.contains(name));
+        let (live, waiting): (Vec<_>, Vec<_>) = changed.into_iter().partition(|name| LIVE.contains(name) || certificates::LIVE.contains(name));
         if self.config.log_level != next.log_level {
             self.log.configure(next.log_level);
-            self.config.take_over(&next, &LIVE);
+            self.config.take_over(next, &LIVE);
             self.config.log_level = next.log_level;
         }
         let (live, waiting) = (live.join(", "), waiting.join(", "));

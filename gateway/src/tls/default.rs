@@ -52,8 +52,8 @@ impl DefaultCertificate {
     /// # Errors
     /// As [`DefaultCertificate::from_files`].
     pub fn from_pairs(first: (&Path, &Path), second: Option<(&Path, &Path)>) -> Result<Self, TlsError> {
-        let second = second.map(|(chain, key)| read(chain, key)).transpose()?;
-        Ok(Self(Pair::new(read(first.0, first.1)?, second)))
+        let first = read(first.0, first.1)?;
+        Ok(Self(Pair::new(first, second.map(|(chain, key)| read(chain, key)).transpose()?)))
     }
 
     /// What handshakes take.

@@ -15,7 +15,7 @@ pub enum LoadError {
     #[error("its key cannot be read")]
     Key(#[source] rustls_pki_types::pem::Error),
     /// A key of a kind that TLS cannot use, or one that belongs to another certificate.
-    #[error("its key cannot be used: {0}")]
+    #[error("its key cannot be used")]
     Unusable(#[from] rustls::Error),
     /// A certificate that nobody can be trusted by.
     #[error("it cannot be an authority")]

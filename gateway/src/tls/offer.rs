@@ -53,7 +53,7 @@ const SUITES: [(CipherSuite, &str, &str); 9] = [
     ),
 ];
 
-/// Key exchange, the preferred first. The hybrid one is safe as long as either of its halves is (X25519MLKEM768).
+/// Key exchange: of clients their order counts, of targets this one. The hybrid is safe as long as either of its halves is.
 const KEY_EXCHANGE: [&dyn SupportedKxGroup; 4] =
     [kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
 
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hybrid_key_exchange_is_preferred() {
+    fn the_hybrid_key_exchange_is_offered_first() {
         assert_eq!(provider().kx_groups[0].name(), rustls::NamedGroup::X25519MLKEM768);
     }
 }

@@ -114,6 +114,9 @@ enum TypedFiles {
         /// Of an import that deletes what the file does not have
         #[arg(long)]
         prune: bool,
+        /// decK's exit codes: 2 if anything would change, 1 for trouble
+        #[arg(long)]
+        non_zero_exit_code: bool,
         #[command(flatten)]
         node: Node,
     },
@@ -182,7 +185,7 @@ pub enum FilesCommand {
     /// Write the database as a file, or show it.
     Export(PathBuf, Box<Config>),
     /// Show what such an import would change.
-    Diff(PathBuf, bool, Box<Config>),
+    Diff(PathBuf, bool, Box<Config>, ExitCodes),
 }
 
 /// Why there is no command.
@@ -235,11 +238,38 @@ fn files(typed: TypedFiles) -> Result<FilesCommand, CliError> {
         TypedFiles::Dump { output_file, node } => FilesCommand::Export(output_file, meant(node)?),
         TypedFiles::Import { file, prune, node } => FilesCommand::Import(file, prune, meant(node)?),
         TypedFiles::Export { file, node } => FilesCommand::Export(file, meant(node)?),
-        TypedFiles::Diff { file, prune, node } => FilesCommand::Diff(file, prune, meant(node)?),
+        TypedFiles::Diff { file, prune, non_zero_exit_code, node } => {
+            let codes = if non_zero_exit_code { ExitCodes::OF_DECK } else { ExitCodes::OF_DIFF };
+            FilesCommand::Diff(file, prune, meant(node)?, codes)
+        }
     })
 }
 
+/// What a command about files ends with.
+#[derive(Debug, Clone, Copy)]
+pub struct ExitCodes {
+    /// The answer is not the good one.
+    pub different: u8,
+    /// There is no answer.
+    pub trouble: u8,
+}
+
+impl ExitCodes {
+    /// As `diff` does.
+    const OF_DIFF: Self = Self { different: 1, trouble: 2 };
+    /// As `deck gateway diff --non-zero-exit-code` does.
+    const OF_DECK: Self = Self { different: 2, trouble: 1 };
+}
+
 impl FilesCommand {
+    /// What it ends with, if not with 0.
+    pub fn exit_codes(&self) -> ExitCodes {
+        match self {
+            FilesCommand::Diff(.., codes) => *codes,
+            _ => ExitCodes::OF_DIFF,
+        }
+    }
+
     /// Does it. Answers with what to say, and whether the answer is the good one.
     pub fn run(&self) -> Result<(String, bool), FilesError> {
         Ok(match self {
@@ -266,7 +296,7 @@ impl FilesCommand {
                 Files::open(config, true)?.export_to(file)?;
                 (format!("{} is written", file.display()), true)
             }
-            FilesCommand::Diff(file, prune, config) => {
+            FilesCommand::Diff(file, prune, config, _) => {
                 let plan = Files::of_database(config)?.diff(file, *prune)?;
                 (gateway::shown(&plan), plan.is_empty())
             }

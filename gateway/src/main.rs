@@ -39,13 +39,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// 1 says that files differ, so that trouble has another number.
 fn files(command: &FilesCommand) -> ExitCode {
-    let outcome = command.run().context("using a declarative file");
+    let (codes, outcome) = (command.exit_codes(), command.run().context("using a declarative file"));
     match outcome.and_then(|(text, is_good)| say(&text).map(|()| is_good)) {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => failed(&error, 2),
+        Ok(false) => ExitCode::from(codes.different),
+        Err(error) => failed(&error, codes.trouble),
     }
 }
 

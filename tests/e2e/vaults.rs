@@ -95,3 +95,26 @@ async fn a_field_that_is_not_referenceable_takes_the_text_as_it_is() {
     let answer = gateway.admin.post("/plugins", wrong).await.expect(400);
     assert!(answer.text().contains("expected one of"), "{}", answer.text());
 }
+
+#[tokio::test]
+async fn a_credential_may_be_a_secret_from_a_vault_and_is_never_shown() {
+    let secrets = tempfile::tempdir().unwrap();
+    fs::write(secrets.path().join("bob"), "hush-hush").unwrap();
+    let gateway = TestGateway::new().setting("SANDGATE_VAULT_FILE_DIR", secrets.path().to_str().unwrap());
+    let gateway = gateway.setting("SANDGATE_VAULT_ROTATION_INTERVAL", "1s").start().await;
+    let target = TestTarget::answering("a").await;
+    gateway.route("a", "/", &target).await;
+    gateway.upload("keyring").await;
+    gateway.plugin("a", "keyring", json!({})).await;
+    let reference = "{vault://file/bob}";
+    gateway.admin.create("/consumers", json!({ "username": "bob" })).await;
+    gateway.admin.create("/consumers/bob/keyring", json!({ "key": reference })).await;
+    for (key, status) in [("hush-hush", 200), (reference, 401), ("", 401)] {
+        gateway.get_with("/", &[("x-key", key)]).await.expect(status);
+    }
+    let shown = gateway.admin.get("/keyrings").await.expect(200);
+    assert!(shown.json()["data"][0]["key"] == reference && !shown.text().contains("hush"), "{}", shown.text());
+    fs::write(secrets.path().join("bob"), "whisper").unwrap();
+    gateway.until(async || gateway.get_with("/", &[("x-key", "whisper")]).await.status == 200).await;
+    gateway.get_with("/", &[("x-key", "hush-hush")]).await.expect(401);
+}

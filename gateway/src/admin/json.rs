@@ -1,93 +1,18 @@
-//! JSON of clients, more strictly than the grammar: a name that comes twice in one object has two readings, and a NUL
-//! cannot be kept by every database. Depth is bounded by the parser.
+//! JSON of clients, read strictly, and what they are told of what it is not.
 
-use std::fmt;
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
-};
 use serde_json::{Value, error::Category};
 
 use super::failure::Failure;
-use crate::model::Object;
+use crate::model::json;
 
 /// The value that a whole text stands for.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, Failure> {
-    match serde_json::from_slice(bytes) {
-        Ok(Strict(value)) => Ok(value),
-        Err(error) if error.classify() == Category::Data => Err(Failure::Bad(format!("JSON body: {error}"))),
-        Err(_) => Err(Failure::Bad("Cannot parse JSON body".to_owned())),
-    }
-}
-
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader).map(Self)
-    }
-}
-
-struct Reader;
-
-impl<'de> Visitor<'de> for Reader {
-    type Value = Value;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
-        self.visit_string(text.to_owned())
-    }
-
-    fn visit_string<E: Error>(self, text: String) -> Result<Value, E> {
-        if text.contains('\0') { Err(E::custom("a text holds a NUL character")) } else { Ok(text.into()) }
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut elements = Vec::new();
-        while let Some(Strict(element)) = access.next_element()? {
-            elements.push(element);
-        }
-        Ok(elements.into())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut object = Object::new();
-        while let Some(name) = access.next_key::<String>()? {
-            if name.contains('\0') {
-                return Err(A::Error::custom("a name holds a NUL character"));
-            }
-            if object.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("the name {name:?} comes twice in one object")));
-            }
-            let Strict(value) = access.next_value()?;
-            object.insert(name, value);
-        }
-        Ok(object.into())
-    }
+    json::parse(bytes).map_err(|error| {
+        Failure::Bad(match error.classify() {
+            Category::Data => format!("JSON body: {error}"),
+            _ => "Cannot parse JSON body".to_owned(),
+        })
+    })
 }
 
 #[cfg(test)]

@@ -71,6 +71,9 @@ impl Operation {
         if !["POST", "PUT", "PATCH", "DELETE"].contains(&&*method) {
             return Err("method must be POST, PUT, PATCH or DELETE".to_owned());
         }
+        if !path.starts_with('/') {
+            return Err("path must begin with /".to_owned());
+        }
         let body = object.remove("body").unwrap_or(Value::Null);
         if !(body.is_object() || body.is_null()) {
             return Err("body must be an object".to_owned());

@@ -81,6 +81,8 @@ pub struct Listen {
     pub probes: Option<Probes>,
     /// Connections that may wait to be accepted (`backlog=N`): 1 to 65,535.
     pub backlog: u32,
+    /// Every connection begins with a PROXY header (`proxy_protocol`).
+    pub proxy_protocol: bool,
 }
 
 impl FromStr for Listen {
@@ -89,7 +91,8 @@ impl FromStr for Listen {
     fn from_str(text: &str) -> Result<Self, Problem> {
         let mut words = text.split_whitespace();
         let mut listen = Self::new(words.next().unwrap_or_default().parse()?);
-        let refused = |listen: &Self, option: &str| Problem::ListenOption(option.to_owned(), listen.address.to_string());
+        let refused =
+            |listen: &Self, option: &str| Problem::ListenOption(option.to_owned(), listen.address.to_string());
         for option in words {
             listen.set(option).ok_or_else(|| refused(&listen, option))?;
         }
@@ -112,6 +115,7 @@ impl Listen {
             dual: false,
             probes: None,
             backlog: BACKLOG,
+            proxy_protocol: false,
         }
     }
 
@@ -121,6 +125,7 @@ impl Listen {
         match (name, value) {
             ("ssl", None) => self.tls = true,
             ("http2", None) => self.http2 = true,
+            ("proxy_protocol", None) => self.proxy_protocol = true,
             ("reuseport", None) if is_ip => self.reuseport = true,
             // What these ask for is so in any case: a socket that is bound on its own, and a client that says nothing
             // costs next to nothing.
@@ -190,8 +195,13 @@ impl fmt::Display for Listen {
     /// The way it is typed, with options in a fixed order.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.address)?;
-        let switches =
-            [(self.tls, "ssl"), (self.http2, "http2"), (self.reuseport, "reuseport"), (self.dual, "ipv6only=off")];
+        let switches = [
+            (self.tls, "ssl"),
+            (self.http2, "http2"),
+            (self.proxy_protocol, "proxy_protocol"),
+            (self.reuseport, "reuseport"),
+            (self.dual, "ipv6only=off"),
+        ];
         for (_, option) in switches.into_iter().filter(|(set, _)| *set) {
             write!(out, " {option}")?;
         }
@@ -205,6 +215,18 @@ impl fmt::Display for Listen {
             write!(out, " backlog={}", self.backlog)?;
         }
         Ok(())
+    }
+}
+
+/// Addresses of the Admin and Status APIs: who calls them is known by address and certificate alone.
+pub(super) fn own_listens(text: &str) -> Result<Vec<Listen>, Problem> {
+    let listens = listens(text)?;
+    let refused =
+        |listen: &Listen, option: &str| Err(Problem::ListenOption(option.to_owned(), listen.address.to_string()));
+    match listens.iter().find(|listen| listen.proxy_protocol || listen.client_certificate.is_some()) {
+        Some(listen) if listen.proxy_protocol => refused(listen, "proxy_protocol"),
+        Some(listen) => refused(listen, "ssl_verify_client (see admin_client_ca)"),
+        None => Ok(listens),
     }
 }
 

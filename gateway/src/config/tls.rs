@@ -112,15 +112,8 @@ impl Reader {
         }
     }
 
-    /// Listeners that verify clients need somebody who vouches for them, and only those of the proxy ask.
+    /// Listeners that verify clients need somebody who vouches for them.
     pub(super) fn refuse_unverifiable_clients(&mut self, config: &Config) {
-        for (name, listens) in [("admin_listen", &config.admin_listen), ("status_listen", &config.status_listen)] {
-            if let Some(listen) = listens.iter().find(|listen| listen.client_certificate.is_some()) {
-                let problem =
-                    Problem::ListenOption("ssl_verify_client (see admin_client_ca)".into(), listen.address.to_string());
-                self.mistake::<()>(name, problem);
-            }
-        }
         let asked = config.proxy_listen.iter().filter(|listen| listen.tls);
         let asked = asked.map(|listen| listen.client_certificate.unwrap_or(config.tls.client_certificate));
         if config.tls.client_ca.is_none() && asked.into_iter().any(ClientCertificate::is_verified) {

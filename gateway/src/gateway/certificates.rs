@@ -10,8 +10,8 @@ use crate::{
     config::Config,
     shutdown::Shutdown,
     tls::{
-        ClientRoots, DefaultCertificate, NodeClient, OperatorTls, Resolver, ServerParts, ServerTls, TicketLife, Tickets,
-        TlsError, roots_in,
+        ClientRoots, DefaultCertificate, NodeClient, OperatorTls, Resolver, ServerParts, ServerTls, TicketLife,
+        Tickets, TlsError, roots_in,
     },
 };
 

@@ -101,7 +101,8 @@ impl Live {
 
     fn apply(&mut self, next: &Config) {
         let changed = next.differing(&self.config);
-        let (live, waiting): (Vec<_>, Vec<_>) = changed.into_iter().partition(|name| LIVE.contains(name) || certificates::LIVE.contains(name));
+        let (live, waiting): (Vec<_>, Vec<_>) =
+            changed.into_iter().partition(|name| LIVE.contains(name) || certificates::LIVE.contains(name));
         if self.config.log_level != next.log_level {
             self.log.configure(next.log_level);
             self.config.take_over(next, &LIVE);

@@ -173,7 +173,7 @@ fn proxy_settings(config: &Config) -> Result<proxy::Settings, GatewayError> {
             limit => limit as u64,
         },
         trusted: config.real_ip.trusted.clone(),
-        real_ip_header: config.real_ip.header.clone(),
+        naming: config.real_ip.naming.clone(),
         real_ip_recursive: config.real_ip.recursive,
         access_log,
         manner: manner(config),
@@ -190,7 +190,10 @@ fn upstream_settings(config: &Config) -> upstream::Settings {
     upstream::Settings {
         pool_size: config.keepalive.pool_size,
         idle_timeout: config.keepalive.idle_timeout,
-        ..upstream::Settings::default()
+        requests_per_connection: match config.keepalive.max_requests {
+            0 => u32::MAX,
+            number => number,
+        },
     }
 }
 

@@ -68,6 +68,8 @@ pub struct Entry {
     pub probes: Option<Probes>,
     /// Connections that may wait to be accepted.
     pub backlog: u32,
+    /// Every connection begins with a PROXY header.
+    pub proxied: bool,
 }
 
 impl Entry {
@@ -82,6 +84,7 @@ impl Entry {
             dual: false,
             probes: None,
             backlog: 4096,
+            proxied: false,
         }
     }
 

@@ -19,8 +19,7 @@ pub struct Handshakes {
 
 impl Handshakes {
     /// Version, and whether the session is that of an earlier connection.
-    pub const KINDS: [(&str, bool); 4] =
-        [("TLSv1.2", false), ("TLSv1.2", true), ("TLSv1.3", false), ("TLSv1.3", true)];
+    pub const KINDS: [(&str, bool); 4] = [("TLSv1.2", false), ("TLSv1.2", true), ("TLSv1.3", false), ("TLSv1.3", true)];
 
     /// Those that were completed, in the order of [`Handshakes::KINDS`].
     pub fn done(&self, kind: usize) -> u64 {

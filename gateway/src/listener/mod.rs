@@ -8,6 +8,7 @@ mod handshakes;
 mod head;
 mod inherit;
 mod io;
+pub mod proxy_protocol;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -59,7 +60,7 @@ const MAX_STREAMS: u32 = 256;
 pub struct Settings {
     /// Certificates and protocols of listeners with TLS.
     pub tls: Option<ServerTls>,
-    /// For a TLS handshake. Default 60 s.
+    /// For a TLS handshake, and for a PROXY header. Default 60 s.
     pub handshake_timeout: Duration,
     /// For a request head. Default 60 s.
     pub head_timeout: Duration,
@@ -114,6 +115,8 @@ pub struct Counters {
     pub closed: AtomicU64,
     /// Requests whose head was read.
     pub requests: AtomicU64,
+    /// Times that a connection over HTTP/1 gave its buffers back while it waited for the next request.
+    pub slept: AtomicU64,
     /// Ended because the client crossed a limit, by the place of the reason in [`Refusal::ALL`].
     pub refused: [AtomicU64; Refusal::ALL.len()],
     /// TLS handshakes.
@@ -133,12 +136,23 @@ pub enum Refusal {
     SendTimeout,
     /// Too many HTTP/2 frames that bring nothing.
     FrameFlood,
+    /// What must begin with a PROXY header does not.
+    ProxyHeader,
+    /// The PROXY header took too long.
+    ProxyHeaderTimeout,
 }
 
 impl Refusal {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 5] =
-        [Self::Connections, Self::HandshakeTimeout, Self::HeadTimeout, Self::SendTimeout, Self::FrameFlood];
+    pub const ALL: [Self; 7] = [
+        Self::Connections,
+        Self::HandshakeTimeout,
+        Self::HeadTimeout,
+        Self::SendTimeout,
+        Self::FrameFlood,
+        Self::ProxyHeader,
+        Self::ProxyHeaderTimeout,
+    ];
 
     /// Stable: the label `reason` of the metric.
     pub fn code(self) -> &'static str {
@@ -148,6 +162,8 @@ impl Refusal {
             Self::HeadTimeout => "header-timeout",
             Self::SendTimeout => "send-timeout",
             Self::FrameFlood => "http2-flood",
+            Self::ProxyHeader => "bad-proxy-header",
+            Self::ProxyHeaderTimeout => "proxy-header-timeout",
         }
     }
 }
@@ -317,11 +333,11 @@ fn start<S: Service>(worker: &Rc<Worker<S>>, stream: Stream, peer: SocketAddr, e
     match stream {
         Stream::Tcp(stream) => {
             let local = local_address(&stream, &entry);
-            attend(&worker.counters.clone(), peer, connection::run(worker, stream, (peer, local), entry));
+            attend(worker, stream, (peer, local), entry);
         }
         Stream::Unix(stream) => {
             let local = entry.address();
-            attend(&worker.counters.clone(), peer, connection::run(worker, stream, (peer, local), entry));
+            attend(worker, stream, (peer, local), entry);
         }
     }
 }
@@ -332,15 +348,17 @@ fn local_address(stream: &TcpStream, entry: &Entry) -> SocketAddr {
     if address.ip().is_unspecified() { stream.local_addr().unwrap_or(address) } else { address }
 }
 
-fn attend(
-    counters: &Arc<Counters>,
-    peer: SocketAddr,
-    serving: impl Future<Output = Result<(), connection::ConnectionError>> + 'static,
+/// The future of `run` is made within the task: given to it, it would be stored twice.
+fn attend<S: Service>(
+    worker: Rc<Worker<S>>,
+    stream: impl Duplex + 'static,
+    ends: (SocketAddr, SocketAddr),
+    entry: Rc<Entry>,
 ) {
-    let counters = counters.clone();
     tokio::task::spawn_local(async move {
-        let closed = Closed(counters);
-        if let Err(error) = serving.await {
+        let closed = Closed(worker.counters.clone());
+        if let Err(error) = connection::run(worker, stream, ends, entry).await {
+            let peer = ends.0;
             if let Some(refusal) = error.refusal() {
                 return refuse(&closed.0, peer, refusal);
             }

@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     task::{Context, Waker},
+    time::Duration,
 };
 
 use tokio::sync::Notify;
@@ -49,6 +50,10 @@ pub(super) enum Offence {
     Frames,
 }
 
+/// How long a connection keeps the buffers of its engine between two requests. Taking them anew costs about as much as a
+/// tenth of a request.
+const SLEEPS_AFTER: Duration = Duration::from_secs(1);
+
 /// Seconds as counted by the worker.
 pub(super) type Tick = u32;
 
@@ -76,6 +81,8 @@ pub(super) struct Watch {
     ours: Cell<bool>,
     /// The answer has left the service, but perhaps not the buffers.
     ended: Cell<bool>,
+    /// It has waited for a request long enough to wait without its engine, HTTP/1 only.
+    asleep: Cell<bool>,
     /// The request head that is being read, HTTP/1 only.
     pub(super) head: RefCell<HeadScan>,
 }
@@ -99,6 +106,7 @@ impl Watch {
             offence: Cell::new(None),
             ours: Cell::new(false),
             ended: Cell::new(false),
+            asleep: Cell::new(false),
             head: RefCell::default(),
         }
     }
@@ -134,9 +142,13 @@ impl Watch {
     pub(super) fn give(&self, order: Order) {
         if order > self.order.get() {
             self.order.set(order);
-            if let Some(waker) = &*self.waker.borrow() {
-                waker.wake_by_ref();
-            }
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
         }
     }
 
@@ -209,6 +221,21 @@ impl Watch {
         }
     }
 
+    /// Whether it is to wait without its engine.
+    pub(super) fn is_asleep(&self) -> bool {
+        self.asleep.get()
+    }
+
+    /// There is something for the engine.
+    pub(super) fn wake_up(&self) {
+        self.asleep.set(false);
+    }
+
+    fn fall_asleep(&self) {
+        self.asleep.set(true);
+        self.wake();
+    }
+
     pub(super) fn writes_are_ours(&self) -> bool {
         self.ours.get()
     }
@@ -234,8 +261,7 @@ impl Watch {
 
     /// Gives the order that the limits ask for.
     fn judge(&self, settings: &Settings) {
-        let older =
-            |since: Tick, limit: std::time::Duration| u64::from(self.clock.get().wrapping_sub(since)) > limit.as_secs();
+        let older = |since: Tick, limit: Duration| u64::from(self.clock.get().wrapping_sub(since)) > limit.as_secs();
         let since = self.since.get();
         if self.stuck.get().is_some_and(|since| older(since, settings.send_timeout)) {
             return self.cut_for(Offence::Send);
@@ -247,6 +273,9 @@ impl Watch {
             Stage::Busy => {}
             Stage::Fresh | Stage::Head if older(since, settings.head_timeout) => self.cut_for(Offence::Head),
             Stage::Idle if older(since, settings.idle_timeout) => self.give(Order::Finish),
+            Stage::Idle if !self.asleep.get() && !self.multiplexed.get() && older(since, SLEEPS_AFTER) => {
+                self.fall_asleep()
+            }
             Stage::Linger if older(since, settings.linger_timeout) => self.give(Order::Cut),
             Stage::Fresh | Stage::Head | Stage::Idle | Stage::Linger => {}
         }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    Collection, Object, OnDelete, VaultReference,
+    Collection, Object, OnDelete, VaultReference, json,
     schema::{Check, Custom, Field, Rule, Schema, Violations},
 };
 
@@ -60,7 +60,7 @@ fn pem() -> Field {
 fn check_jwk(entity: &Object, violations: &mut Violations) {
     let text = entity.get("jwk").and_then(Value::as_str).filter(|text| !VaultReference::is_meant(text));
     let Some(text) = text.filter(|_| !["jwk", "kid"].iter().any(|field| violations.has(field))) else { return };
-    let Ok(Value::Object(jwk)) = serde_json::from_str(text) else {
+    let Ok(Value::Object(jwk)) = json::parse(text.as_bytes()) else {
         return violations.entity("could not json decode jwk string");
     };
     if jwk.get("kid") != entity.get("kid") {

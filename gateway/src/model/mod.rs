@@ -10,6 +10,7 @@ pub mod declarative;
 mod entities;
 mod filter_chain;
 mod healthchecks;
+pub mod json;
 mod key;
 mod module;
 mod pem;

@@ -17,7 +17,7 @@ pub struct ConsumerEntry {
 }
 
 /// An entity of a plugin-declared collection.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Credential {
     /// Primary key.
     pub id: Arc<str>,
@@ -25,7 +25,7 @@ pub struct Credential {
     pub collection: Arc<str>,
     /// Consumer that owns it.
     pub consumer: Option<Arc<str>>,
-    /// Every field of the entity.
+    /// Every field of the entity, with the secrets that its references stand for.
     pub data: Object,
     /// Seconds since the epoch from which it counts as gone.
     pub expires: Option<u64>,
@@ -82,7 +82,10 @@ impl Directory {
     pub fn remove_credential(&mut self, credential: &Credential, key: Option<&str>) {
         let Some(index) = self.credentials.get_mut(&credential.collection) else { return };
         if let Some(key) = key {
-            index.by_key.remove_mut(key);
+            // Two may have one value when both take it from a vault.
+            if index.by_key.get(key).is_some_and(|known| known.id == credential.id) {
+                index.by_key.remove_mut(key);
+            }
         }
         let Some(consumer) = &credential.consumer else { return };
         let owned = index.owned.get(consumer).into_iter().flat_map(|owned| owned.iter());

@@ -1,7 +1,7 @@
 //! Requests → exchanges: what is known of one before anything is decided.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -11,6 +11,7 @@ use hyper::body::{Body as _, Incoming};
 
 use super::{Failure, Proxy, Session, Settings, payload::TooLarge, upgrade, words};
 use crate::{
+    config::Naming,
     plugin::{Exchange, Held, RequestBody, RequestHead, Timing, UpstreamTarget},
     router::NormalPath,
     snapshot::Snapshot,
@@ -21,7 +22,7 @@ pub(super) fn begin(
     proxy: &Proxy,
     session: &Session,
     snapshot: &Snapshot,
-    request: Request<Incoming>,
+    request: Box<Request<Incoming>>,
 ) -> (Held, Result<(), Failure>) {
     let (mut parts, body) = request.into_parts();
     let asks_to_switch = upgrade::disarm(&mut parts);
@@ -125,21 +126,27 @@ fn valid_host(host: &HeaderValue) -> Result<&str, Failure> {
 
 /// The client's address: the peer's, or what a peer we trust says.
 fn client(session: &Session, headers: &HeaderMap, settings: &Settings) -> IpAddr {
-    let peer = session.connection.peer.ip().to_canonical();
+    let mut client = session.client.ip().to_canonical();
+    let Naming::Header(name) = &settings.naming else { return client };
     if !session.is_trusted {
-        return peer;
+        return client;
     }
-    let values = headers.get_all(&settings.real_ip_header).iter().rev();
-    let texts = values.filter_map(|value| value.to_str().ok());
-    let mut client = peer;
+    let texts = headers.get_all(name).iter().rev().filter_map(|value| value.to_str().ok());
     for text in texts.flat_map(|list| list.rsplit(',')) {
-        let Ok(address) = text.trim().parse::<IpAddr>() else { break };
+        let Some(address) = named_address(text.trim()) else { break };
         client = address.to_canonical();
-        if !settings.real_ip_recursive || !settings.trusts(client) {
+        if !settings.real_ip_recursive || !settings.trusted.contains(client) {
             break;
         }
     }
     client
+}
+
+/// An address, with or without a port behind it: `1.2.3.4:567`, `[::1]:99`.
+fn named_address(text: &str) -> Option<IpAddr> {
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+    text.parse().ok().or_else(with_port).or_else(in_brackets)
 }
 
 /// The client's address as a header value.
@@ -154,6 +161,24 @@ pub(super) fn client_value(exchange: &Exchange, session: &Session) -> HeaderValu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_named_address_may_have_a_port() {
+        let cases = [
+            ("1.2.3.4", Some("1.2.3.4")),
+            ("1.2.3.4:567", Some("1.2.3.4")),
+            ("::1", Some("::1")),
+            ("[::1]:99", Some("::1")),
+            ("[::1]", Some("::1")),
+            ("[1.2.3.4]", None),
+            ("1.2.3.4:", None),
+            ("1.2.3.4:66666", None),
+            ("unknown", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(named_address(text), expected.map(|text| text.parse().unwrap()), "{text}");
+        }
+    }
 
     #[test]
     fn a_host_is_one_plain_name() {

@@ -30,7 +30,7 @@ enum Answer {
 }
 
 /// Answers one request. Every path ends in an answer.
-pub(super) async fn serve(proxy: Rc<Proxy>, session: Rc<Session>, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn serve(proxy: Rc<Proxy>, session: Rc<Session>, request: Box<Request<Incoming>>) -> Response<Body> {
     let snapshot = proxy.snapshot();
     let (exchange, admitted) = begin(&proxy, &session, &snapshot, request);
     let mut exchange = Care::new(exchange, proxy.clone());

@@ -9,6 +9,7 @@ use super::{
     certificates::Shelf,
     chains::Affected,
     compiled::Compiled,
+    credentials,
     modules::Deployments,
     plugins::Plugins,
     secrets::Secrets,
@@ -146,7 +147,7 @@ impl Builder {
         let mut known = mem::take(&mut self.known);
         known.compiled.flavor = self.flavor;
         known.compiled.secured.node = self.node_client.clone();
-        let (mut known, touched) = self
+        let (mut known, mut touched) = self
             .thread
             .run(move || {
                 let touched = known.state.apply(delta);
@@ -154,6 +155,8 @@ impl Builder {
             })
             .await;
         self.secrets.configure(&known.state);
+        let registry = self.registry.load_full();
+        credentials::fill(&mut known.state, &mut touched, &registry, &mut self.secrets).await;
         if touched.modules {
             self.deployments.update(&known.state.modules, &self.catalog, &*self.store, &self.limits).await;
         }
@@ -164,7 +167,6 @@ impl Builder {
             resolver.replace(certificates);
         }
         self.secrets.end_build();
-        let registry = self.registry.load_full();
         let build = self.thread.run(move || {
             let snapshot = known.compile(&touched, &affected, &registry);
             (known, snapshot)

@@ -5,6 +5,7 @@ mod builder;
 mod certificates;
 mod chains;
 mod compiled;
+mod credentials;
 mod entries;
 mod hashing;
 mod modules;

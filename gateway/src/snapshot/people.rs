@@ -43,8 +43,8 @@ fn add(directory: &mut Directory, credential: &Arc<Credential>, registry: &Regis
     }
 }
 
-/// What a credential is looked up by.
+/// What a credential is looked up by. A secret that is not there is the empty text, which must lead to nobody.
 fn key<'c>(credential: &'c Credential, registry: &Registry) -> Option<&'c str> {
     let field = registry.get(&credential.collection)?.endpoint_key.as_ref()?;
-    credential.data.get(&**field)?.as_str()
+    credential.data.get(&**field)?.as_str().filter(|key| !key.is_empty())
 }

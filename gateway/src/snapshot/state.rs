@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    model::{self, AccessRows, Object},
+    model::{self, AccessRows, Object, VaultReference},
     plugin::{ConsumerEntry, Credential, WORKSPACE},
     store::{Delta, Version},
 };
@@ -42,6 +42,8 @@ pub(super) struct State {
     pub(super) vaults: Typed<model::Vault>,
     /// Entities of plugin-declared collections: by collection, then id.
     pub(super) declared: BTreeMap<Arc<str>, Typed<Credential>>,
+    /// Those of them that may hold references to secrets, as they are written: by collection and id.
+    pub(super) referring: BTreeMap<(Arc<str>, Arc<str>), Arc<Credential>>,
     /// Who may use the Admin API.
     pub(super) access: Arc<AccessRows>,
     /// Entities that cannot be read.
@@ -162,6 +164,11 @@ impl State {
     fn change_declared(&mut self, collection: &Arc<str>, id: Arc<str>, entity: Option<Object>) -> Turn<Credential> {
         let of_collection = self.declared.entry(collection.clone()).or_default();
         let after = entity.map(|entity| Arc::new(credential(collection, &id, entity)));
+        let name = (collection.clone(), id.clone());
+        match after.as_ref().filter(|after| after.data.values().any(may_refer)) {
+            Some(after) => drop(self.referring.insert(name, after.clone())),
+            None => drop(self.referring.remove(&name)),
+        }
         let before = match &after {
             Some(after) => of_collection.insert(id, after.clone()),
             None => of_collection.remove(&id),
@@ -177,6 +184,16 @@ impl State {
             reason: reason.clone(),
         };
         self.unreadable.iter().map(shown)
+    }
+}
+
+/// Whether a value may hold a reference to a secret.
+fn may_refer(value: &Value) -> bool {
+    match value {
+        Value::String(text) => VaultReference::is_meant(text),
+        Value::Array(values) => values.iter().any(may_refer),
+        Value::Object(fields) => fields.values().any(may_refer),
+        _ => false,
     }
 }
 

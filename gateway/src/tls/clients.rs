@@ -87,7 +87,8 @@ pub(super) fn verifier(
     clients: Option<&ClientRoots>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
-    let unvouched = |takes| Some(Arc::new(Unvouched { provider: provider.clone(), takes }) as Arc<dyn ClientCertVerifier>);
+    let unvouched =
+        |takes| Some(Arc::new(Unvouched { provider: provider.clone(), takes }) as Arc<dyn ClientCertVerifier>);
     let (is_optional, clients) = match (asked, clients) {
         (ClientCertificate::Off, _) => return Ok(None),
         (ClientCertificate::Unverified, _) => return Ok(unvouched(true)),

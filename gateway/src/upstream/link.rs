@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection to a target, without a task: whoever uses it polls it.
 
 use std::{
-    future::{Future as _, poll_fn},
+    future::{Future, poll_fn},
     net::SocketAddr,
     pin::{Pin, pin},
     rc::Rc,
@@ -22,6 +22,16 @@ use hyper_util::rt::TokioIo;
 use super::{
     PoolKey, RequestBody, SendError, Timeouts, UploadError, body::Progress, connect::TargetIo, deadline::Deadline,
 };
+
+/// What the HTTP engine says of a request; one that was not sent comes back.
+type Outcome = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+
+/// A request that a connection has taken.
+pub(super) struct Sent<F> {
+    answer: F,
+    upload: Option<Rc<Progress>>,
+    reused: bool,
+}
 
 type Driver = http1::Connection<TokioIo<TargetIo>, RequestBody>;
 
@@ -83,17 +93,24 @@ impl Link {
         Some((parts.io.into_inner(), parts.read_buf))
     }
 
-    /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(
-        &mut self,
-        request: Request<RequestBody>,
-        timeouts: &Timeouts,
-        address: SocketAddr,
-    ) -> Result<Response<Incoming>, SendError> {
+    /// Hands a request to the connection, which sends it when it is driven. No future, so that the request is not moved
+    /// through one.
+    pub(super) fn begin(&mut self, request: Request<RequestBody>) -> Sent<impl Future<Output = Outcome> + use<>> {
         let reused = self.requests > 0;
         self.requests += 1;
         let upload = request.body().progress();
-        let mut answer = pin!(self.sender.try_send_request(request));
+        Sent { answer: self.sender.try_send_request(request), upload, reused }
+    }
+
+    /// Sends what was begun and waits for the head of its answer.
+    pub(super) async fn finish(
+        &mut self,
+        sent: Sent<impl Future<Output = Outcome>>,
+        timeouts: &Timeouts,
+        address: SocketAddr,
+    ) -> Result<Response<Incoming>, SendError> {
+        let Sent { answer, upload, reused } = sent;
+        let mut answer = pin!(answer);
         let mut wait = Wait::new(upload, timeouts, address);
         wait.begin(&mut self.deadline);
         poll_fn(|cx| {

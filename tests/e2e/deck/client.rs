@@ -215,7 +215,7 @@ impl Deck {
                     .get(to)
                     .into_iter()
                     .flatten()
-                    .find(|other| Kind::named(to).key_of(other) == [key] || other["id"] == *key);
+                    .find(|other| Kind::named(to).key_of(other)[0] == key || other["id"] == *key);
                 entity[*field] = json!({ "id": among.unwrap_or_else(|| panic!("{field} {key} is in the file"))["id"] });
             }
         }
@@ -231,8 +231,10 @@ impl Deck {
         }
         let schema = self.admin.get(&format!("/schemas/{}", kind.schema)).await.expect(200).json();
         fill(entity, &schema["fields"]);
-        if let Some(name) = entity["name"].as_str().filter(|_| kind.name == "plugins").map(str::to_owned) {
-            let schema = self.admin.get(&format!("/schemas/plugins/{name}")).await.expect(200).json();
+        if ["plugins", "vaults"].contains(&kind.name)
+            && let Some(name) = entity["name"].as_str().map(str::to_owned)
+        {
+            let schema = self.admin.get(&format!("/schemas/{}/{name}", kind.name)).await.expect(200).json();
             fill(entity, &schema["fields"]);
         }
     }
@@ -314,13 +316,15 @@ fn repeat_in_old_places(record: &mut Value, moved: &Value) {
     }
 }
 
-/// Without times and what is not set; tags in order.
+/// Without times and what is not set; tags in order. decK compares the names of a certificate by themselves alone.
 fn comparable(entity: &Value) -> Value {
     match entity {
         Value::Object(fields) => {
-            let set = fields
-                .iter()
-                .filter(|(name, value)| !value.is_null() && !matches!(name.as_str(), "created_at" | "updated_at"));
+            let made = |name: &str| {
+                matches!(name, "created_at" | "updated_at" | "cert_digest")
+                    || (name == "snis" && fields.contains_key("cert"))
+            };
+            let set = fields.iter().filter(|(name, value)| !value.is_null() && !made(name));
             let shown = set.map(|(name, value)| match value.as_array().filter(|_| name == "tags") {
                 Some(tags) => {
                     let mut tags = tags.clone();

@@ -37,8 +37,8 @@ const fn credential(
 
 /// Every kind.
 pub const KINDS: &[Kind] = &[
-    Kind { name: "certificates", path: "certificates", key: &["id"], schema: "certificates", ..PLAIN },
-    Kind { name: "ca_certificates", path: "ca_certificates", key: &["id"], schema: "ca_certificates", ..PLAIN },
+    Kind { name: "certificates", path: "certificates", key: &["cert", "key"], schema: "certificates", ..PLAIN },
+    Kind { name: "ca_certificates", path: "ca_certificates", key: &["cert"], schema: "ca_certificates", ..PLAIN },
     Kind { name: "consumers", path: "consumers", key: &["username"], schema: "consumers", ..PLAIN },
     Kind { name: "vaults", path: "vaults", key: &["prefix"], schema: "vaults", ..PLAIN },
     Kind { name: "key_sets", path: "key-sets", schema: "key_sets", ..PLAIN },

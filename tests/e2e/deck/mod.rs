@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Gateway, TestGateway, TestPostgres, TestTarget};
 use client::Deck;
+use kinds::KINDS;
 use source::{ROUTES, SERVICES, changed, source};
 
 /// A gateway with the whole file, and the target of service 1.
@@ -58,6 +59,38 @@ async fn a_dump_is_what_was_synced() {
 }
 
 #[tokio::test]
+async fn the_file_has_every_credential_and_every_scope_and_enough_of_the_rest() {
+    let (gateway, _target, file) = synced().await;
+    let endpoints = gateway.admin.get("/endpoints").await.expect(200).json();
+    let nested = endpoints["data"].as_array().unwrap().iter().filter_map(Value::as_str);
+    let nested =
+        nested.filter_map(|path| path.strip_prefix("/consumers/{consumers}/")).filter(|path| !path.contains('/'));
+    for credential in nested.filter(|path| *path != "plugins") {
+        let kind = KINDS.iter().find(|kind| kind.nested.is_some_and(|(_, _, path)| path == credential));
+        let kind = kind.unwrap_or_else(|| panic!("decK knows no {credential}"));
+        assert!(file["consumers"][0][kind.name].is_array(), "no consumer has {credential}");
+    }
+    for kind in [
+        "services",
+        "routes",
+        "consumers",
+        "upstreams",
+        "certificates",
+        "snis",
+        "ca_certificates",
+        "vaults",
+        "keys",
+        "key-sets",
+    ] {
+        assert!(count(&gateway, kind).await > 0, "no {kind}");
+    }
+    let plugins = gateway.admin.get("/plugins?size=1000").await.json();
+    let scope = |plugin: &Value| ["service", "route", "consumer"].map(|parent| plugin[parent].is_object());
+    let scopes: std::collections::BTreeSet<_> = plugins["data"].as_array().unwrap().iter().map(scope).collect();
+    assert_eq!(scopes.len(), 8, "{scopes:?}");
+}
+
+#[tokio::test]
 async fn a_synced_file_is_served() {
     let (gateway, _target, _) = synced().await;
     gateway.get("/s1").await.expect(401);
@@ -73,7 +106,21 @@ async fn a_second_sync_makes_just_the_changes() {
     assert_eq!(planned.exit_code(), 2);
     for (kind, changes) in [("created", &planned.created), ("updated", &planned.updated), ("deleted", &planned.deleted)]
     {
-        for entity in ["services ", "routes ", "consumers ", "keyauth", "acls ", "upstreams ", "targets ", "plugins "] {
+        for entity in [
+            "services ",
+            "routes ",
+            "consumers ",
+            "keyauth",
+            "acls ",
+            "upstreams ",
+            "targets ",
+            "plugins ",
+            "certificates ",
+            "snis ",
+            "vaults ",
+            "key_sets ",
+            "keys ",
+        ] {
             assert!(changes.iter().any(|title| title.starts_with(entity)), "no {entity}is {kind}: {changes:#?}");
         }
     }

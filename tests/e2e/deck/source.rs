@@ -1,9 +1,57 @@
 //! A file with every kind of entity that there is, every credential, and plugins at every scope.
 
+use std::sync::LazyLock;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use serde_json::{Value, json};
 
 pub const SERVICES: usize = 20;
 pub const ROUTES: usize = 3 * SERVICES + 2;
+
+/// Ids that other entities name.
+const CLIENT: &str = "11111111-1111-4111-8111-111111111111";
+const AUTHORITY: &str = "22222222-2222-4222-8222-222222222222";
+
+/// Made once, as the file must be the same each time.
+static MADE: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+    let rsa = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
+    let mut made: Vec<_> = (0..6).map(|at| certificate(&KeyPair::generate().unwrap(), at < 2)).collect();
+    made.push(certificate(&rsa, false));
+    made
+});
+
+/// A certificate and its key.
+fn certificate(key: &KeyPair, authority: bool) -> (String, String) {
+    let mut params = CertificateParams::new(vec!["made.test".to_owned()]).unwrap();
+    if authority {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    }
+    (params.self_signed(key).unwrap().pem(), key.serialize_pem())
+}
+
+fn certificates() -> Value {
+    let [client, named, two, referring] = [&MADE[2], &MADE[3], &MADE[4], &MADE[5]];
+    json!([
+        { "id": CLIENT, "cert": client.0, "key": client.1 },
+        { "cert": named.0, "key": named.1, "snis": [{ "name": "a.certs.test", "tags": ["first"] }, { "name": "*.certs.test" }] },
+        { "cert": two.0, "key": two.1, "cert_alt": MADE[6].0, "key_alt": MADE[6].1, "snis": [{ "name": "two.test" }], "tags": ["both"] },
+        { "cert": referring.0, "key": "{vault://my-env/tls-key}", "tags": ["b", "a"] },
+    ])
+}
+
+fn keys() -> Value {
+    let jwk = |kid: &str| {
+        let point =
+            r#""x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0""#;
+        format!(r#"{{"kty":"EC","crv":"P-256",{point},"kid":"{kid}"}}"#)
+    };
+    let public = KeyPair::from_pem(&MADE[2].1).unwrap().public_key_pem();
+    json!([
+        { "name": "jwk-1", "kid": "one", "set": { "name": "set-a" }, "jwk": jwk("one") },
+        { "name": "jwk-2", "kid": "one", "set": { "name": "set-b" }, "jwk": jwk("one"), "tags": ["t"] },
+        { "name": "pem", "kid": "three", "pem": { "private_key": MADE[2].1, "public_key": public } },
+    ])
+}
 
 /// The file. `port` is of a target that service 1 leads to.
 pub fn source(port: u16) -> Value {
@@ -17,6 +65,15 @@ pub fn source(port: u16) -> Value {
         "consumers": (0..10).map(consumer).collect::<Vec<_>>(),
         "upstreams": (0..5).map(upstream).collect::<Vec<_>>(),
         "plugins": plugins(),
+        "certificates": certificates(),
+        "snis": [{ "name": "top.test", "certificate": CLIENT, "tags": ["own"] }],
+        "ca_certificates": [{ "id": AUTHORITY, "cert": MADE[0].0, "tags": ["root"] }],
+        "vaults": [
+            { "name": "env", "prefix": "my-env", "description": "of the machine", "config": { "prefix": "DECK_TEST_" } },
+            { "name": "env", "prefix": "other-env", "tags": ["x"] },
+        ],
+        "key_sets": [{ "name": "set-a", "tags": ["k"] }, { "name": "set-b" }],
+        "keys": keys(),
     })
 }
 
@@ -40,6 +97,12 @@ fn service(number: usize, port: u16) -> Value {
             service["tags"] = json!(["team-b", "team-a"]);
         }
         3 => service["enabled"] = false.into(),
+        4 => {
+            service["client_certificate"] = json!({ "id": CLIENT });
+            service["ca_certificates"] = json!([AUTHORITY]);
+            service["tls_verify"] = true.into();
+            service["tls_verify_depth"] = 3.into();
+        }
         5 => {
             service["plugins"] = json!([
                 { "name": "key-auth", "config": { "key_names": ["x-key"], "hide_credentials": true } },
@@ -97,7 +160,10 @@ fn upstream(number: usize) -> Value {
             upstream["hash_on_header"] = "x-user".into();
             upstream["slots"] = 100.into();
         }
-        2 => upstream["algorithm"] = "least-connections".into(),
+        2 => {
+            upstream["algorithm"] = "least-connections".into();
+            upstream["client_certificate"] = json!({ "id": CLIENT });
+        }
         3 => {
             upstream["healthchecks"] =
                 json!({ "active": { "http_path": "/ready", "healthy": { "interval": 5, "successes": 2 } } })
@@ -150,5 +216,22 @@ pub fn changed(port: u16) -> Value {
     file["consumers"][0]["acls"] = json!([{ "group": "gold", "tags": ["kept"] }, { "group": "platinum" }]);
     file["upstreams"][0]["targets"] = json!([{ "target": "10.1.0.0:80", "weight": 7 }, { "target": "10.1.0.9:80" }]);
     file["upstreams"][2]["algorithm"] = "round-robin".into();
+    change_the_rest(&mut file);
     file
+}
+
+fn change_the_rest(file: &mut Value) {
+    file["certificates"][1]["snis"] = json!([{ "name": "a.certs.test" }, { "name": "new.certs.test" }]);
+    file["certificates"][2] = json!({ "cert": MADE[6].0, "key": MADE[6].1, "snis": [{ "name": "three.test" }] });
+    file["certificates"][3]["tags"] = json!(["c"]);
+    file["ca_certificates"] =
+        json!([{ "cert": MADE[1].0 }, { "id": AUTHORITY, "cert": MADE[0].0, "tags": ["old root"] }]);
+    file["vaults"] = json!([
+        { "name": "env", "prefix": "my-env", "description": "of the new machine", "config": { "prefix": "DECK_TEST_" } },
+        { "name": "env", "prefix": "third-env" },
+    ]);
+    file["key_sets"] = json!([{ "name": "set-a", "tags": ["l"] }, { "name": "set-c" }]);
+    let keys = file["keys"].as_array_mut().expect("a list");
+    keys[1] = json!({ "name": "jwk-3", "kid": "one", "set": { "name": "set-c" }, "jwk": keys[1]["jwk"] });
+    keys[2]["tags"] = json!(["private"]);
 }

@@ -72,6 +72,10 @@ fn a_diff_says_what_an_import_would_change_and_changes_nothing() {
         );
         assert!(said.out.ends_with("1 added, 2 changed, 6 unchanged\n"), "{}", said.out);
     }
+    for (file, code, of_deck) in [("kong.yaml", 1, 2), ("none.yaml", 2, 1)] {
+        assert_eq!(desk.config(&database, &["diff", file]).code, code, "{file}");
+        assert_eq!(desk.config(&database, &["diff", "--non-zero-exit-code", file]).code, of_deck, "{file}");
+    }
 }
 
 #[test]
@@ -122,6 +126,53 @@ fn a_pruning_import_spares_what_its_tags_do_not_select_and_makes_room_for_ids() 
     assert_eq!(said, "+ services a\n- services a\n- services b\n1 added, 0 changed, 0 unchanged, 2 deleted\n");
     let dump = desk.config(&database, &["dump"]).well();
     assert!(dump.contains(id) && dump.contains("name: c\n") && !dump.contains("name: b\n"), "{dump}");
+}
+
+#[test]
+fn a_pruning_import_lets_names_and_keys_change_hands() {
+    let desk = Desk::new();
+    let database = desk.path("kong.db");
+    let [one, two] = ["6ff5a0aa-5a5c-4b4d-a4d4-000000000001", "6ff5a0aa-5a5c-4b4d-a4d4-000000000002"];
+    let file = |first: &str, second: &str, key: &str, other: &str| {
+        format!(
+            "_format_version: '3.0'\nservices:\n- {{id: {one}, name: {first}, host: h}}\n- {{id: {two}, name: {second}, host: i}}\n\
+             consumers:\n- username: x\n  custom_id: {first}\n  keyauth_credentials: [{{key: {key}}}]\n\
+             - username: y\n  custom_id: {second}\n  keyauth_credentials: [{{key: {other}}}]\n"
+        )
+    };
+    desk.write("kong.yaml", &file("a", "b", "k", "l"));
+    desk.config(&database, &["import", "kong.yaml"]).well();
+    desk.write("kong.yaml", &file("b", "a", "l", "k"));
+    let said = desk.config(&database, &["import", "--prune", "kong.yaml"]).well();
+    assert!(said.contains("~ services b\n    name: \"a\" -> \"b\"\n"), "{said}");
+    assert!(said.ends_with("0 added, 6 changed, 0 unchanged\n"), "ids and what else they have stay: {said}");
+    let said = desk.config(&database, &["diff", "--prune", "kong.yaml"]).well();
+    assert_eq!(said, "0 added, 0 changed, 6 unchanged\n");
+    // What goes has the key that a new one of another name gets.
+    desk.write(
+        "kong.yaml",
+        "_format_version: '3.0'\nconsumers: [{username: z, custom_id: a, keyauth_credentials: [{key: k}]}]\n",
+    );
+    desk.config(&database, &["import", "--prune", "kong.yaml"]).well();
+    let dump = desk.config(&database, &["dump"]).well();
+    assert!(dump.contains("username: z\n") && !dump.contains("username: x\n") && !dump.contains("parked"), "{dump}");
+}
+
+#[test]
+fn a_name_twice_in_one_object_is_refused_whatever_the_syntax() {
+    let desk = Desk::new();
+    for (name, text, problem) in [
+        (
+            "twice.json",
+            r#"{"_format_version":"3.0","services":[{"host":"a","host":"b"}]}"#,
+            "the name \"host\" comes twice",
+        ),
+        ("twice.yaml", "_format_version: '3.0'\nservices:\n- host: a\n  host: b\n", "the key 'host' stands twice"),
+    ] {
+        desk.write(name, text);
+        let said = desk.config(&desk.path("none.db"), &["check", name]);
+        assert!(said.code == 2 && said.error.contains(problem), "{name}: {}", said.error);
+    }
 }
 
 #[test]

@@ -19,6 +19,17 @@ async fn hostile_texts_are_refused_and_cost_little() {
         ("deep blocks", (0..2000).map(|at| format!("{}a:\n", " ".repeat(at))).collect(), "nested deeper than"),
         ("deep merges", format!("{}x", "- ".repeat(5000)), "nested deeper than"),
         ("a key twice", "_format_version: '3.0'\nservices: []\nservices: []\n".to_owned(), "stands twice"),
+        ("a key twice in JSON", r#"{"_format_version":"3.0","services":[],"services":[]}"#.to_owned(), "comes twice"),
+        (
+            "a key twice in JSON within",
+            r#"{"_format_version":"3.0","services":[{"name":"a","host":"a","\u0068ost":"b"}]}"#.to_owned(),
+            "comes twice in one object at line 1 column 71",
+        ),
+        (
+            "a key twice in a flow",
+            "_format_version: '3.0'\nservices: [{name: a, host: a, host: b}]\n".to_owned(),
+            "the key 'host' stands twice in one map",
+        ),
         ("a list of nothing", "_format_version: '3.0'\nservices: [null]\n".to_owned(), "expected a record"),
         (
             "lists for everything",

@@ -3,6 +3,7 @@
 mod bodies;
 mod paths;
 mod races;
+mod transactions;
 mod wire;
 
 use std::collections::BTreeMap;

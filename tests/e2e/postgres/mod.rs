@@ -1,5 +1,6 @@
 //! Gateways on a PostgreSQL that they share.
 
+mod applied;
 mod both;
 mod nodes;
 mod outage;

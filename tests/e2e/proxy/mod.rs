@@ -16,6 +16,7 @@ mod malformed;
 mod path;
 mod precedence;
 mod protocols;
+mod proxy_protocol;
 mod real_servers;
 mod retries;
 mod shutdown;

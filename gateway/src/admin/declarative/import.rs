@@ -1,21 +1,23 @@
 //! Bringing the entities of a file into a database: what is not there is added, what is there becomes as the file says,
 //! and what the file does not have stays, unless it is to be pruned.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     id,
-    prune::{Others, Pruning},
+    identify::{self, Claim},
+    prune::{self, Others},
+    room::Room,
 };
 use crate::{
     model::{
         Collection, Object, Registry,
         declarative::{Entity, Loaded},
-        schema::{Auto, Kind},
+        schema::Auto,
     },
-    store::{Filter, Key, Page, Result, Transaction},
+    store::{Result, Transaction},
 };
 
 /// What an import did, or would do.
@@ -58,117 +60,38 @@ pub struct FieldChange {
 
 /// Writes the entities. The caller commits, or does not.
 pub async fn import(write: &mut dyn Transaction, registry: &Registry, loaded: Loaded, others: &Others) -> Result<Plan> {
-    let order: HashMap<Arc<str>, usize> =
-        registry.iter().enumerate().map(|(at, collection)| (collection.name.clone(), at)).collect();
-    let mut entities = loaded.entities;
-    // Parents first, in the order of the file.
-    entities.sort_by_key(|entity| order.get(&entity.collection.name).copied());
-    let (mut plan, mut renamed) = (Plan::default(), HashMap::new());
-    let mut pruning = Pruning::new(others, registry, &entities);
-    for mut entity in entities {
-        follow(&entity.collection.clone(), &mut entity.object, &renamed);
-        pruning.make_room(write, &entity).await?;
-        match one(write, &mut entity, &mut renamed).await? {
+    let claims = identify::claims(write, registry, loaded.entities).await?;
+    let doomed = prune::doomed(write, registry, others, &claims).await?;
+    let mut room = Room::new(&claims, &doomed);
+    let mut plan = Plan::default();
+    for claim in claims {
+        match put(write, claim, &mut room).await? {
             Some(change) => plan.changes.push(change),
             None => plan.unchanged += 1,
         }
-        pruning.keep(&entity);
     }
-    plan.deleted = pruning.finish(write).await?;
+    // Last, as what stays may have referred to what goes.
+    plan.deleted = prune::delete(write, registry, doomed).await?;
     Ok(plan)
 }
 
-/// `renamed`: ids that the file made up, with those under which the database knows the entities.
-async fn one(
-    write: &mut dyn Transaction,
-    entity: &mut Entity,
-    renamed: &mut HashMap<String, String>,
-) -> Result<Option<Change>> {
+async fn put(write: &mut dyn Transaction, claim: Claim, room: &mut Room) -> Result<Option<Change>> {
+    let Claim { mut entity, known } = claim;
     let collection = entity.collection.clone();
-    let mut known = write.get(&collection, Key::Id(id(&entity.object))).await?;
-    if known.is_none() && !entity.has_id {
-        known = same(write, &collection, &entity.object).await?;
-        if let Some(known) = &known {
-            renamed.insert(id(&entity.object).to_owned(), id(known).to_owned());
-            entity.object.insert("id".into(), id(known).into());
-        }
-    }
     let name = called(&collection, &entity.object);
     let Some(known) = known else {
+        room.make(write, &collection, &entity.object).await?;
         write.insert(&collection, &entity.object).await?;
         return Ok(Some(Change { collection: collection.name.clone(), name, fields: None }));
     };
-    keep(&collection, entity, &known);
+    keep(&collection, &mut entity, &known);
     let fields = differences(&collection, &known, &entity.object);
-    if fields.is_empty() {
+    if fields.is_empty() && !room.is_parked(&collection, &entity.object) {
         return Ok(None);
     }
+    room.make(write, &collection, &entity.object).await?;
     write.update(&collection, &entity.object).await?;
     Ok(Some(Change { collection: collection.name.clone(), name, fields: Some(fields) }))
-}
-
-/// References to entities that the database knows by another id.
-fn follow(collection: &Collection, object: &mut Object, renamed: &HashMap<String, String>) {
-    for field in collection.schema.fields.iter().filter(|field| matches!(field.kind, Kind::Foreign(_))) {
-        let reference = object.get(&*field.name).and_then(|value| value.get("id")?.as_str());
-        if let Some(other) = reference.and_then(|id| renamed.get(id)) {
-            object.insert(field.name.to_string(), json!({ "id": other }));
-        }
-    }
-}
-
-/// The entity that has the same values in a unique group.
-pub(super) async fn same(
-    write: &mut dyn Transaction,
-    collection: &Collection,
-    object: &Object,
-) -> Result<Option<Object>> {
-    for group in &collection.unique {
-        let text = |field: &Arc<str>| object.get(&**field).and_then(Value::as_str);
-        if let [only] = group.as_slice()
-            && let Some(value) = text(only)
-        {
-            if let Some(found) = write.get(collection, Key::Unique(only, value)).await? {
-                return Ok(Some(found));
-            }
-            continue;
-        }
-        let parent = group.iter().find_map(|field| {
-            let id = object.get(&**field)?.get("id")?.as_str()?;
-            Some((field.clone(), Arc::from(id)))
-        });
-        let equals = group.iter().find_map(|field| Some((field.clone(), text(field)?.to_owned())));
-        if equals.is_none() && parent.is_none() {
-            continue;
-        }
-        let filter = Filter { parent, equals, tags: None };
-        if let Some(found) = matching(write, collection, &filter, group, object).await? {
-            return Ok(Some(found));
-        }
-    }
-    Ok(None)
-}
-
-async fn matching(
-    write: &mut dyn Transaction,
-    collection: &Collection,
-    filter: &Filter,
-    group: &[Arc<str>],
-    object: &Object,
-) -> Result<Option<Object>> {
-    let value = |entity: &Object, field: &Arc<str>| entity.get(&**field).cloned().unwrap_or(Value::Null);
-    let mut after = None;
-    loop {
-        let rows = write.page(collection, filter, &Page { after: after.take(), size: 500 }).await?;
-        let equal = |row: &&Object| group.iter().all(|field| value(row, field) == value(object, field));
-        if let Some(found) = rows.rows.iter().find(equal) {
-            return Ok(Some(found.clone()));
-        }
-        match rows.next {
-            Some(next) => after = Some(next),
-            None => return Ok(None),
-        }
-    }
 }
 
 /// What the file leaves to the gateway, and the gateway has decided before.

@@ -1,10 +1,12 @@
 //! Declarative files: loading one in place of everything there is, `/config`, and what an import or an export of a
 //! database does.
 
+mod identify;
 mod import;
 mod load;
 mod prune;
 mod resource;
+mod room;
 #[cfg(test)]
 mod tests;
 

@@ -1,4 +1,4 @@
-//! Deleting what a file does not have: children before their parents, and what is in the way of an entity before it.
+//! Deleting what a file does not have: children before their parents.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::{
     id,
-    import::{called, same},
+    identify::{Claim, Name},
+    import::called,
 };
 use crate::{
-    model::{Collection, Object, Registry, declarative::Entity},
+    model::{Collection, Object, Registry},
     store::{Filter, Page, Result, Transaction},
 };
 
@@ -25,76 +26,49 @@ pub enum Others {
 /// Code is no part of files.
 const SPARED: &str = "modules";
 
-type Name = (Arc<str>, String);
+/// An entity that goes.
+pub(super) type Doomed = (Arc<Collection>, Object);
 
-/// An import that may delete.
-pub(super) struct Pruning<'a> {
-    /// `None`: nothing is deleted.
-    tags: Option<&'a [String]>,
-    registry: &'a Registry,
-    /// What the file has, by the ids that the database knows.
-    kept: HashSet<Name>,
-    deleted: Vec<Name>,
-}
-
-impl<'a> Pruning<'a> {
-    /// What the file names by id is spared from the start.
-    pub(super) fn new(others: &'a Others, registry: &'a Registry, entities: &[Entity]) -> Self {
-        let tags = match others {
-            Others::Keep => None,
-            Others::Delete(tags) => Some(tags.as_slice()),
+/// What is to be deleted, in the order of it.
+pub(super) async fn doomed(
+    write: &mut dyn Transaction,
+    registry: &Registry,
+    others: &Others,
+    claims: &[Claim],
+) -> Result<Vec<Doomed>> {
+    let Others::Delete(tags) = others else { return Ok(Vec::new()) };
+    let kept: HashSet<Name> = claims.iter().map(name).collect();
+    let collections: Vec<_> = registry.iter().filter(|collection| &*collection.name != SPARED).cloned().collect();
+    let mut doomed = Vec::new();
+    for collection in collections.into_iter().rev() {
+        let mut stored = all(write, &collection).await?;
+        let goes = |stored: &Object| {
+            !kept.contains(&(collection.name.clone(), id(stored).to_owned())) && has_all(stored, tags)
         };
-        let named = entities.iter().filter(|entity| entity.has_id && tags.is_some());
-        Self { tags, registry, kept: named.map(name).collect(), deleted: Vec::new() }
+        stored.retain(goes);
+        stored.sort_by_cached_key(|stored| called(&collection, stored));
+        doomed.extend(stored.into_iter().map(|stored| (collection.clone(), stored)));
     }
-
-    /// Spares an entity that was written.
-    pub(super) fn keep(&mut self, entity: &Entity) {
-        if self.tags.is_some() {
-            self.kept.insert(name(entity));
-        }
-    }
-
-    /// Deletes those that have unique values of an entity under another id. An entity without an id takes them over.
-    pub(super) async fn make_room(&mut self, write: &mut dyn Transaction, entity: &Entity) -> Result<()> {
-        if !entity.has_id {
-            return Ok(());
-        }
-        while let Some(other) = same(write, &entity.collection, &entity.object).await? {
-            if !self.delete(write, &entity.collection, &other).await? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes the rest, and answers with all that was deleted.
-    pub(super) async fn finish(mut self, write: &mut dyn Transaction) -> Result<Vec<Name>> {
-        let collections: Vec<_> = self.registry.iter().filter(|_| self.tags.is_some()).cloned().collect();
-        for collection in collections.iter().rev().filter(|collection| &*collection.name != SPARED) {
-            for stored in all(write, collection).await? {
-                self.delete(write, collection, &stored).await?;
-            }
-        }
-        Ok(self.deleted)
-    }
-
-    /// Whether it was to be deleted, and was there.
-    async fn delete(&mut self, write: &mut dyn Transaction, collection: &Collection, stored: &Object) -> Result<bool> {
-        let kept = self.kept.contains(&(collection.name.clone(), id(stored).to_owned()));
-        if kept || !self.tags.is_some_and(|tags| has_all(stored, tags)) {
-            return Ok(false);
-        }
-        let found = write.delete(self.registry, collection, id(stored)).await?;
-        if found {
-            self.deleted.push((collection.name.clone(), called(collection, stored)));
-        }
-        Ok(found)
-    }
+    Ok(doomed)
 }
 
-fn name(entity: &Entity) -> Name {
-    (entity.collection.name.clone(), id(&entity.object).to_owned())
+/// Deletes them. Answers with those that were still there: some go with their parents.
+pub(super) async fn delete(
+    write: &mut dyn Transaction,
+    registry: &Registry,
+    doomed: Vec<Doomed>,
+) -> Result<Vec<(Arc<str>, String)>> {
+    let mut deleted = Vec::with_capacity(doomed.len());
+    for (collection, stored) in doomed {
+        if write.delete(registry, &collection, id(&stored)).await? {
+            deleted.push((collection.name.clone(), called(&collection, &stored)));
+        }
+    }
+    Ok(deleted)
+}
+
+fn name(claim: &Claim) -> Name {
+    (claim.entity.collection.name.clone(), id(&claim.entity.object).to_owned())
 }
 
 fn has_all(stored: &Object, tags: &[String]) -> bool {

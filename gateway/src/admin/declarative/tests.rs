@@ -46,10 +46,14 @@ fn registry() -> Arc<Registry> {
 }
 
 async fn take_in(store: &SqliteStore, text: String, syntax: Syntax) -> Plan {
+    bring(store, text, syntax, &Others::Keep).await
+}
+
+async fn bring(store: &SqliteStore, text: String, syntax: Syntax, others: &Others) -> Plan {
     let loaded = resolve(move || parse(&text, syntax), registry(), Arc::new(Anything), Reading::Deck).await;
     let loaded = loaded.unwrap_or_else(|invalid| panic!("{invalid}"));
     let mut write = store.begin().await.unwrap();
-    let plan = import(&mut *write, &registry(), loaded, &Others::Keep).await.unwrap();
+    let plan = import(&mut *write, &registry(), loaded, others).await.unwrap();
     write.commit().await.unwrap();
     plan
 }
@@ -200,4 +204,72 @@ async fn an_import_takes_over_what_the_database_calls_the_same() {
     let route =
         store.get(registry.get("routes").unwrap(), crate::store::Key::Unique("name", "r")).await.unwrap().unwrap();
     assert_eq!(route["service"]["id"], known["id"]);
+}
+
+/// A few consumers with keys, of few names, so that much passes from one to another.
+fn few() -> impl Strategy<Value = Value> {
+    let shuffled = || Just([0, 1, 2, 3]).prop_shuffle();
+    let masks = (1..=4_usize, any::<[bool; 4]>(), any::<[bool; 4]>(), any::<[bool; 4]>());
+    (shuffled(), shuffled(), shuffled(), shuffled(), masks).prop_map(|(ids, names, customs, keys, masks)| {
+        let (count, with_id, with_custom, with_key_id) = masks;
+        let one = |at: usize| {
+            let mut consumer = json!({ "username": format!("n{}", names[at]) });
+            let mut key = json!({ "key": format!("k{}", keys[at]) });
+            if with_custom[at] {
+                consumer["custom_id"] = format!("c{}", customs[at]).into();
+            }
+            if with_id[at] {
+                consumer["id"] = format!("00000000-0000-4000-8000-00000000000{}", ids[at]).into();
+            }
+            if with_key_id[at] {
+                key["id"] = format!("00000000-0000-4000-8000-00000000001{}", ids[at]).into();
+            }
+            consumer["keyauth_credentials"] = json!([key]);
+            consumer["acls"] = json!([{ "group": format!("g{}", keys[at] % 2) }]);
+            consumer
+        };
+        json!({ "_format_version": "3.0", "consumers": (0..count).map(one).collect::<Vec<_>>() })
+    })
+}
+
+/// What a file says and a database has, whatever their ids.
+fn names(file: &Value) -> BTreeSet<String> {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let shown = |consumer: &Value| {
+        let (key, group) = (&consumer["keyauth_credentials"][0]["key"], &consumer["acls"][0]["group"]);
+        [&consumer["username"], &consumer["custom_id"], key, group].map(text).join(" ")
+    };
+    file["consumers"].as_array().into_iter().flatten().map(shown).collect()
+}
+
+async fn kept(store: &SqliteStore) -> BTreeSet<String> {
+    let mut dump = yaml::parse(&written_out(store).await).unwrap();
+    let children = ["keyauth_credentials", "acls"].map(|kind| dump[kind].take());
+    for consumer in dump["consumers"].as_array_mut().into_iter().flatten() {
+        for (kind, all) in ["keyauth_credentials", "acls"].into_iter().zip(&children) {
+            let own = all.as_array().into_iter().flatten().filter(|child| child["consumer"] == consumer["id"]);
+            consumer[kind] = own.cloned().collect();
+        }
+    }
+    names(&dump)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn a_pruning_import_leads_from_every_state_to_every_other(files in proptest::collection::vec(few(), 2..4)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let store = SqliteStore::open(&folder.path().join("test.db")).await.unwrap();
+            let all = Others::Delete(Vec::new());
+            for file in files {
+                bring(&store, file.to_string(), Syntax::Json, &all).await;
+                prop_assert_eq!(kept(&store).await, names(&file));
+                let again = bring(&store, file.to_string(), Syntax::Json, &all).await;
+                prop_assert!(again.is_empty(), "{:?}", again);
+            }
+            Ok(())
+        })?;
+    }
 }

@@ -8,7 +8,7 @@ use super::super::{
     wishes,
 };
 use crate::model::{
-    Object, requested_capabilities,
+    Object, json, requested_capabilities,
     schema::{Violations, simplify_numbers},
 };
 
@@ -79,7 +79,7 @@ pub(super) fn check_settings(settings: &mut Object, manifest: &Value) -> Result<
 fn grants(given: &Value, manifest: &Value) -> Result<Value, String> {
     let parsed = match given {
         Value::String(all) if all == "*" => return Ok(json!(requested_capabilities(manifest))),
-        Value::String(text) => serde_json::from_str(text).map_err(|_| "expected a map or *".to_owned())?,
+        Value::String(text) => json::parse(text.as_bytes()).map_err(|_| "expected a map or *".to_owned())?,
         Value::Null => json!({}),
         other => other.clone(),
     };

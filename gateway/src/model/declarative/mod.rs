@@ -13,10 +13,10 @@ pub mod yaml;
 
 use std::{path::Path, sync::Arc, time::SystemTime};
 
-use serde_json::Value;
+use serde_json::{Value, error::Category};
 
 use super::{
-    Collection, Object, PluginInfo, Registry,
+    Collection, Object, PluginInfo, Registry, json,
     schema::{Kind, Violations, simplify_numbers},
 };
 
@@ -99,12 +99,14 @@ impl Syntax {
 
 /// The content of a text.
 pub fn parse(text: &str, syntax: Syntax) -> Result<Value, Invalid> {
-    let json = || serde_json::from_str::<Value>(text);
+    let json = || json::parse(text.as_bytes());
     let mut value = match syntax {
         Syntax::Json => json().map_err(|error| Invalid::unparsed(&parsing(&error)))?,
         Syntax::Yaml => yaml::parse(text).map_err(|error| Invalid::unparsed(&parsing(&error)))?,
         Syntax::Either => match json() {
             Ok(value) => value,
+            // It is JSON, and has two readings.
+            Err(error) if error.classify() == Category::Data => return Err(Invalid::unparsed(&parsing(&error))),
             Err(_) => yaml::parse(text).map_err(|error| Invalid::unparsed(&parsing(&error)))?,
         },
     };

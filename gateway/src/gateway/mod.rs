@@ -174,7 +174,7 @@ impl Gateway {
         apis::refuse_open(config, &rooms.access)?;
         let server = rooms.tls.clients.clone();
         let workers = Workers::start(config, sockets.proxy, rooms.published.current.clone(), server)?;
-        let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
+        let context = node::context(config, &rooms, &addresses, workers.tally(), &metrics);
         let api = |name, router| apis::Api {
             name,
             router,

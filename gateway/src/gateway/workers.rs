@@ -17,7 +17,7 @@ use crate::{
     config::{AccessLog, Config},
     listener::{self, Bound, Counters, Drained},
     plugin,
-    proxy::{self, Proxy},
+    proxy::{self, Proxy, Refusals},
     shutdown::Drain,
     snapshot::{Manner, Snapshot},
     tls::ServerTls,
@@ -30,6 +30,16 @@ pub(super) struct Workers {
     counters: Vec<Arc<Counters>>,
     order: Drain,
     access_log: Option<proxy::AccessLog>,
+    refusals: Arc<Refusals>,
+}
+
+/// What the workers count.
+#[derive(Clone)]
+pub(super) struct Tally {
+    /// Connections, of each worker.
+    pub(super) connections: Vec<Arc<Counters>>,
+    /// Requests that were refused, of all.
+    pub(super) refusals: Arc<Refusals>,
 }
 
 /// Where the proxy listens.
@@ -68,7 +78,7 @@ impl Workers {
         };
         let (mut threads, mut counters) = (Vec::new(), Vec::new());
         let order = Drain::default();
-        let access_log = settings.proxy.access_log.clone();
+        let (access_log, refusals) = (settings.proxy.access_log.clone(), settings.proxy.refusals.clone());
         for (number, own) in sockets.into_iter().enumerate() {
             let counted = Arc::<Counters>::default();
             counters.push(counted.clone());
@@ -83,12 +93,12 @@ impl Workers {
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || worker.run()).map_err(system("a worker thread"))?);
         }
-        Ok(Self { threads, counters, order, access_log })
+        Ok(Self { threads, counters, order, access_log, refusals })
     }
 
-    /// Counters of each worker.
-    pub(super) fn counters(&self) -> Vec<Arc<Counters>> {
-        self.counters.clone()
+    /// What they count.
+    pub(super) fn tally(&self) -> Tally {
+        Tally { connections: self.counters.clone(), refusals: self.refusals.clone() }
     }
 
     /// The order to end, which this hand gives.
@@ -177,6 +187,7 @@ fn proxy_settings(config: &Config) -> Result<proxy::Settings, GatewayError> {
         real_ip_recursive: config.real_ip.recursive,
         access_log,
         manner: manner(config),
+        refusals: Arc::default(),
     })
 }
 

@@ -1,6 +1,9 @@
 //! Names from the first question on, with a clock and servers of their own.
 
-use std::{net::Ipv4Addr, sync::atomic::{AtomicUsize, Ordering::Relaxed}};
+use std::{
+    net::Ipv4Addr,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use super::*;
 use crate::{shutdown::Tasks, telemetry::Metrics};

@@ -2,6 +2,7 @@
 
 mod apis;
 mod builtins;
+mod certificates;
 mod commands;
 mod controls;
 mod database;
@@ -43,9 +44,10 @@ use crate::{
     snapshot::{self, Builder, Deployments, Pace, Published},
     store::{self, MemoryStore, Refused, Resilient, Store, StoreError},
     telemetry::{LogDial, Metrics},
-    tls::{self, DefaultCertificate, Resolver},
+    tls,
     vault::Vaults,
 };
+use certificates::NodeTls;
 pub use commands::{Order, migrate, migrations, tell};
 use controls::Controls;
 use desk::Desk;
@@ -151,7 +153,7 @@ struct Rooms {
     refusals: mpsc::Sender<Refused>,
     access: Arc<Access>,
     controls: Arc<Controls>,
-    resolver: Arc<Resolver>,
+    tls: Arc<NodeTls>,
 }
 
 impl Gateway {
@@ -171,7 +173,8 @@ impl Gateway {
         let replaced = Shutdown::new();
         let rooms = control.block_on(build(config, &tasks, &metrics, log.clone(), replaced.clone()))?;
         apis::refuse_open(config, &rooms.access)?;
-        let workers = Workers::start(config, sockets.proxy, rooms.published.current.clone(), rooms.resolver.clone())?;
+        let server = rooms.tls.clients.clone();
+        let workers = Workers::start(config, sockets.proxy, rooms.published.current.clone(), server)?;
         let context = node::context(config, &rooms, &addresses, workers.tally(), &metrics);
         let api = |name, router| apis::Api {
             name,
@@ -179,14 +182,15 @@ impl Gateway {
             settings: config.admin.clone(),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
+            tls: rooms.tls.operators.clone(),
         };
         let (admin, status) =
             (api("admin", admin::router(context.clone())), api("status", admin::status_router(context)));
-        let admin = control.block_on(apis::serve(config, sockets.admin, admin))?;
-        let status = control.block_on(apis::serve(config, sockets.status, status))?;
+        let admin = control.block_on(apis::serve(sockets.admin, admin))?;
+        let status = control.block_on(apis::serve(sockets.status, status))?;
         let notifier = Notifier::from_environment();
         let (access_log, kept) = (workers.access_log(), config.clone());
-        let live = Live { config: kept, origin, log, access_log, notifier: notifier.clone() };
+        let live = Live { config: kept, origin, log, access_log, notifier: notifier.clone(), tls: rooms.tls };
         control.block_on(async { live.heed(&tasks) })?;
         life::remember(&config.pid_file).map_err(system(format!("the pid file {}", config.pid_file.display())))?;
         announce(&addresses, admin, status, began);
@@ -232,12 +236,10 @@ async fn build(
 ) -> Result<Rooms, GatewayError> {
     let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let builder = builder(config, &store, &registry, &catalog);
-    let resolver = Arc::new(Resolver::new(&DefaultCertificate::in_folder(&config.data_dir)?));
-    let dns = Arc::new(Dns::default());
-    let builder = builder.with_resolver(resolver.clone()).with_dns(dns.clone());
-    let asker =
-        Arc::new(Asker::new(&config.dns).map_err(|error| system("the resolver of names")(io::Error::other(error)))?);
-    tasks.spawn("names", dns::run(dns, asker, config.dns.clone(), metrics.clone(), tasks.clone()));
+    let tls = Arc::new(NodeTls::load(config)?);
+    tasks.spawn("keys of session tickets", tls.clone().rotate(tasks.shutdown()));
+    let builder = builder.with_resolver(tls.resolver.clone()).with_node_client(tls.targets.clone());
+    let builder = builder.with_dns(resolve_names(config, tasks, metrics)?);
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
     let (follower, known) = (desk.clone(), registry.clone());
@@ -281,10 +283,19 @@ async fn build(
         refusals,
         access,
         controls,
-        resolver,
+        tls,
     };
     declarative::reload_on_hangup(config, &rooms, tasks)?;
     Ok(rooms)
+}
+
+/// The names of targets, kept up to date from now on.
+fn resolve_names(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Arc<Dns>, GatewayError> {
+    let dns = Arc::new(Dns::default());
+    let asker = Asker::new(&config.dns).map_err(|error| system("the resolver of names")(io::Error::other(error)))?;
+    let running = dns::run(dns.clone(), Arc::new(asker), config.dns.clone(), metrics.clone(), tasks.clone());
+    tasks.spawn("names", running);
+    Ok(dns)
 }
 
 /// What builds snapshots, as the node's settings say.

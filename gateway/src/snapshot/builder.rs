@@ -22,7 +22,7 @@ use crate::{
     router::Flavor,
     shutdown::QuietThread,
     store::{Delta, Store, StoreError},
-    tls::Resolver,
+    tls::{NodeClient, Resolver},
     vault::Vaults,
 };
 
@@ -53,6 +53,7 @@ pub struct Builder {
     told: Option<Told>,
     flavor: Flavor,
     dns: Arc<Dns>,
+    node_client: NodeClient,
 }
 
 /// Everything that is taken over from one snapshot to the next.
@@ -90,6 +91,7 @@ impl Builder {
             told: None,
             flavor: Flavor::default(),
             dns: Arc::default(),
+            node_client: NodeClient::default(),
         }
     }
 
@@ -127,6 +129,13 @@ impl Builder {
         self
     }
 
+    /// With the certificate of this node for targets.
+    #[must_use]
+    pub fn with_node_client(mut self, client: NodeClient) -> Self {
+        self.node_client = client;
+        self
+    }
+
     /// What became of the modules.
     pub fn deployments(&self) -> Deployments {
         self.deployments.clone()
@@ -147,6 +156,7 @@ impl Builder {
         }
         let mut known = mem::take(&mut self.known);
         (known.compiled.flavor, known.compiled.dns) = (self.flavor, self.dns.clone());
+        known.compiled.secured.node = self.node_client.clone();
         let (mut known, mut touched) = self
             .thread
             .run(move || {

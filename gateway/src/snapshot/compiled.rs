@@ -29,7 +29,7 @@ pub(super) struct Compiled {
     pub(super) dns: Arc<Dns>,
     pub(super) upstreams: Arc<Upstreams>,
     services: HashMap<Arc<str>, Arc<ServiceEntry>>,
-    secured: Secured,
+    pub(super) secured: Secured,
     pub(super) table: Table<Arc<RouteEntry>>,
     pub(super) directory: Arc<Directory>,
     /// What the directory was made by.

@@ -26,8 +26,8 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Access, AccessSettings, Context, Controls, Door, Fitness, Limits, Modules, Node, Plugins, Status, TargetFitness, router,
-    status_router,
+    Access, AccessSettings, Context, Controls, Door, Fitness, Limits, Modules, Node, Plugins, Status, TargetFitness,
+    router, status_router,
 };
 use crate::{
     model::{

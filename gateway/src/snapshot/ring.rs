@@ -53,10 +53,13 @@ pub struct Ring {
     /// Without names nothing ever changes.
     fixed: Option<Arc<Peers>>,
     current: ArcSwap<Peers>,
-    /// Held while the addresses are laid out: how those fared that are gone, and when they went.
-    gone: Mutex<HashMap<Arc<str>, (Instant, Arc<Health>)>>,
+    /// Held while the addresses are laid out.
+    gone: Mutex<Gone>,
     renewed: watch::Sender<()>,
 }
+
+/// How addresses fared that are gone, and when they went, by their keys.
+type Gone = HashMap<Arc<str>, (Instant, Arc<Health>)>;
 
 /// The addresses of a moment.
 #[derive(Debug)]

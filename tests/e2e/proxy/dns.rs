@@ -210,9 +210,8 @@ async fn a_request_waits_for_a_name_that_nobody_asked_for_before_but_not_for_eve
     assert_eq!(answer.json()["message"], expected);
     gateway.admin.patch("/services/s", json!({ "connect_timeout": 30_000 })).await.expect(200);
     let call = gateway.call("GET /").await;
-    let waiting = tokio::spawn(call.send());
-    dns.turn(Mood::Well);
-    waiting.await.unwrap().expect(200);
+    let (answer, ()) = tokio::join!(call.send(), async { dns.turn(Mood::Well) });
+    answer.expect(200);
 }
 
 #[tokio::test]

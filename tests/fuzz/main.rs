@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use sandgate::{
     config::Listen,
+    listener::proxy_protocol::{self, Header, Progress, Version},
     model::{
         VaultReference,
         declarative::{self, Syntax},
@@ -38,14 +39,14 @@ impl Numbers {
 }
 
 /// An input of the corpus, cut, joined with another, doubled, or with bytes changed.
-fn made(numbers: &mut Numbers, corpus: &[&str]) -> Vec<u8> {
-    let mut input = corpus[numbers.below(corpus.len())].as_bytes().to_vec();
+fn made(numbers: &mut Numbers, corpus: &[&[u8]]) -> Vec<u8> {
+    let mut input = corpus[numbers.below(corpus.len())].to_vec();
     for _ in 0..=numbers.below(6) {
         let at = numbers.below(input.len() + 1);
         match numbers.below(6) {
             0 => input.truncate(at),
             1 => {
-                let other = corpus[numbers.below(corpus.len())].as_bytes();
+                let other = corpus[numbers.below(corpus.len())];
                 let from = numbers.below(other.len() + 1);
                 input.splice(at..at, other[from..].iter().copied());
             }
@@ -68,13 +69,18 @@ fn setting(name: &str, default: u64) -> u64 {
 
 /// Feeds one target. Input that is no UTF-8 is read as servers do before these readers see it: not at all.
 fn feed(corpus: &[&str], target: impl Fn(&str)) {
+    let corpus: Vec<&[u8]> = corpus.iter().map(|text| text.as_bytes()).collect();
+    feed_bytes(&corpus, |input| target(&String::from_utf8_lossy(input)));
+}
+
+/// Feeds one target that reads bytes.
+fn feed_bytes(corpus: &[&[u8]], target: impl Fn(&[u8])) {
     let seed = setting("SANDGATE_FUZZ_SEED", SEED);
     let mut numbers = Numbers(seed);
     for run in 0..setting("SANDGATE_FUZZ_RUNS", RUNS) {
         let input = made(&mut numbers, corpus);
-        let text = String::from_utf8_lossy(&input);
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(&text))) {
-            eprintln!("seed {seed}, run {run}: {text:?}");
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(&input))) {
+            eprintln!("seed {seed}, run {run}: {:?} = {input:?}", String::from_utf8_lossy(&input));
             resume_unwind(panic);
         }
     }
@@ -169,6 +175,37 @@ fn references_to_secrets_are_read_or_refused() {
     feed(&corpus, |text| {
         if VaultReference::parse(text).is_ok() {
             assert!(VaultReference::is_meant(text), "what can be read is meant");
+        }
+    });
+}
+
+#[test]
+fn proxy_headers_are_read_or_refused() {
+    let corpus: [&[u8]; 7] = [
+        b"PROXY TCP4 192.0.2.1 192.0.2.9 4711 443\r\n",
+        b"PROXY TCP6 2001:db8::1 ::ffff:1.2.3.4 1 65535\r\n",
+        b"PROXY UNKNOWN\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc0\0\x02\x09\x12\x67\x01\xbb",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x2700000000000000001111111111111111\0\x01\0\x02\x04\0\0",
+        b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ];
+    feed_bytes(&corpus, |input| {
+        let read = proxy_protocol::read(input);
+        if let Ok(Progress::More(missing)) = read {
+            assert!((1..=4096).contains(&missing) && input.len() < 4096, "a header has an end");
+        }
+        if let Ok(Progress::Done(Header::Passed(passed))) = read {
+            for version in [Version::V1, Version::V2] {
+                let again = proxy_protocol::read(&passed.write(version));
+                let Ok(Progress::Done(Header::Passed(again))) = again else { panic!("{passed:?}: {again:?}") };
+                assert_eq!(again.source.ip().to_canonical(), passed.source.ip().to_canonical());
+                assert_eq!(again.destination.port(), passed.destination.port());
+            }
+        }
+        if read.is_ok() {
+            (0..input.len())
+                .for_each(|end| assert!(matches!(proxy_protocol::read(&input[..end]), Ok(Progress::More(_)))));
         }
     });
 }

@@ -225,6 +225,18 @@ impl Gateway {
         module
     }
 
+    /// Waits until so many connections were refused for this reason; no more may be.
+    pub async fn refused(&self, reason: &str, count: u64) {
+        let start = format!("sandgate_connections_refused_total{{reason=\"{reason}\"}} ");
+        let counted = async || {
+            let metrics = self.admin.get("/metrics").await.expect(200).text();
+            let line = metrics.lines().find_map(|line| line.strip_prefix(&start).map(str::to_owned));
+            line.and_then(|number| number.parse::<u64>().ok()).unwrap_or_else(|| panic!("{start} is not in {metrics}"))
+        };
+        self.until(async || counted().await >= count).await;
+        assert_eq!(counted().await, count, "{reason}");
+    }
+
     /// Another setting from the next start on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.settings.push((name.to_owned(), value.to_owned()));

@@ -78,6 +78,8 @@ pub struct Listen {
     pub probes: Option<Probes>,
     /// Connections that may wait to be accepted (`backlog=N`): 1 to 65,535.
     pub backlog: u32,
+    /// Every connection begins with a PROXY header (`proxy_protocol`).
+    pub proxy_protocol: bool,
 }
 
 impl FromStr for Listen {
@@ -97,7 +99,8 @@ impl FromStr for Listen {
 impl Listen {
     /// A listener without options.
     pub fn new(address: Address) -> Self {
-        Self { address, tls: false, http2: false, reuseport: false, dual: false, probes: None, backlog: BACKLOG }
+        let (reuseport, dual, probes, proxy_protocol) = (false, false, None, false);
+        Self { address, tls: false, http2: false, reuseport, dual, probes, backlog: BACKLOG, proxy_protocol }
     }
 
     fn set(&mut self, option: &str) -> Option<()> {
@@ -106,6 +109,7 @@ impl Listen {
         match (name, value) {
             ("ssl", None) => self.tls = true,
             ("http2", None) => self.http2 = true,
+            ("proxy_protocol", None) => self.proxy_protocol = true,
             ("reuseport", None) if is_ip => self.reuseport = true,
             // What these ask for is so in any case: a socket that is bound on its own, and a client that says nothing
             // costs next to nothing.
@@ -174,8 +178,13 @@ impl fmt::Display for Listen {
     /// The way it is typed, with options in a fixed order.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.address)?;
-        let switches =
-            [(self.tls, "ssl"), (self.http2, "http2"), (self.reuseport, "reuseport"), (self.dual, "ipv6only=off")];
+        let switches = [
+            (self.tls, "ssl"),
+            (self.http2, "http2"),
+            (self.proxy_protocol, "proxy_protocol"),
+            (self.reuseport, "reuseport"),
+            (self.dual, "ipv6only=off"),
+        ];
         for (_, option) in switches.into_iter().filter(|(set, _)| *set) {
             write!(out, " {option}")?;
         }
@@ -186,6 +195,15 @@ impl fmt::Display for Listen {
             write!(out, " backlog={}", self.backlog)?;
         }
         Ok(())
+    }
+}
+
+/// Addresses of the Admin and Status APIs: who calls them is known by address and certificate alone.
+pub(super) fn own_listens(text: &str) -> Result<Vec<Listen>, Problem> {
+    let listens = listens(text)?;
+    match listens.iter().find(|listen| listen.proxy_protocol) {
+        Some(listen) => Err(Problem::ListenOption("proxy_protocol".to_owned(), listen.address.to_string())),
+        None => Ok(listens),
     }
 }
 

@@ -124,26 +124,46 @@ pub enum AccessLog {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RealIp {
     /// Peers in these networks are believed.
-    pub trusted: Vec<IpNet>,
-    /// The header in which they name the client.
-    pub header: HeaderName,
+    pub trusted: Trusted,
+    /// How they name the client.
+    pub naming: Naming,
     /// The client is the last address of the header that is not trusted; otherwise the last address.
     pub recursive: bool,
 }
 
-impl RealIp {
+/// Who is believed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trusted {
+    /// Whoever is in these networks.
+    pub networks: Vec<IpNet>,
+    /// Whoever comes through a socket in the file system (`unix:`).
+    pub files: bool,
+}
+
+impl Trusted {
     /// Whether the peer at `address` is believed.
-    pub fn trusts(&self, address: std::net::IpAddr) -> bool {
+    pub fn contains(&self, address: std::net::IpAddr) -> bool {
         let address = address.to_canonical();
-        self.trusted.iter().any(|network| network.contains(&address))
+        self.networks.iter().any(|network| network.contains(&address))
     }
+}
+
+/// How a peer that is believed names the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Naming {
+    /// In this header of each request.
+    Header(HeaderName),
+    /// By the PROXY protocol, once for a connection (`proxy_protocol`).
+    ProxyProtocol,
 }
 
 /// Idle connections to targets, kept by each worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
-    /// Connections that a worker keeps; 0 keeps none.
+    /// Connections to one address that a worker keeps; 0 keeps none.
     pub pool_size: usize,
+    /// Requests on one connection before it is closed; 0 sets no limit.
+    pub max_requests: u32,
     /// How long one stays idle before it is closed.
     pub idle_timeout: Duration,
 }
@@ -330,8 +350,8 @@ pub enum Problem {
     Address(String),
     /// An unknown word behind an address.
     #[error(
-        "`{0}` behind {1} is not an option there: ssl, http2, bind, deferred and backlog=1..65535; with an IP address reuseport \
-         and so_keepalive=on|off|[idle]:[interval]:[count]; with an IPv6 address ipv6only=on|off"
+        "`{0}` behind {1} is not an option there: ssl, http2, bind, deferred and backlog=1..65535; for clients proxy_protocol; \
+         with an IP address reuseport and so_keepalive=on|off|[idle]:[interval]:[count]; with an IPv6 address ipv6only=on|off"
     )]
     ListenOption(String, String),
     /// Two listeners at one address.
@@ -390,7 +410,7 @@ pub enum Problem {
         most: String,
     },
     /// Not a network.
-    #[error("`{0}` is neither an IP address nor a network such as 10.0.0.0/8")]
+    #[error("`{0}` is neither an IP address, a network such as 10.0.0.0/8, nor unix:")]
     Network(String),
     /// Not a header.
     #[error("`{0}` is not the name of a header")]

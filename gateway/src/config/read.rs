@@ -10,14 +10,13 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderName;
 use ipnet::IpNet;
 
 use super::{
-    AccessLog, ByteCount, ClientLimits, Config, Database, DatabaseUse, Declarative, Keepalive, Mistake, PluginLimits,
-    PostgresUrl, Problem, RealIp, RequestLimits, Settings, Shown, TargetCare,
+    AccessLog, ByteCount, ClientLimits, Config, Database, DatabaseUse, Declarative, Keepalive, Mistake, Naming,
+    PluginLimits, PostgresUrl, Problem, RealIp, RequestLimits, Settings, Shown, TargetCare, Trusted,
     file::{Sources, named as named_settings},
-    listen::listens,
+    listen::{listens, own_listens},
     quantity::duration,
 };
 
@@ -33,9 +32,9 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
     let data_dir = reader.take("data_dir", "./sandgate-data", path);
     let mut config = Config {
         proxy_listen: reader.take("proxy_listen", "0.0.0.0:8000, 0.0.0.0:8443 ssl http2", listens),
-        admin_listen: reader.take("admin_listen", "127.0.0.1:8001", listens),
+        admin_listen: reader.take("admin_listen", "127.0.0.1:8001", own_listens),
         admin: reader.admin(),
-        status_listen: reader.take("status_listen", "127.0.0.1:8007", listens),
+        status_listen: reader.take("status_listen", "127.0.0.1:8007", own_listens),
         database: reader.database(&data_dir),
         declarative: reader.declarative(),
         modules_dir: reader.inside(&data_dir, "modules_dir", "modules"),
@@ -186,8 +185,8 @@ impl Reader {
 
     fn real_ip(&mut self) -> RealIp {
         RealIp {
-            trusted: self.take("trusted_ips", "", networks),
-            header: self.take("real_ip_header", "x-real-ip", header),
+            trusted: self.take("trusted_ips", "", trusted),
+            naming: self.take("real_ip_header", "x-real-ip", naming),
             recursive: self.take("real_ip_recursive", "off", switch),
         }
     }
@@ -203,6 +202,7 @@ impl Reader {
     fn keepalive(&mut self) -> Keepalive {
         Keepalive {
             pool_size: self.take("upstream_keepalive_pool_size", "512", number(0, 1_000_000)),
+            max_requests: self.take("upstream_keepalive_max_requests", "10000", number(0, u32::MAX)),
             idle_timeout: self.take("upstream_keepalive_idle_timeout", "60s", time(SECOND, 86_400 * SECOND)),
         }
     }
@@ -287,22 +287,27 @@ fn workers(text: &str) -> Result<NonZeroUsize, Problem> {
     Ok(NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN))
 }
 
-fn networks(text: &str) -> Result<Vec<IpNet>, Problem> {
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    parts.map(|part| network(part).ok_or_else(|| Problem::Network(part.to_owned()))).collect()
+fn trusted(text: &str) -> Result<Trusted, Problem> {
+    let mut trusted = Trusted::default();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        match part {
+            "unix:" => trusted.files = true,
+            part => trusted.networks.push(network(part).ok_or_else(|| Problem::Network(part.to_owned()))?),
+        }
+    }
+    Ok(trusted)
 }
 
 fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
 }
 
-/// `proxy_protocol` is Kong's word for what no header says, and which does not exist yet: as a header of that name, clients
-/// could choose their address.
-fn header(text: &str) -> Result<HeaderName, Problem> {
+/// `proxy_protocol` is no header, in whatever letters: clients could choose their address by one of that name.
+fn naming(text: &str) -> Result<Naming, Problem> {
     if text.eq_ignore_ascii_case("proxy_protocol") {
-        return Err(Problem::Header(text.to_owned()));
+        return Ok(Naming::ProxyProtocol);
     }
-    text.parse().map_err(|_| Problem::Header(text.to_owned()))
+    text.parse().map(Naming::Header).map_err(|_| Problem::Header(text.to_owned()))
 }
 
 fn switch(text: &str) -> Result<bool, Problem> {

@@ -30,7 +30,8 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!(config.database, Database::Sqlite("./sandgate-data/sandgate.db".into()));
     assert_eq!((config.log_level, config.log_format), (LogLevel::Notice, LogFormat::Plain));
     assert_eq!(config.access_log, AccessLog::Off);
-    assert_eq!((config.real_ip.header.as_str(), config.real_ip.recursive), ("x-real-ip", false));
+    let naming = Naming::Header(http::HeaderName::from_static("x-real-ip"));
+    assert_eq!((config.real_ip.naming, config.real_ip.recursive), (naming, false));
     assert_eq!(config.request_limits.headers, ByteCount::new(32 * 1024));
     assert_eq!(config.request_limits.uri, ByteCount::new(8 * 1024));
     assert_eq!(config.plugin_limits.cpu, Duration::from_millis(50));
@@ -48,6 +49,10 @@ fn listen_addresses_follow_kongs_syntax() {
         ("127.0.0.1:1 so_keepalive=30m::10", "127.0.0.1:1 so_keepalive=1800::10"),
         ("127.0.0.1:1 so_keepalive=on, 127.0.0.1:2 so_keepalive=off", "127.0.0.1:1 so_keepalive=on, 127.0.0.1:2"),
         ("unix:/run/a.sock ssl backlog=7", "unix:/run/a.sock ssl backlog=7"),
+        (
+            "127.0.0.1:1 proxy_protocol ssl, unix:/a proxy_protocol",
+            "127.0.0.1:1 ssl proxy_protocol, unix:/a proxy_protocol",
+        ),
         ("  0.0.0.0:0   http2 ", "0.0.0.0:0 http2"),
         ("off", ""),
     ];
@@ -90,7 +95,8 @@ fn each_mistake_is_explained_with_its_place() {
         ("WORKERS", "0", "`0` is not within 1 and 1024"),
         ("WORKERS", "-1", "`-1` is not a whole number"),
         ("LOG_LEVEL", "verbose", "`verbose` is none of error, warn, notice, info, debug"),
-        ("TRUSTED_IPS", "10.0.0.0/8, unix:", "`unix:` is neither an IP address nor a network"),
+        ("TRUSTED_IPS", "10.0.0.0/8, unix:/a", "`unix:/a` is neither an IP address, a network"),
+        ("ADMIN_LISTEN", "127.0.0.1:1 proxy_protocol", "`proxy_protocol` behind 127.0.0.1:1 is not an option there"),
         ("REAL_IP_HEADER", "x real ip", "`x real ip` is not the name of a header"),
         ("REAL_IP_RECURSIVE", "yes", "`yes` is neither on nor off"),
         ("DRAIN_GRACE_PERIOD", "30", "`30` is not a duration"),
@@ -184,12 +190,13 @@ fn kongs_names_of_log_levels_are_accepted() {
 
 #[test]
 fn a_trusted_network_believes_its_addresses() {
-    let real_ip = load(&[("TRUSTED_IPS", "10.0.0.0/8, 192.0.2.1, ::1")]).unwrap().real_ip;
+    let real_ip = load(&[("TRUSTED_IPS", "10.0.0.0/8, unix:, 192.0.2.1, ::1")]).unwrap().real_ip.trusted;
     let cases =
         [("10.1.2.3", true), ("192.0.2.1", true), ("192.0.2.2", false), ("::ffff:10.0.0.1", true), ("::1", true)];
     for (address, trusted) in cases {
-        assert_eq!(real_ip.trusts(address.parse::<IpAddr>().unwrap()), trusted, "{address}");
+        assert_eq!(real_ip.contains(address.parse::<IpAddr>().unwrap()), trusted, "{address}");
     }
+    assert!(real_ip.files && !load(&[]).unwrap().real_ip.trusted.files);
 }
 
 #[test]
@@ -276,6 +283,9 @@ fn a_postgres_url_is_understood_and_never_shown() {
 
 #[test]
 fn what_kong_takes_from_the_proxy_protocol_is_no_header() {
-    assert!(load(&[("REAL_IP_HEADER", "proxy_protocol")]).is_err());
-    assert!(load(&[("REAL_IP_HEADER", "X-Forwarded-For")]).is_ok());
+    for text in ["proxy_protocol", "Proxy_Protocol"] {
+        assert_eq!(load(&[("REAL_IP_HEADER", text)]).unwrap().real_ip.naming, Naming::ProxyProtocol);
+    }
+    let header = Naming::Header(http::HeaderName::from_static("x-forwarded-for"));
+    assert_eq!(load(&[("REAL_IP_HEADER", "X-Forwarded-For")]).unwrap().real_ip.naming, header);
 }

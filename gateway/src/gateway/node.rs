@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Rooms, apis, database, explainer,
     fitness::Fitness,
-    workers::{Addresses, shown, total},
+    workers::{Addresses, Tally, shown, total},
 };
 use crate::{
     admin::{Context, Node, Quarantined, Status},
@@ -29,13 +29,13 @@ pub(super) fn context(
     config: &Config,
     rooms: &Rooms,
     addresses: &Addresses,
-    counters: Vec<Arc<Counters>>,
+    tally: Tally,
     metrics: &Arc<Metrics>,
 ) -> Context {
     let notify = rooms.published.changed.clone();
     let metrics = metrics.clone();
     let (published, deployments, node_id) = (rooms.published.clone(), rooms.deployments.clone(), rooms.node_id.clone());
-    let (counted, counters, served) = (counters.clone(), counters, rooms.published.clone());
+    let (counted, counters, served) = (tally.clone(), tally.connections, rooms.published.clone());
     let store = rooms.store.clone();
     let text = move || {
         let snapshot = published.current.load();
@@ -110,10 +110,12 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
     }
 }
 
-fn traffic(counters: &[Arc<Counters>]) -> Traffic {
+fn traffic(tally: &Tally) -> Traffic {
+    let counters = &tally.connections;
     let refused = |refusal: Refusal| total(counters, |counters| counters.refused[refusal as usize].load(Relaxed));
     Traffic {
         refused: Refusal::ALL.iter().map(|refusal| (refusal.code(), refused(*refusal))).collect(),
+        refused_requests: tally.refusals.counts(),
         accepted: total(counters, |counters| counters.accepted.load(Relaxed)),
         handled: total(counters, |counters| counters.handled.load(Relaxed)),
         active: total(counters, Counters::active),

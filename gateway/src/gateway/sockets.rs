@@ -74,6 +74,7 @@ fn entry(listen: &Listen) -> Entry {
         dual: listen.dual,
         probes,
         backlog: listen.backlog,
+        proxied: listen.proxy_protocol,
         ..Entry::new(place)
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     config::{AccessLog, Config},
     listener::{self, Bound, Counters, Drained},
     plugin,
-    proxy::{self, Proxy},
+    proxy::{self, Proxy, Refusals},
     shutdown::Drain,
     snapshot::{Manner, Snapshot},
     tls::{self, Resolver},
@@ -30,6 +30,16 @@ pub(super) struct Workers {
     counters: Vec<Arc<Counters>>,
     order: Drain,
     access_log: Option<proxy::AccessLog>,
+    refusals: Arc<Refusals>,
+}
+
+/// What the workers count.
+#[derive(Clone)]
+pub(super) struct Tally {
+    /// Connections, of each worker.
+    pub(super) connections: Vec<Arc<Counters>>,
+    /// Requests that were refused, of all.
+    pub(super) refusals: Arc<Refusals>,
 }
 
 /// Where the proxy listens.
@@ -69,7 +79,7 @@ impl Workers {
         };
         let (mut threads, mut counters) = (Vec::new(), Vec::new());
         let order = Drain::default();
-        let access_log = settings.proxy.access_log.clone();
+        let (access_log, refusals) = (settings.proxy.access_log.clone(), settings.proxy.refusals.clone());
         for (number, own) in sockets.into_iter().enumerate() {
             let counted = Arc::<Counters>::default();
             counters.push(counted.clone());
@@ -84,12 +94,12 @@ impl Workers {
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || worker.run()).map_err(system("a worker thread"))?);
         }
-        Ok(Self { threads, counters, order, access_log })
+        Ok(Self { threads, counters, order, access_log, refusals })
     }
 
-    /// Counters of each worker.
-    pub(super) fn counters(&self) -> Vec<Arc<Counters>> {
-        self.counters.clone()
+    /// What they count.
+    pub(super) fn tally(&self) -> Tally {
+        Tally { connections: self.counters.clone(), refusals: self.refusals.clone() }
     }
 
     /// The order to end, which this hand gives.
@@ -174,10 +184,11 @@ fn proxy_settings(config: &Config) -> Result<proxy::Settings, GatewayError> {
             limit => limit as u64,
         },
         trusted: config.real_ip.trusted.clone(),
-        real_ip_header: config.real_ip.header.clone(),
+        naming: config.real_ip.naming.clone(),
         real_ip_recursive: config.real_ip.recursive,
         access_log,
         manner: manner(config),
+        refusals: Arc::default(),
     })
 }
 
@@ -191,7 +202,10 @@ fn upstream_settings(config: &Config) -> upstream::Settings {
     upstream::Settings {
         pool_size: config.keepalive.pool_size,
         idle_timeout: config.keepalive.idle_timeout,
-        ..upstream::Settings::default()
+        requests_per_connection: match config.keepalive.max_requests {
+            0 => u32::MAX,
+            number => number,
+        },
     }
 }
 

@@ -65,12 +65,15 @@ pub struct Entry {
     pub probes: Option<Probes>,
     /// Connections that may wait to be accepted.
     pub backlog: u32,
+    /// Every connection begins with a PROXY header.
+    pub proxied: bool,
 }
 
 impl Entry {
     /// Clear text, without options.
     pub fn new(place: Place) -> Self {
-        Self { place, tls: false, http2: false, shared: false, dual: false, probes: None, backlog: 4096 }
+        let (shared, dual, probes) = (false, false, None);
+        Self { place, tls: false, http2: false, shared, dual, probes, backlog: 4096, proxied: false }
     }
 
     /// The address; that of a unix socket is 127.0.0.1:0.

@@ -7,6 +7,8 @@ use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::{bind::NOWHERE, proxy_protocol::Passed};
+
 /// Facts of a connection.
 #[derive(Debug, Clone)]
 pub struct Accepted {
@@ -16,8 +18,17 @@ pub struct Accepted {
     pub peer: SocketAddr,
     /// Where it connected to.
     pub local: SocketAddr,
+    /// What the peer said by the PROXY protocol, where the listener asks for it: whether it is true is not known here.
+    pub passed: Option<Passed>,
     /// What the handshake settled, if TLS was terminated here.
     pub tls: Option<Handshake>,
+}
+
+impl Accepted {
+    /// Whether the peer came through a socket in the file system, and so has no address.
+    pub fn is_local_file(&self) -> bool {
+        self.peer == NOWHERE
+    }
 }
 
 /// What a TLS handshake settled.
@@ -34,8 +45,12 @@ pub struct Handshake {
 /// A request that never became one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Malformed {
-    /// It breaks the grammar of HTTP, or its length can be read in two ways (RFC 9112 §6.3).
+    /// It breaks the grammar of HTTP.
     Request,
+    /// Its length is given in two ways (RFC 9112 §6.3).
+    Lengths,
+    /// Its body is coded in another way than chunked.
+    Coding,
     /// Its headers are too many or too long.
     Headers,
     /// Its target is too long.
@@ -62,11 +77,11 @@ pub trait Service: 'static {
     /// A connection was made.
     fn open(&self, accepted: Accepted) -> Self::Session;
 
-    /// Answers a request. Dropped when the client goes away.
+    /// Answers a request, boxed because it is handed on through several futures. Dropped when the client goes away.
     fn serve(
         self: Rc<Self>,
         session: Rc<Self::Session>,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
     ) -> impl Future<Output = Response<Self::Body>> + 'static;
 
     /// Words the answer to a request that never became one. The connection closes after it.

@@ -13,6 +13,7 @@ mod forward;
 mod hashing;
 mod headers;
 mod payload;
+mod refusals;
 mod routing;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ mod words;
 
 use std::{
     cell::{Cell, RefCell},
-    net::IpAddr,
+    net::SocketAddr,
     ops::Deref,
     rc::Rc,
     sync::Arc,
@@ -31,9 +32,9 @@ use arc_swap::{ArcSwap, Cache};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use ipnet::IpNet;
 
 use crate::{
+    config::{Naming, Trusted},
     listener::{Accepted, Afterwards, Malformed, Service},
     plugin::{Connection, RequestId, RouteFacts, TlsFacts},
     snapshot::{Manner, Snapshot},
@@ -44,6 +45,7 @@ pub use access_log::{AccessLog, AccessLogError};
 pub use body::Body;
 pub use explain::{Supposed, explain};
 pub use failure::{Failure, Party};
+pub use refusals::{Reason, Refusals};
 
 use words::Words;
 
@@ -55,15 +57,17 @@ pub struct Settings {
     /// Bytes of a request's body; more is answered with 413. Default: no limit.
     pub body_bytes: u64,
     /// Peers whose `X-Forwarded-*` and real-IP headers are believed. Default none.
-    pub trusted: Vec<IpNet>,
-    /// The header in which they name the client. Default `X-Real-IP`.
-    pub real_ip_header: HeaderName,
+    pub trusted: Trusted,
+    /// How they name the client. Default `X-Real-IP`.
+    pub naming: Naming,
     /// The client is the last address of the header that is not trusted; otherwise the last address.
     pub real_ip_recursive: bool,
     /// Where each request leaves a line.
     pub access_log: Option<AccessLog>,
     /// How targets are treated beyond what their upstreams say. Default: not at all.
     pub manner: Manner,
+    /// Counts the requests that are refused.
+    pub refusals: Arc<Refusals>,
 }
 
 impl Default for Settings {
@@ -71,19 +75,13 @@ impl Default for Settings {
         Self {
             uri_bytes: 8 << 10,
             body_bytes: u64::MAX,
-            trusted: Vec::new(),
-            real_ip_header: HeaderName::from_static("x-real-ip"),
+            trusted: Trusted::default(),
+            naming: Naming::Header(HeaderName::from_static("x-real-ip")),
             real_ip_recursive: false,
             access_log: None,
             manner: Manner::default(),
+            refusals: Arc::default(),
         }
-    }
-}
-
-impl Settings {
-    fn trusts(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.trusted.iter().any(|network| network.contains(&address))
     }
 }
 
@@ -164,6 +162,8 @@ pub struct Session {
     peer: HeaderValue,
     port: HeaderValue,
     is_trusted: bool,
+    /// The client, as the PROXY header of a peer that is believed says; else the peer.
+    client: SocketAddr,
     requests: Cell<u64>,
     /// Hosts rarely change from one request of a connection to the next.
     last_host: RefCell<Arc<str>>,
@@ -173,7 +173,12 @@ pub struct Session {
 
 impl Session {
     fn new(accepted: Accepted, settings: &Settings) -> Self {
-        let Accepted { serial, peer, local, tls } = accepted;
+        let is_trusted = match accepted.is_local_file() {
+            true => settings.trusted.files,
+            false => settings.trusted.contains(accepted.peer.ip()),
+        };
+        let Accepted { serial, peer, local, passed, tls } = accepted;
+        let named = passed.filter(|_| is_trusted && settings.naming == Naming::ProxyProtocol);
         let facts = |tls: crate::listener::Handshake| TlsFacts {
             version: tls.version,
             cipher: tls.cipher,
@@ -182,7 +187,8 @@ impl Session {
         Self {
             peer: words::text(&peer.ip().to_canonical().to_string()),
             port: HeaderValue::from(local.port()),
-            is_trusted: settings.trusts(peer.ip()),
+            is_trusted,
+            client: named.map_or(peer, |passed| passed.source),
             requests: Cell::new(0),
             last_host: RefCell::default(),
             switched: Cell::default(),
@@ -210,13 +216,13 @@ impl Service for Proxy {
     fn serve(
         self: Rc<Self>,
         session: Rc<Session>,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
     ) -> impl Future<Output = Response<Body>> + 'static {
         exchange::serve(self, session, request)
     }
 
-    fn refuse(&self, _session: &Session, malformed: Malformed) -> Response<Bytes> {
-        answer::malformed(self, malformed)
+    fn refuse(&self, session: &Session, malformed: Malformed) -> Response<Bytes> {
+        answer::malformed(self, session, malformed)
     }
 
     fn afterwards(&self, session: &Session) -> Option<Afterwards> {

@@ -37,7 +37,7 @@ pub(super) fn find(snapshot: &Snapshot, exchange: &mut Exchange, session: &Sessi
         headers: &exchange.request.headers,
         transport: tls.map_or(Transport::Plain, |tls| Transport::Tls { sni: tls.sni.as_deref() }),
         arguments: exchange.request.target.query(),
-        source: Some(SocketAddr::new(exchange.client, session.connection.peer.port())),
+        source: Some(SocketAddr::new(exchange.client, session.client.port())),
         destination: Some(session.connection.local),
     };
     let found = snapshot.router.find(&query).ok_or(Failure::NoRoute)?;

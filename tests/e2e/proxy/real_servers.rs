@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::harness::{Call, Gateway, Peer, TestGateway, Wire};
+use crate::harness::{Call, Gateway, Peer, TestGateway, TestTarget, Wire};
 
 const SIZE: usize = 5 << 20;
 
@@ -71,6 +71,16 @@ async fn haproxy(protocol: &str) -> (Server, u16) {
          frontend all\n  bind 127.0.0.1:{port} {protocol}\n  \
          http-request return status 200 content-type application/grpc hdr grpc-status 0 if {{ path_beg /words.Words/ }}\n  \
          http-request return status 200 content-type text/plain lf-string \"%HM %HP %HV\\n\"\n"
+    );
+    (Server::start("haproxy", &["-db", "-f"], &configuration, port).await, port)
+}
+
+/// HAProxy in front of the gateway, which it tells of its clients.
+async fn haproxy_before(gateway: SocketAddr, how: &str) -> (Server, u16) {
+    let port = free_port().await;
+    let configuration = format!(
+        "global\n  maxconn 100\ndefaults\n  mode tcp\n  timeout client 10s\n  timeout server 10s\n  timeout connect 5s\n\
+         listen all\n  bind 127.0.0.1:{port}\n  server gateway {gateway} {how}\n"
     );
     (Server::start("haproxy", &["-db", "-f"], &configuration, port).await, port)
 }
@@ -152,5 +162,24 @@ async fn servers_with_prior_knowledge_are_spoken_to_in_http2() {
         let call = gateway.call("POST /words.Words/Once").await.over(Wire::Http2);
         let told = call.header("content-type", "application/grpc").header("te", "trailers").send().await.expect(200);
         assert_eq!((told.header("grpc-status"), told.header("via")), ("0", "2 sandgate/0.1.0"));
+    }
+}
+
+#[tokio::test]
+async fn haproxy_says_who_its_clients_are() {
+    let target = TestTarget::echoing().await;
+    let gateway = TestGateway::new()
+        .setting("SANDGATE_PROXY_LISTEN", "127.0.0.1:0 proxy_protocol, 127.0.0.1:0 ssl")
+        .setting("SANDGATE_TRUSTED_IPS", "127.0.0.1")
+        .setting("SANDGATE_REAL_IP_HEADER", "proxy_protocol")
+        .route("/", [&target])
+        .start()
+        .await;
+    gateway.applied().await;
+    for how in ["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl-cn"] {
+        let (_haproxy, port) = haproxy_before(gateway.proxy(), how).await;
+        let told = curl(&["--interface", "127.0.0.7", &format!("http://127.0.0.1:{port}/")]).await;
+        assert!(told.contains(r#"["x-real-ip","127.0.0.7"]"#), "{how}: {told}");
+        assert!(told.contains(r#"["x-forwarded-for","127.0.0.1"]"#), "{how}: {told}");
     }
 }

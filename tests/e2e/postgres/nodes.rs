@@ -139,7 +139,8 @@ async fn what_is_written_while_a_node_starts_is_served_by_it_without_a_poll() {
     for round in 0..4 {
         let (admin, stop) = (one.admin.clone(), Arc::new(AtomicBool::new(false)));
         let stopped = stop.clone();
-        let writer = tokio::spawn(async move {
+        let mut writer = JoinSet::new();
+        writer.spawn(async move {
             let mut last = String::new();
             for number in 0.. {
                 last = format!("/r{round}-{number}x");
@@ -152,7 +153,7 @@ async fn what_is_written_while_a_node_starts_is_served_by_it_without_a_poll() {
         });
         let other = TestGateway::new().on_postgres(&url).setting("SANDGATE_DATABASE_POLL_INTERVAL", "1m").start().await;
         stop.store(true, Relaxed);
-        let last = writer.await.unwrap();
+        let last = writer.join_next().await.unwrap().unwrap();
         other.process.log.served(one.admin.acknowledged(), SEEN).await.unwrap();
         Call::new(other.proxy(), &format!("GET {last}")).send().await.expect(503);
     }

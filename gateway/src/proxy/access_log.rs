@@ -99,7 +99,7 @@ fn line(exchange: &Exchange) -> String {
     let mut line = String::with_capacity(256);
     let head = &exchange.request;
     let status = exchange.response.as_ref().map_or(499, |head| head.status.as_u16());
-    let target = head.target.path_and_query().map_or("/", |target| target.as_str());
+    let target = escaped(head.target.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
     let (method, version, id) = (&exchange.client_method, head.version, exchange.id.as_str());
     let time = calendar(exchange.timing.started_at);
     let _ = write!(line, "{} - - [{time}] \"{method} {target} {version:?}\" {status} ", exchange.client);
@@ -110,9 +110,12 @@ fn line(exchange: &Exchange) -> String {
 
 /// A header as it may stand between quotes.
 fn quoted(headers: &HeaderMap, name: &HeaderName) -> String {
-    let Some(value) = headers.get(name) else { return "-".to_owned() };
-    let mut text = String::with_capacity(value.len());
-    for byte in value.as_bytes() {
+    headers.get(name).map_or_else(|| "-".to_owned(), |value| escaped(value.as_bytes()))
+}
+
+fn escaped(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for byte in bytes {
         match byte {
             b'"' | b'\\' | 0..0x20 | 0x7f.. => {
                 let _ = write!(text, "\\x{byte:02X}");

@@ -9,7 +9,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
 
-use super::{Failure, Proxy, Session, Settings, payload::TooLarge, upgrade, words};
+use super::{Failure, Proxy, Session, Settings, headers, payload::TooLarge, upgrade, words};
 use crate::{
     config::Naming,
     plugin::{Exchange, Held, RequestBody, RequestHead, Timing, UpstreamTarget},
@@ -26,6 +26,8 @@ pub(super) fn begin(
 ) -> (Held, Result<(), Failure>) {
     let (mut parts, body) = request.into_parts();
     let asks_to_switch = upgrade::disarm(&mut parts);
+    let switches = asks_to_switch && body.is_end_stream() && upgrade::is_websocket(&parts);
+    headers::drop_named_by_connection(&mut parts.headers);
     give_host(&mut parts);
     let number = session.requests.get() + 1;
     session.requests.set(number);
@@ -46,7 +48,7 @@ pub(super) fn begin(
         path,
         upstream: UpstreamTarget::default(),
         upstream_host: None,
-        switches: asks_to_switch && body.is_end_stream() && upgrade::is_websocket(&parts),
+        switches,
         body: if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Incoming(body) },
         body_changed: false,
         route: proxy.no_route.clone(),

@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
+use http::{
+    HeaderValue, Request, Response, StatusCode, Uri, Version, header,
+    uri::{Authority, PathAndQuery},
+};
 use rustls_pki_types::ServerName;
 use smallvec::SmallVec;
 
@@ -198,6 +201,9 @@ impl Forwarding<'_> {
             wanted.map_or(Cow::Borrowed(&target.host_header), |host| Cow::Owned(words::text(host)))
         });
         let host = self.host(exchange, &configured);
+        if service.http2 && Authority::try_from(host.as_bytes()).is_err() {
+            return Err(Failure::BadRequest("its host cannot be sent on"));
+        }
         Ok(Picked { address, host, balanced })
     }
 

@@ -102,7 +102,11 @@ impl Life {
                 }
             }
         });
+        let access_log = self.workers.access_log();
         self.workers.join();
+        if let Some(access_log) = access_log {
+            access_log.flush(BACKGROUND_GRACE);
+        }
         let cut = self.control.block_on(self.tasks.drain(BACKGROUND_GRACE));
         for task in cut {
             tracing::warn!(task = &*task, "background work was cut");

@@ -171,7 +171,7 @@ impl Gateway {
         let rooms = control.block_on(build(config, &tasks, &metrics, log.clone(), replaced.clone()))?;
         apis::refuse_open(config, &rooms.access)?;
         let workers = Workers::start(config, sockets.proxy, rooms.published.current.clone(), rooms.resolver.clone())?;
-        let context = node::context(config, &rooms, &addresses, workers.counters(), &metrics);
+        let context = node::context(config, &rooms, &addresses, workers.tally(), &metrics);
         let api = |name, router| apis::Api {
             name,
             router,

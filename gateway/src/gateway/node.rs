@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Rooms, apis, database, explainer,
     fitness::Fitness,
-    workers::{Addresses, shown, total},
+    workers::{Addresses, Tally, shown, total},
 };
 use crate::{
     admin::{Context, Node, Quarantined, Status},
@@ -29,13 +29,13 @@ pub(super) fn context(
     config: &Config,
     rooms: &Rooms,
     addresses: &Addresses,
-    counters: Vec<Arc<Counters>>,
+    tally: Tally,
     metrics: &Arc<Metrics>,
 ) -> Context {
     let notify = rooms.published.changed.clone();
     let metrics = metrics.clone();
     let (published, deployments, node_id) = (rooms.published.clone(), rooms.deployments.clone(), rooms.node_id.clone());
-    let (counted, counters, served) = (counters.clone(), counters, rooms.published.clone());
+    let (counted, counters, served) = (tally.clone(), tally.connections, rooms.published.clone());
     let store = rooms.store.clone();
     let text = move || {
         let snapshot = published.current.load();
@@ -79,12 +79,10 @@ pub(super) fn context(
 }
 
 fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
-    let proxy: Vec<Value> = addresses
-        .plain
-        .iter()
-        .map(|address| shown(address, false))
-        .chain(addresses.tls.iter().map(|address| shown(address, true)))
-        .collect();
+    let of = |tls| config.proxy_listen.iter().filter(move |listen| listen.tls == tls);
+    let [plain, tls] = [(&addresses.plain, of(false)), (&addresses.tls, of(true))]
+        .map(|(addresses, listens)| addresses.iter().zip(listens).map(|(address, listen)| shown(address, listen)));
+    let proxy: Vec<Value> = plain.chain(tls).collect();
     let listed = |listen: &[Listen]| listen.iter().map(ToString::to_string).collect::<Vec<_>>();
     let mut configuration = json!({
         "database": if config.database == Database::Off { "off" } else { "postgres" },
@@ -94,7 +92,7 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
         "status_listen": listed(&config.status_listen),
         "proxy_listen": listed(&config.proxy_listen),
         "proxy_listeners": proxy,
-        "admin_listeners": config.admin_listen.iter().map(|listen| shown(&listen.address.to_string(), listen.tls)).collect::<Vec<_>>(),
+        "admin_listeners": config.admin_listen.iter().map(|listen| shown(&listen.address.to_string(), listen)).collect::<Vec<_>>(),
     });
     if let Some(configuration) = configuration.as_object_mut() {
         configuration.extend(database::shown(&config.database));
@@ -110,10 +108,12 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
     }
 }
 
-fn traffic(counters: &[Arc<Counters>]) -> Traffic {
+fn traffic(tally: &Tally) -> Traffic {
+    let counters = &tally.connections;
     let refused = |refusal: Refusal| total(counters, |counters| counters.refused[refusal as usize].load(Relaxed));
     Traffic {
         refused: Refusal::ALL.iter().map(|refusal| (refusal.code(), refused(*refusal))).collect(),
+        refused_requests: tally.refusals.counts(),
         accepted: total(counters, |counters| counters.accepted.load(Relaxed)),
         handled: total(counters, |counters| counters.handled.load(Relaxed)),
         active: total(counters, Counters::active),

@@ -14,10 +14,10 @@ use tokio::runtime::{Builder, LocalOptions};
 use super::{GatewayError, system};
 use crate::{
     balancer::Ejection,
-    config::{AccessLog, Config},
+    config::{AccessLog, Config, Listen},
     listener::{self, Bound, Counters, Drained},
     plugin,
-    proxy::{self, Proxy},
+    proxy::{self, Proxy, Refusals},
     shutdown::Drain,
     snapshot::{Manner, Snapshot},
     tls::{self, Resolver},
@@ -30,6 +30,16 @@ pub(super) struct Workers {
     counters: Vec<Arc<Counters>>,
     order: Drain,
     access_log: Option<proxy::AccessLog>,
+    refusals: Arc<Refusals>,
+}
+
+/// What the workers count.
+#[derive(Clone)]
+pub(super) struct Tally {
+    /// Connections, of each worker.
+    pub(super) connections: Vec<Arc<Counters>>,
+    /// Requests that were refused, of all.
+    pub(super) refusals: Arc<Refusals>,
 }
 
 /// Where the proxy listens.
@@ -69,7 +79,7 @@ impl Workers {
         };
         let (mut threads, mut counters) = (Vec::new(), Vec::new());
         let order = Drain::default();
-        let access_log = settings.proxy.access_log.clone();
+        let (access_log, refusals) = (settings.proxy.access_log.clone(), settings.proxy.refusals.clone());
         for (number, own) in sockets.into_iter().enumerate() {
             let counted = Arc::<Counters>::default();
             counters.push(counted.clone());
@@ -84,12 +94,12 @@ impl Workers {
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || worker.run()).map_err(system("a worker thread"))?);
         }
-        Ok(Self { threads, counters, order, access_log })
+        Ok(Self { threads, counters, order, access_log, refusals })
     }
 
-    /// Counters of each worker.
-    pub(super) fn counters(&self) -> Vec<Arc<Counters>> {
-        self.counters.clone()
+    /// What they count.
+    pub(super) fn tally(&self) -> Tally {
+        Tally { connections: self.counters.clone(), refusals: self.refusals.clone() }
     }
 
     /// The order to end, which this hand gives.
@@ -178,6 +188,7 @@ fn proxy_settings(config: &Config) -> Result<proxy::Settings, GatewayError> {
         real_ip_recursive: config.real_ip.recursive,
         access_log,
         manner: manner(config),
+        refusals: Arc::default(),
     })
 }
 
@@ -204,8 +215,9 @@ pub(super) fn total(counters: &[Arc<Counters>], read: impl Fn(&Counters) -> u64)
 }
 
 /// A socket address as Kong shows it: `ip`, `port`.
-pub(super) fn shown(address: &str, tls: bool) -> serde_json::Value {
+pub(super) fn shown(address: &str, listen: &Listen) -> serde_json::Value {
     let parsed = address.parse::<SocketAddr>().ok();
     let (ip, port) = parsed.map_or((String::new(), 0), |address| (address.ip().to_string(), address.port()));
-    serde_json::json!({ "ip": ip, "port": port, "ssl": tls, "http2": tls, "listener": address })
+    let (tls, http2) = (listen.tls, listen.http2);
+    serde_json::json!({ "ip": ip, "port": port, "ssl": tls, "http2": http2, "listener": address })
 }

@@ -76,12 +76,26 @@ impl ConnectionError {
             Self::HeadTimeout => Some(Refusal::HeadTimeout),
             Self::SendTimeout => Some(Refusal::SendTimeout),
             Self::FrameFlood => Some(Refusal::FrameFlood),
+            // What is no TLS at all, not a client that went away.
+            Self::Handshake(error) => (error.kind() == io::ErrorKind::InvalidData).then_some(Refusal::Handshake),
+            Self::Http(error) => of_http2(error),
             Self::ProxyHeader(proxy_protocol::ReadError::Malformed(_)) => Some(Refusal::ProxyHeader),
             Self::ProxyHeaderTimeout => Some(Refusal::ProxyHeaderTimeout),
             // Load balancers look whether anybody listens, and go.
             Self::ProxyHeader(proxy_protocol::ReadError::Io(_)) => None,
-            Self::Handshake(_) | Self::Read(_) | Self::Http(_) | Self::Cut => None,
+            Self::Read(_) | Self::Cut => None,
         }
+    }
+}
+
+/// What the HTTP/2 engine ended the connection for. That of HTTP/1 has its own answer to a broken request.
+fn of_http2(error: &hyper::Error) -> Option<Refusal> {
+    let error = error.source()?.downcast_ref::<h2::Error>()?;
+    match error.reason()? {
+        _ if !error.is_library() => None,
+        h2::Reason::NO_ERROR | h2::Reason::INTERNAL_ERROR => None,
+        h2::Reason::ENHANCE_YOUR_CALM => Some(Refusal::FrameFlood),
+        _ => Some(Refusal::Frames),
     }
 }
 
@@ -94,10 +108,10 @@ pub(super) async fn run<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>
     entry: Rc<Entry>,
 ) -> Result<(), ConnectionError> {
     let place = worker.registry.enter();
-    let watch = place.watch.clone();
+    let (watch, counters) = (place.watch.clone(), worker.counters.clone());
     let mut serving = pin!(secure(&worker, stream, ends, &entry, watch.clone()));
     let mut is_known = false;
-    poll_fn(|cx| {
+    let ended = poll_fn(|cx| {
         if !is_known {
             watch.keep_waker(cx);
             is_known = true;
@@ -107,7 +121,11 @@ pub(super) async fn run<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>
             Order::None | Order::Retire | Order::Finish => serving.as_mut().poll(cx),
         }
     })
-    .await
+    .await;
+    if let refused @ 1.. = watch.unserved() {
+        super::refuse_streams(&counters, ends.0, refused);
+    }
+    ended
 }
 
 async fn secure<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
@@ -299,9 +317,9 @@ async fn answer<S: Service>(
     request: Box<Request<Incoming>>,
 ) -> Result<Response<Tracked<S::Body>>, Infallible> {
     let open = watch.begin();
-    let two_lengths = watch.head.take().has_two_lengths() && request.headers().contains_key(header::TRANSFER_ENCODING);
-    let mut answer = if two_lengths {
-        closing(service.refuse(&session, Malformed::Request))
+    let flaw = watch.head.borrow_mut().judge().or_else(|| flaw_of_coding(&request));
+    let mut answer = if let Some(flaw) = flaw {
+        closing(service.refuse(&session, flaw))
     } else {
         let serving = pin!(service.clone().serve(session.clone(), request));
         match Caught(serving).await {
@@ -313,6 +331,17 @@ async fn answer<S: Service>(
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(answer.map(|body| Tracked::new(body, open)))
+}
+
+/// Whether something else than one `chunked` was done to the body. Targets are not told of codings, so there must be none.
+fn flaw_of_coding(request: &Request<Incoming>) -> Option<Malformed> {
+    if request.body().size_hint().upper().is_some() {
+        return None;
+    }
+    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let is_fit = codings.next().is_none_or(is_chunked) && codings.next().is_none();
+    (!is_fit).then_some(Malformed::Coding)
 }
 
 /// After this answer the connection closes.

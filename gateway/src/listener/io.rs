@@ -169,7 +169,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<T> {
         if !this.left.is_empty() {
             let length = buffer.remaining().min(this.left.len());
             buffer.put_slice(&this.left.split_to(length));
-        } else if this.replay_at < this.replay_end {
+            // They were looked at when they came.
+            this.watch.on_read(&[]);
+            return Poll::Ready(Ok(()));
+        }
+        if this.replay_at < this.replay_end {
             let length = buffer.remaining().min(this.replay_end - this.replay_at);
             buffer.put_slice(&this.replay[this.replay_at..this.replay_at + length]);
             this.replay_at += length;

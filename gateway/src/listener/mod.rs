@@ -34,7 +34,9 @@ use tokio::{
 };
 
 use crate::{
+    clock::unix_now,
     shutdown::{Drain, Ending},
+    telemetry::Throttle,
     tls::ServerTls,
 };
 use watch::Registry;
@@ -118,8 +120,10 @@ pub struct Counters {
     pub requests: AtomicU64,
     /// Times that a connection over HTTP/1 gave its buffers back while it waited for the next request.
     pub slept: AtomicU64,
-    /// Ended because the client crossed a limit, by the place of the reason in [`Refusal::ALL`].
+    /// Ended because the client broke a rule or crossed a limit, by the place of the reason in [`Refusal::ALL`].
     pub refused: [AtomicU64; Refusal::ALL.len()],
+    /// How often the log tells of each reason.
+    told: [Throttle; Refusal::ALL.len()],
 }
 
 /// The limit of connections that a client crossed.
@@ -133,8 +137,15 @@ pub enum Refusal {
     HeadTimeout,
     /// The client takes no bytes.
     SendTimeout,
-    /// Too many HTTP/2 frames that bring nothing.
+    /// Too many HTTP/2 frames that bring nothing, or requests that were taken back.
     FrameFlood,
+    /// HTTP/2 that breaks the rules of its connection.
+    Frames,
+    /// Streams of HTTP/2 that never became requests: their headers were too large or broke the rules, or too many were open.
+    /// Each is counted; the connection goes on.
+    Streams,
+    /// A TLS handshake that breaks the rules.
+    Handshake,
     /// What must begin with a PROXY header does not.
     ProxyHeader,
     /// The PROXY header took too long.
@@ -143,12 +154,15 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Connections,
         Self::HandshakeTimeout,
         Self::HeadTimeout,
         Self::SendTimeout,
         Self::FrameFlood,
+        Self::Frames,
+        Self::Streams,
+        Self::Handshake,
         Self::ProxyHeader,
         Self::ProxyHeaderTimeout,
     ];
@@ -161,6 +175,9 @@ impl Refusal {
             Self::HeadTimeout => "header-timeout",
             Self::SendTimeout => "send-timeout",
             Self::FrameFlood => "http2-flood",
+            Self::Frames => "http2-malformed",
+            Self::Streams => "http2-stream",
+            Self::Handshake => "handshake-failed",
             Self::ProxyHeader => "bad-proxy-header",
             Self::ProxyHeaderTimeout => "proxy-header-timeout",
         }
@@ -367,10 +384,21 @@ fn attend<S: Service>(
     });
 }
 
-/// Counts and tells of a client that crossed a limit.
+/// Counts and tells of a client that broke a rule or crossed a limit.
 fn refuse(counters: &Counters, peer: SocketAddr, refusal: Refusal) {
     counters.refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
-    tracing::info!(%peer, reason = refusal.code(), "a connection was refused");
+    if let Some(left_out) = counters.told[refusal as usize].admit(unix_now().as_secs()) {
+        tracing::info!(%peer, reason = refusal.code(), left_out, "a connection was refused");
+    }
+}
+
+/// Counts and tells of streams of a connection that never became requests.
+fn refuse_streams(counters: &Counters, peer: SocketAddr, streams: u32) {
+    let place = Refusal::Streams as usize;
+    counters.refused[place].fetch_add(streams.into(), Ordering::Relaxed);
+    if let Some(left_out) = counters.told[place].admit(unix_now().as_secs()) {
+        tracing::info!(%peer, reason = Refusal::Streams.code(), streams, left_out, "streams were refused");
+    }
 }
 
 /// Counts the end of a connection, also when it panics.

@@ -45,8 +45,12 @@ pub struct Handshake {
 /// A request that never became one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Malformed {
-    /// It breaks the grammar of HTTP, or its length can be read in two ways (RFC 9112 §6.3).
+    /// It breaks the grammar of HTTP.
     Request,
+    /// Its length is given in two ways (RFC 9112 §6.3).
+    Lengths,
+    /// Its body is coded in another way than chunked.
+    Coding,
     /// Its headers are too many or too long.
     Headers,
     /// Its target is too long.

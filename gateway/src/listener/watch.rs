@@ -76,6 +76,8 @@ pub(super) struct Watch {
     frames: RefCell<FrameScan>,
     idle_frames: Cell<(Tick, u32)>,
     frame_limit: Cell<u32>,
+    /// Streams that became requests, HTTP/2 only.
+    served: Cell<u32>,
     /// Answers of HTTP/2 that wait for the client's window, and when one of them last moved.
     held: Cell<u32>,
     moved: Cell<Tick>,
@@ -86,7 +88,7 @@ pub(super) struct Watch {
     ended: Cell<bool>,
     /// It has waited for a request long enough to wait without its engine, HTTP/1 only.
     asleep: Cell<bool>,
-    /// The request head that is being read, HTTP/1 only.
+    /// The messages that are being read, HTTP/1 only.
     pub(super) head: RefCell<HeadScan>,
 }
 
@@ -104,6 +106,7 @@ impl Watch {
             frames: RefCell::default(),
             idle_frames: Cell::default(),
             frame_limit: Cell::new(u32::MAX),
+            served: Cell::new(0),
             held: Cell::new(0),
             moved: Cell::new(0),
             offence: Cell::new(None),
@@ -170,13 +173,18 @@ impl Watch {
         self.give(Order::Cut);
     }
 
+    /// Streams of HTTP/2 that never became requests.
+    pub(super) fn unserved(&self) -> u32 {
+        if self.multiplexed.get() { self.frames.borrow().opened().saturating_sub(self.served.get()) } else { 0 }
+    }
+
     /// Bytes were read. Counts as a request head unless one is being answered.
     pub(super) fn on_read(&self, bytes: &[u8]) {
         if self.multiplexed.get() {
             self.count_frames(bytes);
-        } else if !self.ours.get() {
+        } else {
             self.head.borrow_mut().see(bytes);
-            if self.stage.get() != Stage::Head {
+            if !self.ours.get() && self.stage.get() != Stage::Head {
                 self.enter(Stage::Head);
             }
         }
@@ -246,6 +254,7 @@ impl Watch {
     /// A request begins; it ends when the value is dropped.
     pub(super) fn begin(self: &Rc<Self>) -> Open {
         self.open_requests.set(self.open_requests.get() + 1);
+        self.served.set(self.served.get().wrapping_add(1));
         self.stage.set(Stage::Busy);
         self.ours.set(true);
         self.ended.set(false);

@@ -78,6 +78,7 @@ fn route(session: &Session, snapshot: &Snapshot, exchange: &mut Care) -> Result<
 }
 
 fn word(exchange: &mut Care, failure: Failure) -> Answer {
+    exchange.tell(&failure);
     Answer::Made(answer::word(exchange, failure))
 }
 
@@ -142,6 +143,11 @@ impl Care {
     /// Takes the exchange out to lend it to a body on its way; this one is hollow until it gets it back.
     pub(super) fn lend(&mut self) -> Self {
         Self { exchange: self.exchange.take(), proxy: self.proxy.clone() }
+    }
+
+    /// Logs and counts what went wrong.
+    pub(super) fn tell(&self, failure: &Failure) {
+        failure.log(self.id.as_str(), self.client, &self.proxy.settings.refusals);
     }
 
     /// Whether anyone wants to hear of the exchange when it is over.

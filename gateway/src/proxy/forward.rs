@@ -23,6 +23,7 @@ use super::{
     hashing, headers,
     headers::without_port,
     payload::{Ahead, Payload},
+    refusals::Reason,
     routing::Routed,
     upgrade, words,
 };
@@ -46,7 +47,8 @@ pub(super) async fn send(
     routed: &Routed,
 ) -> Result<Response<Proxied>, Failure> {
     let service = routed.entry.service.as_deref().ok_or(Failure::NoService)?;
-    let payload = Payload::take(exchange, reading(&routed.entry.route, service), proxy.settings.body_bytes).await?;
+    let ahead = (reading(&routed.entry.route, service), service.write_timeout);
+    let payload = Payload::take(exchange, ahead, proxy.settings.body_bytes).await?;
     exchange.timing.upstream_started = Some(Instant::now());
     let hashing = service.upstream.as_deref().and_then(|upstream| upstream.hashing.as_ref());
     let hash = hashing.and_then(|hashing| hashing::hash(exchange, hashing));
@@ -133,9 +135,10 @@ impl Picked {
 /// What an attempt without an answer says of the target.
 fn report_of(error: &SendError) -> Option<Report> {
     match error {
-        SendError::Connect(..) | SendError::Broken { reused: false, .. } | SendError::Invalid(..) => {
-            Some(Report::TcpFailure)
-        }
+        SendError::Connect(..)
+        | SendError::Broken { reused: false, .. }
+        | SendError::Invalid(..)
+        | SendError::Ambiguous(..) => Some(Report::TcpFailure),
         SendError::ConnectTimeout(..) | SendError::WriteTimeout(..) | SendError::ReadTimeout(..) => {
             Some(Report::Timeout)
         }
@@ -154,7 +157,9 @@ impl Forwarding<'_> {
     async fn attempt(&mut self, exchange: &mut Care) -> Result<Response<Proxied>, Failure> {
         let picked = self.pick(exchange).await?;
         let key = self.key(&picked)?;
-        let Some(body) = self.payload.attempt() else { return Err(Failure::BadRequest("its body was sent already")) };
+        let Some(body) = self.payload.attempt() else {
+            return Err(Failure::BadRequest(Reason::Malformed, "its body was sent already"));
+        };
         let request = self.request(exchange, picked.host.clone(), body)?;
         let started_at = start_of_attempt(exchange);
         let service = self.service;
@@ -197,12 +202,15 @@ impl Forwarding<'_> {
             (None, None) => Box::pin(self.proxy.upstream.resolve(&service.service.host, service.service.port)).await?,
         };
         let configured = of_target.map_or(Cow::Borrowed(&service.host_header), |(upstream, target)| {
-            let wanted = upstream.upstream.host_header.as_deref();
-            wanted.map_or(Cow::Borrowed(&target.host_header), |host| Cow::Owned(words::text(host)))
+            match upstream.upstream.host_header.as_deref() {
+                Some(host) => Cow::Owned(words::text(host)),
+                None if target.port == service.default_port() => Cow::Owned(self.without_port(&target.host_header)),
+                None => Cow::Borrowed(&target.host_header),
+            }
         });
         let host = self.host(exchange, &configured);
         if service.http2 && Authority::try_from(host.as_bytes()).is_err() {
-            return Err(Failure::BadRequest("its host cannot be sent on"));
+            return Err(Failure::BadRequest(Reason::Host, "its host cannot be sent on"));
         }
         Ok(Picked { address, host, balanced })
     }
@@ -214,6 +222,10 @@ impl Forwarding<'_> {
             is_wanted.then(|| self.proxy.words.text(&exchange.host))
         };
         exchange.upstream_host.clone().or_else(preserved).unwrap_or_else(|| configured.clone())
+    }
+
+    fn without_port(&self, host: &HeaderValue) -> HeaderValue {
+        host.to_str().map_or_else(|_| host.clone(), |host| self.proxy.words.text(without_port(host)))
     }
 
     fn key(&self, picked: &Picked) -> Result<PoolKey, Failure> {
@@ -280,7 +292,7 @@ fn target(exchange: &Exchange) -> Result<Uri, Failure> {
         Some(query) => Bytes::from([&*wanted.path, "?", query].concat()),
     };
     let target = PathAndQuery::from_maybe_shared(text);
-    target.map(Uri::from).map_err(|_| Failure::BadRequest("its target cannot be sent on"))
+    target.map(Uri::from).map_err(|_| Failure::BadRequest(Reason::Target, "its target cannot be sent on"))
 }
 
 /// The first attempt begins when the exchange says; later ones now.

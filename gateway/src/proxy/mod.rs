@@ -13,6 +13,7 @@ mod forward;
 mod hashing;
 mod headers;
 mod payload;
+mod refusals;
 mod routing;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ pub use access_log::{AccessLog, AccessLogError};
 pub use body::Body;
 pub use explain::{Supposed, explain};
 pub use failure::{Failure, Party};
+pub use refusals::{Reason, Refusals};
 
 use words::Words;
 
@@ -64,6 +66,8 @@ pub struct Settings {
     pub access_log: Option<AccessLog>,
     /// How targets are treated beyond what their upstreams say. Default: not at all.
     pub manner: Manner,
+    /// Counts the requests that are refused.
+    pub refusals: Arc<Refusals>,
 }
 
 impl Default for Settings {
@@ -76,6 +80,7 @@ impl Default for Settings {
             real_ip_recursive: false,
             access_log: None,
             manner: Manner::default(),
+            refusals: Arc::default(),
         }
     }
 }
@@ -216,8 +221,8 @@ impl Service for Proxy {
         exchange::serve(self, session, request)
     }
 
-    fn refuse(&self, _session: &Session, malformed: Malformed) -> Response<Bytes> {
-        answer::malformed(self, malformed)
+    fn refuse(&self, session: &Session, malformed: Malformed) -> Response<Bytes> {
+        answer::malformed(self, session, malformed)
     }
 
     fn afterwards(&self, session: &Session) -> Option<Afterwards> {

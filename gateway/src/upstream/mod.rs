@@ -10,6 +10,7 @@ mod deadline;
 mod dns;
 mod http2;
 mod link;
+mod metered;
 mod pool;
 mod retry;
 #[cfg(test)]
@@ -119,6 +120,9 @@ pub enum SendError {
     /// What the target sent is not HTTP.
     #[error("the answer of {0} is not valid")]
     Invalid(SocketAddr, #[source] hyper::Error),
+    /// What the target sent can be read in two ways.
+    #[error("the answer of {0} is not valid: {1}")]
+    Ambiguous(SocketAddr, &'static str),
     /// The target took no bytes of the request in time.
     #[error("{0} took no bytes for {1:?}")]
     WriteTimeout(SocketAddr, Duration),

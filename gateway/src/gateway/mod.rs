@@ -2,6 +2,7 @@
 
 mod apis;
 mod builtins;
+mod certificates;
 mod commands;
 mod controls;
 mod database;
@@ -42,9 +43,10 @@ use crate::{
     snapshot::{self, Builder, Deployments, Pace, Published},
     store::{self, MemoryStore, Refused, Resilient, Store, StoreError},
     telemetry::{LogDial, Metrics},
-    tls::{self, DefaultCertificate, Resolver},
+    tls,
     vault::Vaults,
 };
+use certificates::NodeTls;
 pub use commands::{Order, migrate, migrations, tell};
 use controls::Controls;
 use desk::Desk;
@@ -150,7 +152,7 @@ struct Rooms {
     refusals: mpsc::Sender<Refused>,
     access: Arc<Access>,
     controls: Arc<Controls>,
-    resolver: Arc<Resolver>,
+    tls: Arc<NodeTls>,
 }
 
 impl Gateway {
@@ -170,7 +172,8 @@ impl Gateway {
         let replaced = Shutdown::new();
         let rooms = control.block_on(build(config, &tasks, &metrics, log.clone(), replaced.clone()))?;
         apis::refuse_open(config, &rooms.access)?;
-        let workers = Workers::start(config, sockets.proxy, rooms.published.current.clone(), rooms.resolver.clone())?;
+        let server = rooms.tls.clients.clone();
+        let workers = Workers::start(config, sockets.proxy, rooms.published.current.clone(), server)?;
         let context = node::context(config, &rooms, &addresses, workers.tally(), &metrics);
         let api = |name, router| apis::Api {
             name,
@@ -179,14 +182,15 @@ impl Gateway {
             metrics: metrics.clone(),
             tasks: tasks.clone(),
             replaced: replaced.clone(),
+            tls: rooms.tls.operators.clone(),
         };
         let (admin, status) =
             (api("admin", admin::router(context.clone())), api("status", admin::status_router(context)));
-        let admin = control.block_on(apis::serve(config, sockets.admin, admin))?;
-        let status = control.block_on(apis::serve(config, sockets.status, status))?;
+        let admin = control.block_on(apis::serve(sockets.admin, admin))?;
+        let status = control.block_on(apis::serve(sockets.status, status))?;
         let notifier = Notifier::from_environment();
         let (access_log, kept) = (workers.access_log(), config.clone());
-        let live = Live { config: kept, origin, log, access_log, notifier: notifier.clone() };
+        let live = Live { config: kept, origin, log, access_log, notifier: notifier.clone(), tls: rooms.tls };
         control.block_on(async { live.heed(&tasks) })?;
         // Whoever reads the file, or hears that this process is ready, may send a signal at once.
         let signals = control.block_on(async { Signals::new() }).map_err(system("the signals"))?;
@@ -236,8 +240,9 @@ async fn build(
 ) -> Result<Rooms, GatewayError> {
     let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let builder = builder(config, &store, &registry, &catalog);
-    let resolver = Arc::new(Resolver::new(&DefaultCertificate::in_folder(&config.data_dir)?));
-    let builder = builder.with_resolver(resolver.clone());
+    let tls = Arc::new(NodeTls::load(config)?);
+    tasks.spawn("keys of session tickets", tls.clone().rotate(tasks.shutdown()));
+    let builder = builder.with_resolver(tls.resolver.clone()).with_node_client(tls.targets.clone());
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
     let (follower, known) = (desk.clone(), registry.clone());
@@ -281,7 +286,7 @@ async fn build(
         refusals,
         access,
         controls,
-        resolver,
+        tls,
     };
     declarative::reload_on_hangup(config, &rooms, tasks)?;
     Ok(rooms)

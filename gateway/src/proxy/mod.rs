@@ -46,7 +46,7 @@ pub use body::Body;
 pub use explain::{Supposed, explain};
 pub use failure::{Failure, Party};
 pub use refusals::{Reason, Refusals};
-
+pub use upgrade::is_websocket;
 use words::Words;
 
 /// What the proxy needs to know of the node.
@@ -183,6 +183,7 @@ impl Session {
             version: tls.version,
             cipher: tls.cipher,
             sni: tls.server_name,
+            client: tls.client,
         };
         Self {
             peer: words::text(&peer.ip().to_canonical().to_string()),

@@ -351,7 +351,10 @@ impl Foundation {
         let core = model::core_registry_of(config.router_flavor);
         match &source {
             Source::Memory(memory) => declarative::modules(memory, &catalog, &core, &config.modules_dir).await?,
-            Source::Database(_) => outage::install_builtins(&store, &core, &catalog, tasks).await?,
+            Source::Database(_) => {
+                let sharing = database::sharing(config);
+                outage::install_builtins(&store, &core, &catalog, sharing, tasks).await?;
+            }
         }
         Ok(Self { store, source, registry: Arc::new(ArcSwap::from_pointee(core)), catalog, node_id })
     }

@@ -63,15 +63,13 @@ pub async fn keep(store: Arc<Resilient>, mut served: watch::Receiver<Version>, i
 }
 
 async fn write(store: &Arc<Resilient>, kept: &mut Kept, thread: &QuietThread) -> Result<(), KeepError> {
-    if store.read().generation == kept.generation {
-        return Ok(());
-    }
-    let known = store.clone();
-    let copied = thread.run(move || {
-        let known = known.read();
+    let (image, generation) = {
+        let known = store.read();
+        if known.generation == kept.generation {
+            return Ok(());
+        }
         (known.image.clone(), known.generation)
-    });
-    let (image, generation) = copied.await;
+    };
     keep_code(store, &image, kept).await?;
     if !kept.whole {
         let disk = store.disk.clone();

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     model::{self, Registry},
     plugin::{Directory, RouteFacts},
-    router::{Flavor, PathHandling, RankedExpression, Rule, Table},
+    router::{Flavor, PathHandling, RankedExpression, Rule, StreamAddress, Table},
 };
 
 /// Upstreams, services, routes and people, ready to serve.
@@ -211,6 +211,12 @@ fn routes(state: &State, touched: &Touched, affected: &Affected, services: &Hash
 fn rule(shown: &RouteShown, flavor: Flavor) -> Rule {
     let route = &shown.route;
     let expression = route.expression.as_ref().filter(|text| flavor == Flavor::Expressions && !text.is_empty());
+    let addresses = |list: &Option<Vec<model::Endpoint>>| match (flavor, list) {
+        (Flavor::Expressions, Some(list)) => {
+            list.iter().map(|entry| StreamAddress { ip: entry.ip.clone(), port: entry.port }).collect()
+        }
+        _ => Vec::new(),
+    };
     Rule {
         id: route.id.clone(),
         protocols: route.protocols.clone(),
@@ -219,6 +225,8 @@ fn rule(shown: &RouteShown, flavor: Flavor) -> Rule {
         paths: route.paths.clone().unwrap_or_default(),
         headers: route.headers.clone().unwrap_or_default(),
         snis: route.snis.clone().unwrap_or_default(),
+        sources: addresses(&route.sources),
+        destinations: addresses(&route.destinations),
         regex_priority: route.regex_priority.unwrap_or(0),
         created_at: if flavor == Flavor::Traditional { route.created_at as u64 } else { 0 },
         expression: expression

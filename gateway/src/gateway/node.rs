@@ -18,7 +18,7 @@ use super::{
 use crate::{
     admin::{Context, Node, Quarantined, Status},
     config::{Config, Database, Listen},
-    listener::{Counters, Refusal},
+    listener::{Counters, HandshakeFailure, Handshakes, Refusal},
     model::Object,
     snapshot::{self, Snapshot},
     telemetry::{Definition, Metrics, Traffic, metric},
@@ -113,7 +113,13 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
 fn traffic(tally: &Tally) -> Traffic {
     let counters = &tally.connections;
     let refused = |refusal: Refusal| total(counters, |counters| counters.refused[refusal as usize].load(Relaxed));
+    let failed = |failure: HandshakeFailure| total(counters, |counters| counters.handshakes.failed(failure));
+    let done = |kind: usize| total(counters, |counters| counters.handshakes.done(kind));
+    let kinds = Handshakes::KINDS.iter().enumerate();
     Traffic {
+        handshakes: kinds.map(|(kind, (version, resumed))| (*version, *resumed, done(kind))).collect(),
+        nameless: total(counters, |counters| counters.handshakes.nameless()),
+        handshake_failures: HandshakeFailure::ALL.iter().map(|failure| (failure.code(), failed(*failure))).collect(),
         refused: Refusal::ALL.iter().map(|refusal| (refusal.code(), refused(*refusal))).collect(),
         refused_requests: tally.refusals.counts(),
         accepted: total(counters, |counters| counters.accepted.load(Relaxed)),

@@ -20,7 +20,7 @@ use crate::{
     proxy::{self, Proxy, Refusals},
     shutdown::Drain,
     snapshot::{Manner, Snapshot},
-    tls::{self, Resolver},
+    tls::ServerTls,
     upstream,
 };
 
@@ -69,9 +69,8 @@ impl Workers {
         config: &Config,
         sockets: Vec<Vec<Bound>>,
         current: Arc<ArcSwap<Snapshot>>,
-        resolver: Arc<Resolver>,
+        server: ServerTls,
     ) -> Result<Self, GatewayError> {
-        let server = tls::server_tls(resolver)?;
         let settings = Settings {
             listener: listener_settings(config, server),
             proxy: proxy_settings(config)?,
@@ -154,7 +153,7 @@ impl Worker {
     }
 }
 
-fn listener_settings(config: &Config, tls: tls::ServerTls) -> listener::Settings {
+fn listener_settings(config: &Config, tls: ServerTls) -> listener::Settings {
     let (limits, client) = (&config.request_limits, &config.client_limits);
     listener::Settings {
         tls: Some(tls),

@@ -4,6 +4,7 @@
 mod bind;
 mod connection;
 mod frames;
+mod handshakes;
 mod head;
 mod inherit;
 mod io;
@@ -44,6 +45,7 @@ use watch::Registry;
 pub use bind::{BindError, Bound, Entry, Place, Probes, bind};
 pub use frames::FrameScan;
 pub use head::HeadScan;
+pub use handshakes::{HandshakeFailure, Handshakes};
 pub use inherit::{Inherited, bequeath, inherit};
 pub use service::{Accepted, Afterwards, Duplex, Handshake, Malformed, Service};
 
@@ -121,6 +123,8 @@ pub struct Counters {
     pub slept: AtomicU64,
     /// Ended because the client broke a rule or crossed a limit, by the place of the reason in [`Refusal::ALL`].
     pub refused: [AtomicU64; Refusal::ALL.len()],
+    /// TLS handshakes.
+    pub handshakes: Handshakes,
     /// How often the log tells of each reason.
     told: [Throttle; Refusal::ALL.len()],
 }

@@ -28,7 +28,7 @@ pub(super) struct Compiled {
     /// Under which name each of them stands there, by id.
     upstream_names: HashMap<Arc<str>, Arc<str>>,
     services: HashMap<Arc<str>, Arc<ServiceEntry>>,
-    secured: Secured,
+    pub(super) secured: Secured,
     pub(super) table: Table<Arc<RouteEntry>>,
     pub(super) directory: Arc<Directory>,
     /// What the directory was made by.

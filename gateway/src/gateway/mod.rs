@@ -40,7 +40,7 @@ use crate::{
     listener,
     model::{self, Registry},
     plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
-    shutdown::{Shutdown, Tasks},
+    shutdown::{self, Shutdown, Tasks},
     snapshot::{self, Builder, Deployments, Pace, Published},
     store::{self, MemoryStore, Refused, Resilient, Store, StoreError},
     telemetry::{LogDial, Metrics},
@@ -53,7 +53,7 @@ use controls::Controls;
 use desk::Desk;
 pub use files::{Files, FilesError, is_pipe, shown, write_sample};
 use handover::{Predecessor, Program};
-use life::Life;
+use life::{Life, Signals};
 use notify::Notifier;
 use reload::Live;
 use reporter::Reporter;
@@ -61,6 +61,9 @@ use workers::Workers;
 
 /// Threads of the control runtime: Admin, store, background work of plugins.
 const CONTROL_THREADS: usize = 2;
+/// What they and the threads of the database yield to the workers, as Linux counts it: a write of an operator must not make a
+/// request wait for its worker's turn.
+const CONTROL_NICENESS: i32 = 5;
 /// How long background work may take to end after the workers have.
 const BACKGROUND_GRACE: Duration = Duration::from_secs(5);
 
@@ -163,6 +166,7 @@ impl Gateway {
         prepare_folder(&config.data_dir)?;
         let mut control = RuntimeBuilder::new_multi_thread();
         control.worker_threads(CONTROL_THREADS).thread_name("control").enable_all();
+        control.on_thread_start(|| shutdown::yield_to_others(CONTROL_NICENESS));
         let control = control.build().map_err(system("the control runtime"))?;
         let tasks = Tasks::new(control.handle().clone());
         let program = Program::current().map_err(system("the path of this program"))?;
@@ -182,6 +186,7 @@ impl Gateway {
             settings: config.admin.clone(),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
+            replaced: replaced.clone(),
             tls: rooms.tls.operators.clone(),
         };
         let (admin, status) =
@@ -192,16 +197,20 @@ impl Gateway {
         let (access_log, kept) = (workers.access_log(), config.clone());
         let live = Live { config: kept, origin, log, access_log, notifier: notifier.clone(), tls: rooms.tls };
         control.block_on(async { live.heed(&tasks) })?;
+        // Whoever reads the file, or hears that this process is ready, may send a signal at once.
+        let signals = control.block_on(async { Signals::new() }).map_err(system("the signals"))?;
         life::remember(&config.pid_file).map_err(system(format!("the pid file {}", config.pid_file.display())))?;
         announce(&addresses, admin, status, began);
         notifier.ready();
-        notifier.watch(predecessor.is_some(), &tasks);
+        notifier.watch(predecessor.is_some(), &tasks, replaced.clone());
         if let Some(predecessor) = &predecessor {
             predecessor.tell_ready();
         }
         let (estate, pid_file) = (sockets.estate, config.pid_file.clone());
         let (store, services) = (rooms.store, rooms.catalog.services().clone());
-        Ok(Self(Life { control, tasks, store, services, workers, estate, program, notifier, pid_file, replaced }))
+        let life =
+            Life { control, tasks, store, services, workers, estate, program, notifier, signals, pid_file, replaced };
+        Ok(Self(life))
     }
 
     /// Serves until SIGTERM, SIGINT or SIGQUIT, or until SIGUSR2 has started another process that took over; then drains.

@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
+use http::{
+    HeaderValue, Request, Response, StatusCode, Uri, Version, header,
+    uri::{Authority, PathAndQuery},
+};
 use rustls_pki_types::ServerName;
 
 use super::{
@@ -190,11 +193,19 @@ impl Forwarding<'_> {
         let Chosen { address, host, balanced } = chosen;
         let of_target = balanced.as_ref().zip(service.upstream.as_deref());
         let configured = of_target.map_or(Cow::Borrowed(&service.host_header), |(balanced, upstream)| {
-            let wanted = upstream.upstream.host_header.as_deref().map(words::text);
-            let own = || Cow::Borrowed(&upstream.targets[balanced.target].host_header);
-            wanted.or(host).map_or_else(own, Cow::Owned)
+            let (target, is_named) = (&upstream.targets[balanced.target], host.is_some());
+            let own = host.as_ref().unwrap_or(&target.host_header);
+            let port = if is_named { address.port() } else { target.port };
+            match upstream.upstream.host_header.as_deref() {
+                Some(host) => Cow::Owned(words::text(host)),
+                None if port == service.default_port() => Cow::Owned(self.without_port(own)),
+                None => Cow::Borrowed(own),
+            }
         });
         let host = self.host(exchange, &configured);
+        if service.http2 && Authority::try_from(host.as_bytes()).is_err() {
+            return Err(Failure::BadRequest(Reason::Host, "its host cannot be sent on"));
+        }
         Ok(Picked { address, host, balanced: balanced.map(|balanced| (balanced, Instant::now())) })
     }
 
@@ -215,6 +226,10 @@ impl Forwarding<'_> {
             is_wanted.then(|| self.proxy.words.text(&exchange.host))
         };
         exchange.upstream_host.clone().or_else(preserved).unwrap_or_else(|| configured.clone())
+    }
+
+    fn without_port(&self, host: &HeaderValue) -> HeaderValue {
+        host.to_str().map_or_else(|_| host.clone(), |host| self.proxy.words.text(without_port(host)))
     }
 
     fn key(&self, picked: &Picked) -> Result<PoolKey, Failure> {

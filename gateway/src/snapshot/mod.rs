@@ -19,7 +19,9 @@ mod secured;
 mod state;
 mod upstreams;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use rpds::HashTrieMapSync;
 
 use crate::{
     model,
@@ -131,6 +133,13 @@ pub struct ServiceEntry {
     pub json: Arc<str>,
 }
 
+impl ServiceEntry {
+    /// The port that goes without saying in `Host`.
+    pub fn default_port(&self) -> u16 {
+        if matches!(self.tls, Security::Clear) { 80 } else { 443 }
+    }
+}
+
 /// Whether TLS is spoken with targets (`https`, `grpcs`).
 #[derive(Debug)]
 pub enum Security {
@@ -142,8 +151,8 @@ pub enum Security {
     Unfit(String),
 }
 
-/// Upstreams by name.
-pub type Upstreams = HashMap<Arc<str>, Arc<UpstreamEntry>>;
+/// Upstreams by name. A clone shares everything.
+pub type Upstreams = HashTrieMapSync<Arc<str>, Arc<UpstreamEntry>>;
 
 /// An upstream, ready to serve.
 #[derive(Debug)]

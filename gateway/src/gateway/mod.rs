@@ -52,7 +52,7 @@ use controls::Controls;
 use desk::Desk;
 pub use files::{Files, FilesError, is_pipe, shown, write_sample};
 use handover::{Predecessor, Program};
-use life::Life;
+use life::{Life, Signals};
 use notify::Notifier;
 use reload::Live;
 use reporter::Reporter;
@@ -181,6 +181,7 @@ impl Gateway {
             settings: config.admin.clone(),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
+            replaced: replaced.clone(),
             tls: rooms.tls.operators.clone(),
         };
         let (admin, status) =
@@ -191,16 +192,20 @@ impl Gateway {
         let (access_log, kept) = (workers.access_log(), config.clone());
         let live = Live { config: kept, origin, log, access_log, notifier: notifier.clone(), tls: rooms.tls };
         control.block_on(async { live.heed(&tasks) })?;
+        // Whoever reads the file, or hears that this process is ready, may send a signal at once.
+        let signals = control.block_on(async { Signals::new() }).map_err(system("the signals"))?;
         life::remember(&config.pid_file).map_err(system(format!("the pid file {}", config.pid_file.display())))?;
         announce(&addresses, admin, status, began);
         notifier.ready();
-        notifier.watch(predecessor.is_some(), &tasks);
+        notifier.watch(predecessor.is_some(), &tasks, replaced.clone());
         if let Some(predecessor) = &predecessor {
             predecessor.tell_ready();
         }
         let (estate, pid_file) = (sockets.estate, config.pid_file.clone());
         let (store, services) = (rooms.store, rooms.catalog.services().clone());
-        Ok(Self(Life { control, tasks, store, services, workers, estate, program, notifier, pid_file, replaced }))
+        let life =
+            Life { control, tasks, store, services, workers, estate, program, notifier, signals, pid_file, replaced };
+        Ok(Self(life))
     }
 
     /// Serves until SIGTERM, SIGINT or SIGQUIT, or until SIGUSR2 has started another process that took over; then drains.
@@ -346,7 +351,10 @@ impl Foundation {
         let core = model::core_registry_of(config.router_flavor);
         match &source {
             Source::Memory(memory) => declarative::modules(memory, &catalog, &core, &config.modules_dir).await?,
-            Source::Database(_) => outage::install_builtins(&store, &core, &catalog, tasks).await?,
+            Source::Database(_) => {
+                let sharing = database::sharing(config);
+                outage::install_builtins(&store, &core, &catalog, sharing, tasks).await?;
+            }
         }
         Ok(Self { store, source, registry: Arc::new(ArcSwap::from_pointee(core)), catalog, node_id })
     }

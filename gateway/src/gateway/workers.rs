@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use super::{GatewayError, system};
 use crate::{
     balancer::Ejection,
-    config::{AccessLog, Config},
+    config::{AccessLog, Config, Listen},
     listener::{self, Bound, Counters, Drained},
     plugin,
     proxy::{self, Proxy, Refusals},
@@ -214,8 +214,9 @@ pub(super) fn total(counters: &[Arc<Counters>], read: impl Fn(&Counters) -> u64)
 }
 
 /// A socket address as Kong shows it: `ip`, `port`.
-pub(super) fn shown(address: &str, tls: bool) -> serde_json::Value {
+pub(super) fn shown(address: &str, listen: &Listen) -> serde_json::Value {
     let parsed = address.parse::<SocketAddr>().ok();
     let (ip, port) = parsed.map_or((String::new(), 0), |address| (address.ip().to_string(), address.port()));
-    serde_json::json!({ "ip": ip, "port": port, "ssl": tls, "http2": tls, "listener": address })
+    let (tls, http2) = (listen.tls, listen.http2);
+    serde_json::json!({ "ip": ip, "port": port, "ssl": tls, "http2": http2, "listener": address })
 }

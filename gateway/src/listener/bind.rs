@@ -6,7 +6,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     os::{
         fd::{AsFd as _, OwnedFd},
-        unix::net::UnixStream,
+        unix::{fs::FileTypeExt as _, net::UnixStream},
     },
     path::{Path, PathBuf},
     time::Duration,
@@ -240,11 +240,15 @@ fn probe(socket: &Socket, probes: &Probes) -> io::Result<()> {
     socket.set_tcp_keepalive(&wanted)
 }
 
+fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
+}
+
 fn listen_unix(path: &Path, entry: &Entry) -> io::Result<Socket> {
     match UnixStream::connect(path) {
         Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
-        // A socket that nobody serves was left by a process that was killed.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+        // A socket that nobody serves was left by a process that was killed. Other files refuse, too, and stay.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && is_socket(path) => fs::remove_file(path)?,
         Err(_) => {}
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;

@@ -59,6 +59,9 @@ const RETIREMENT: Duration = Duration::from_secs(5);
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
 
+/// Bytes of an answer that wait for an HTTP/2 client whose window is open and whose connection is not: 16 MiB a connection.
+const SEND_BUFFER: usize = 64 << 10;
+
 /// Limits of connections. Seconds are counted, so limits are met within a second.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -256,6 +259,7 @@ fn http1_builder(settings: &Settings) -> http1::Builder {
 fn http2_builder(settings: &Settings) -> http2::Builder<Local> {
     let mut builder = http2::Builder::new(Local);
     builder.max_concurrent_streams(MAX_STREAMS);
+    builder.max_send_buf_size(SEND_BUFFER);
     builder.max_header_list_size(u32::try_from(settings.head_bytes).unwrap_or(u32::MAX));
     builder
 }

@@ -12,7 +12,7 @@ use crate::{
     admin::{Access, AccessSettings, Bootstrap, Limits},
     config::{Admin, Config},
     listener::{Bound, Door, Place, Stream},
-    shutdown::Tasks,
+    shutdown::{Shutdown, Tasks},
     snapshot::Published,
     telemetry::{Metrics, metric},
     tls::OperatorTls,
@@ -29,6 +29,8 @@ pub(super) struct Api {
     pub(super) settings: Admin,
     pub(super) metrics: Arc<Metrics>,
     pub(super) tasks: Tasks,
+    /// Given when another process took over, whose the sockets are from then on.
+    pub(super) replaced: Shutdown,
     pub(super) tls: OperatorTls,
 }
 
@@ -110,6 +112,7 @@ async fn accept(api: Arc<Api>, socket: Door, gate: Arc<Gate>, places: Arc<Semaph
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
             () = ending.triggered() => return,
+            () = api.replaced.triggered() => return,
         };
         match accepted {
             Ok((stream, peer)) => match places.clone().try_acquire_owned() {

@@ -19,6 +19,7 @@ mod outage;
 mod reload;
 mod reporter;
 mod sockets;
+mod stapling;
 mod workers;
 
 use std::{
@@ -242,6 +243,9 @@ async fn build(
     let builder = builder(config, &store, &registry, &catalog);
     let tls = Arc::new(NodeTls::load(config)?);
     tasks.spawn("keys of session tickets", tls.clone().rotate(tasks.shutdown()));
+    if config.tls.stapling {
+        tasks.spawn("OCSP answers", stapling::staple(tls.resolver.clone(), tasks.shutdown()));
+    }
     let builder = builder.with_resolver(tls.resolver.clone()).with_node_client(tls.targets.clone());
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));

@@ -241,11 +241,7 @@ async fn build(
 ) -> Result<Rooms, GatewayError> {
     let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let builder = builder(config, &store, &registry, &catalog);
-    let tls = Arc::new(NodeTls::load(config)?);
-    tasks.spawn("keys of session tickets", tls.clone().rotate(tasks.shutdown()));
-    if config.tls.stapling {
-        tasks.spawn("OCSP answers", stapling::staple(tls.resolver.clone(), tasks.shutdown()));
-    }
+    let tls = NodeTls::start(config, tasks)?;
     let builder = builder.with_resolver(tls.resolver.clone()).with_node_client(tls.targets.clone());
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));

@@ -184,10 +184,13 @@ impl Recipe {
     /// The addresses by what the names mean now. `health`: of those that are known, by key.
     fn lay<'h>(&self, before: Option<&Peers>, health: impl Fn(&str) -> Option<&'h Arc<Health>>) -> Peers {
         // The first addresses of all join nobody.
-        let joins = before.is_some_and(|before| !before.list.is_empty() && !before.pending);
+        let joins = |key: &str| {
+            let others = before.filter(|before| !before.list.is_empty() && !before.pending);
+            others.is_some_and(|before| before.health_of(key).is_none())
+        };
         let health = |key: &str| match health(key) {
             Some(health) => health.clone(),
-            None if joins => Arc::new(Health::joining()),
+            None if joins(key) => Arc::new(Health::joining()),
             None => Arc::default(),
         };
         let mut peers = Peers::none();

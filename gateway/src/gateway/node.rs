@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Rooms, apis, database, explainer,
     fitness::Fitness,
-    workers::{Addresses, shown, total},
+    workers::{Addresses, Counted, shown, total},
 };
 use crate::{
     admin::{Context, Node, Quarantined, Status},
@@ -21,7 +21,8 @@ use crate::{
     listener::{Counters, Refusal},
     model::Object,
     snapshot::{self, Snapshot},
-    telemetry::{Definition, Metrics, Traffic, metric},
+    stream::{self, End},
+    telemetry::{Definition, Metrics, StreamTraffic, Traffic, metric},
 };
 
 /// The doors of the Admin API.
@@ -29,13 +30,13 @@ pub(super) fn context(
     config: &Config,
     rooms: &Rooms,
     addresses: &Addresses,
-    counters: Vec<Arc<Counters>>,
+    counted: Counted,
     metrics: &Arc<Metrics>,
 ) -> Context {
     let notify = rooms.published.changed.clone();
     let metrics = metrics.clone();
     let (published, deployments, node_id) = (rooms.published.clone(), rooms.deployments.clone(), rooms.node_id.clone());
-    let (counted, counters, served) = (counters.clone(), counters, rooms.published.clone());
+    let (counters, served) = (counted.proxy.clone(), rooms.published.clone());
     let store = rooms.store.clone();
     let text = move || {
         let snapshot = published.current.load();
@@ -93,6 +94,7 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
         "admin_listen": listed(&config.admin_listen),
         "status_listen": listed(&config.status_listen),
         "proxy_listen": listed(&config.proxy_listen),
+        "stream_listen": listed(&config.stream_listen),
         "proxy_listeners": proxy,
         "admin_listeners": config.admin_listen.iter().map(|listen| shown(&listen.address.to_string(), listen.tls)).collect::<Vec<_>>(),
     });
@@ -110,14 +112,27 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
     }
 }
 
-fn traffic(counters: &[Arc<Counters>]) -> Traffic {
-    let refused = |refusal: Refusal| total(counters, |counters| counters.refused[refusal as usize].load(Relaxed));
+fn traffic(counted: &Counted) -> Traffic {
+    let Counted { proxy, stream } = counted;
+    let of_streams = |read: &dyn Fn(&stream::Counters) -> u64| stream.iter().map(|one| read(one)).sum::<u64>();
+    let refused = |refusal: Refusal| {
+        let read = |counters: &Counters| counters.refused[refusal as usize].load(Relaxed);
+        total(proxy, read) + of_streams(&|one| read(&one.listener))
+    };
     Traffic {
         refused: Refusal::ALL.iter().map(|refusal| (refusal.code(), refused(*refusal))).collect(),
-        accepted: total(counters, |counters| counters.accepted.load(Relaxed)),
-        handled: total(counters, |counters| counters.handled.load(Relaxed)),
-        active: total(counters, Counters::active),
-        requests: total(counters, |counters| counters.requests.load(Relaxed)),
+        accepted: total(proxy, |counters| counters.accepted.load(Relaxed)),
+        handled: total(proxy, |counters| counters.handled.load(Relaxed)),
+        active: total(proxy, Counters::active),
+        requests: total(proxy, |counters| counters.requests.load(Relaxed)),
+        streams: StreamTraffic {
+            accepted: of_streams(&|one| one.listener.accepted.load(Relaxed)),
+            handled: of_streams(&|one| one.listener.handled.load(Relaxed)),
+            active: of_streams(&|one| one.listener.active()),
+            ended: End::ALL.iter().map(|end| (end.code(), of_streams(&|one| one.count(*end)))).collect(),
+            to_targets: of_streams(&|one| one.to_targets.load(Relaxed)),
+            to_clients: of_streams(&|one| one.to_clients.load(Relaxed)),
+        },
     }
 }
 

@@ -134,11 +134,17 @@ pub enum Refusal {
     ProxyHeader,
     /// The PROXY header took too long.
     ProxyHeaderTimeout,
+    /// What must begin with a TLS handshake does not.
+    ClientHello,
+    /// No route takes the stream.
+    NoStreamRoute,
+    /// Too many clients of UDP are served.
+    UdpSessions,
 }
 
 impl Refusal {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Connections,
         Self::HandshakeTimeout,
         Self::HeadTimeout,
@@ -146,6 +152,9 @@ impl Refusal {
         Self::FrameFlood,
         Self::ProxyHeader,
         Self::ProxyHeaderTimeout,
+        Self::ClientHello,
+        Self::NoStreamRoute,
+        Self::UdpSessions,
     ];
 
     /// Stable: the label `reason` of the metric.
@@ -158,6 +167,9 @@ impl Refusal {
             Self::FrameFlood => "http2-flood",
             Self::ProxyHeader => "bad-proxy-header",
             Self::ProxyHeaderTimeout => "proxy-header-timeout",
+            Self::ClientHello => "bad-client-hello",
+            Self::NoStreamRoute => "no-stream-route",
+            Self::UdpSessions => "too-many-udp-sessions",
         }
     }
 }
@@ -337,7 +349,7 @@ fn start<S: Service>(worker: &Rc<Worker<S>>, stream: Stream, peer: SocketAddr, e
 }
 
 /// The address that the client connected to; the system is asked only where the listener has many.
-fn local_address(stream: &TcpStream, entry: &Entry) -> SocketAddr {
+pub fn local_address(stream: &TcpStream, entry: &Entry) -> SocketAddr {
     let address = entry.address();
     if address.ip().is_unspecified() { stream.local_addr().unwrap_or(address) } else { address }
 }
@@ -360,7 +372,7 @@ fn attend(
 }
 
 /// Counts and tells of a client that crossed a limit.
-fn refuse(counters: &Counters, peer: SocketAddr, refusal: Refusal) {
+pub fn refuse(counters: &Counters, peer: SocketAddr, refusal: Refusal) {
     counters.refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
     tracing::info!(%peer, reason = refusal.code(), "a connection was refused");
 }
@@ -433,7 +445,7 @@ async fn drain<S: Service>(worker: &Rc<Worker<S>>, accepting: Vec<Accepting>, en
 }
 
 /// The answer of a future that is ready at once.
-async fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
+pub async fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
         std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),

@@ -69,10 +69,7 @@ pub(super) fn service(
     let service = shown.entity.clone();
     let quarantine =
         |reason: &str| Quarantined { collection: "services", id: service.id.clone(), reason: reason.into() };
-    let tls = matches!(&*service.protocol, "https" | "grpcs");
-    if !tls && !matches!(&*service.protocol, "http" | "grpc") {
-        return Err(quarantine("its protocol is served by stream routes only"));
-    }
+    let tls = matches!(&*service.protocol, "https" | "grpcs" | "tls");
     let host = service.host.trim_start_matches('[').trim_end_matches(']');
     let own_port = service.port == if tls { 443 } else { 80 };
     let authority = if own_port { service.host.to_string() } else { format!("{}:{}", service.host, service.port) };

@@ -15,6 +15,7 @@ mod publisher;
 mod secrets;
 mod secured;
 mod state;
+mod streams;
 mod upstreams;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -23,7 +24,7 @@ use crate::{
     balancer::{Balancer, Health},
     model,
     plugin::{Chain, Directory, RouteFacts},
-    router::{PathHandling, Router},
+    router::{PathHandling, Router, StreamRouter},
     store::Version,
     tls::TargetTls,
 };
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub version: Version,
     /// Routes.
     pub router: Router<Arc<RouteEntry>>,
+    /// Routes of streams.
+    pub streams: StreamRouter<Arc<StreamEntry>>,
     /// Plugins of requests that match no route.
     pub global: Arc<Chain>,
     /// Upstreams by name.
@@ -58,6 +61,7 @@ impl Snapshot {
         Self {
             version: 0,
             router: Router::build(Vec::new()).0,
+            streams: StreamRouter::default(),
             global: Arc::default(),
             upstreams: Arc::default(),
             directory: Arc::default(),
@@ -99,6 +103,15 @@ pub struct RouteEntry {
     pub path_handling: PathHandling,
 }
 
+/// A route of streams, ready to serve.
+#[derive(Debug)]
+pub struct StreamEntry {
+    /// As configured.
+    pub route: Arc<model::Route>,
+    /// Where it leads; `None` for a route without a service.
+    pub service: Option<Arc<ServiceEntry>>,
+}
+
 /// A service, ready to serve.
 #[derive(Debug)]
 pub struct ServiceEntry {
@@ -126,7 +139,14 @@ pub struct ServiceEntry {
     pub json: Arc<str>,
 }
 
-/// Whether TLS is spoken with targets (`https`, `grpcs`).
+impl ServiceEntry {
+    /// Whether it takes streams, and no requests.
+    pub fn is_of_streams(&self) -> bool {
+        streams::is_of_streams(&self.service.protocol)
+    }
+}
+
+/// Whether TLS is spoken with targets (`https`, `grpcs`, `tls`).
 #[derive(Debug)]
 pub enum Security {
     /// Clear text.

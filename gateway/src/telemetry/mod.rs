@@ -8,5 +8,5 @@ mod metrics;
 mod number;
 
 pub use log::{LogDial, LogError, LogFormat, LogLevel, UnknownName, log_to_stderr};
-pub use metrics::{Definition, MetricError, Metrics, Traffic};
+pub use metrics::{Definition, MetricError, Metrics, StreamTraffic, Traffic};
 pub use number::{Counter, Gauge, Histogram, Level};

@@ -65,6 +65,9 @@ impl Start {
             .env("SANDGATE_STATUS_LISTEN", format!("127.0.0.1:{status}"))
             .env("SANDGATE_DATA_DIR", &self.data)
             .env("SANDGATE_LOG_LEVEL", "warn")
+            // As nginx has it in the same run.
+            .env("SANDGATE_UPSTREAM_KEEPALIVE_POOL_SIZE", "2048")
+            .env("SANDGATE_UPSTREAM_KEEPALIVE_MAX_REQUESTS", "1000000000")
             .env("SANDGATE_PROXY_ACCESS_LOG", "off");
         if let Some(workers) = self.workers {
             command.env("SANDGATE_WORKERS", workers.to_string());

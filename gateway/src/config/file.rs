@@ -135,9 +135,12 @@ pub struct Settings {
     /// How long open requests may go on after SIGTERM: 0 to 1h [default: 30s]
     #[arg(long, value_name = "DURATION")]
     pub drain_grace_period: Option<Text>,
-    /// Idle connections to targets that a worker keeps: 0 to 1,000,000 [default: 512]
+    /// Idle connections to one address that a worker keeps: 0 to 1,000,000 [default: 512]
     #[arg(long, value_name = "NUMBER")]
     pub upstream_keepalive_pool_size: Option<Text>,
+    /// Requests on a connection to a target before it is closed: 0 to 4,294,967,295, 0 for no limit [default: 10000]
+    #[arg(long, value_name = "NUMBER")]
+    pub upstream_keepalive_max_requests: Option<Text>,
     /// How long a connection to a target stays idle before it is closed: 1s to 24h [default: 60s]
     #[arg(long, value_name = "DURATION")]
     pub upstream_keepalive_idle_timeout: Option<Text>,

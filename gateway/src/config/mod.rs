@@ -166,8 +166,10 @@ pub enum Naming {
 /// Idle connections to targets, kept by each worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
-    /// Connections that a worker keeps; 0 keeps none.
+    /// Connections to one address that a worker keeps; 0 keeps none.
     pub pool_size: usize,
+    /// Requests on one connection before it is closed; 0 sets no limit.
+    pub max_requests: u32,
     /// How long one stays idle before it is closed.
     pub idle_timeout: Duration,
 }

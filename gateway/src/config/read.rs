@@ -205,6 +205,7 @@ impl Reader {
     fn keepalive(&mut self) -> Keepalive {
         Keepalive {
             pool_size: self.take("upstream_keepalive_pool_size", "512", number(0, 1_000_000)),
+            max_requests: self.take("upstream_keepalive_max_requests", "10000", number(0, u32::MAX)),
             idle_timeout: self.take("upstream_keepalive_idle_timeout", "60s", time(SECOND, 86_400 * SECOND)),
         }
     }

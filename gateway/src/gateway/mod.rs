@@ -173,7 +173,7 @@ impl Gateway {
         let both = sockets.proxy.into_iter().zip(sockets.stream);
         let doors = both.map(|(proxy, stream)| Doors { proxy, stream }).collect();
         let workers = Workers::start(config, doors, rooms.published.current.clone(), rooms.resolver.clone())?;
-        let context = node::context(config, &rooms, &addresses, workers.counted(), &metrics);
+        let context = node::context(config, &rooms, &addresses, workers.tally(), &metrics);
         let api = |name, router| apis::Api {
             name,
             router,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Rooms, apis, database, explainer,
     fitness::Fitness,
-    workers::{Addresses, Counted, shown, total},
+    workers::{Addresses, Tally, shown, total},
 };
 use crate::{
     admin::{Context, Node, Quarantined, Status},
@@ -30,13 +30,13 @@ pub(super) fn context(
     config: &Config,
     rooms: &Rooms,
     addresses: &Addresses,
-    counted: Counted,
+    tally: Tally,
     metrics: &Arc<Metrics>,
 ) -> Context {
     let notify = rooms.published.changed.clone();
     let metrics = metrics.clone();
     let (published, deployments, node_id) = (rooms.published.clone(), rooms.deployments.clone(), rooms.node_id.clone());
-    let (counters, served) = (counted.proxy.clone(), rooms.published.clone());
+    let (counted, counters, served) = (tally.clone(), tally.connections, rooms.published.clone());
     let store = rooms.store.clone();
     let text = move || {
         let snapshot = published.current.load();
@@ -112,19 +112,20 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
     }
 }
 
-fn traffic(counted: &Counted) -> Traffic {
-    let Counted { proxy, stream } = counted;
-    let of_streams = |read: &dyn Fn(&stream::Counters) -> u64| stream.iter().map(|one| read(one)).sum::<u64>();
+fn traffic(tally: &Tally) -> Traffic {
+    let (counters, streams) = (&tally.connections, &tally.streams);
+    let of_streams = |read: &dyn Fn(&stream::Counters) -> u64| streams.iter().map(|one| read(one)).sum::<u64>();
     let refused = |refusal: Refusal| {
         let read = |counters: &Counters| counters.refused[refusal as usize].load(Relaxed);
-        total(proxy, read) + of_streams(&|one| read(&one.listener))
+        total(counters, read) + of_streams(&|one| read(&one.listener))
     };
     Traffic {
         refused: Refusal::ALL.iter().map(|refusal| (refusal.code(), refused(*refusal))).collect(),
-        accepted: total(proxy, |counters| counters.accepted.load(Relaxed)),
-        handled: total(proxy, |counters| counters.handled.load(Relaxed)),
-        active: total(proxy, Counters::active),
-        requests: total(proxy, |counters| counters.requests.load(Relaxed)),
+        refused_requests: tally.refusals.counts(),
+        accepted: total(counters, |counters| counters.accepted.load(Relaxed)),
+        handled: total(counters, |counters| counters.handled.load(Relaxed)),
+        active: total(counters, Counters::active),
+        requests: total(counters, |counters| counters.requests.load(Relaxed)),
         streams: StreamTraffic {
             accepted: of_streams(&|one| one.listener.accepted.load(Relaxed)),
             handled: of_streams(&|one| one.listener.handled.load(Relaxed)),

@@ -17,7 +17,7 @@ use crate::{
     config::{AccessLog, Config},
     listener::{self, Bound, Counters, Drained, Entry},
     plugin,
-    proxy::{self, Proxy},
+    proxy::{self, Proxy, Refusals},
     shutdown::Drain,
     snapshot::{Manner, Snapshot},
     stream::{self, Streams},
@@ -28,16 +28,20 @@ use crate::{
 /// The running workers.
 pub(super) struct Workers {
     threads: Vec<JoinHandle<io::Result<Drained>>>,
-    counted: Counted,
+    tally: Tally,
     order: Drain,
     access_log: Option<proxy::AccessLog>,
 }
 
 /// What the workers count.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Counted {
-    pub(super) proxy: Vec<Arc<Counters>>,
-    pub(super) stream: Vec<Arc<stream::Counters>>,
+#[derive(Clone)]
+pub(super) struct Tally {
+    /// Connections, of each worker.
+    pub(super) connections: Vec<Arc<Counters>>,
+    /// Streams, of each worker.
+    pub(super) streams: Vec<Arc<stream::Counters>>,
+    /// Requests that were refused, of all.
+    pub(super) refusals: Arc<Refusals>,
 }
 
 /// The sockets of one worker.
@@ -99,31 +103,31 @@ impl Workers {
             proxy: proxy_settings(config)?,
             upstream: upstream_settings(config),
         };
-        let (mut threads, mut counted) = (Vec::new(), Counted::default());
+        let (mut threads, mut counters, mut streams) = (Vec::new(), Vec::new(), Vec::new());
         let order = Drain::default();
-        let access_log = settings.proxy.access_log.clone();
+        let (access_log, refusals) = (settings.proxy.access_log.clone(), settings.proxy.refusals.clone());
         for (number, doors) in doors.into_iter().enumerate() {
-            let (counters, of_streams) = (Arc::<Counters>::default(), Arc::<stream::Counters>::default());
-            counted.proxy.push(counters.clone());
-            counted.stream.push(of_streams.clone());
+            let (counted, of_streams) = (Arc::<Counters>::default(), Arc::<stream::Counters>::default());
+            counters.push(counted.clone());
+            streams.push(of_streams.clone());
             let worker = Worker {
                 number,
                 doors,
                 settings: settings.clone(),
                 current: current.clone(),
-                counters,
+                counters: counted,
                 of_streams,
                 order: order.clone(),
             };
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || worker.run()).map_err(system("a worker thread"))?);
         }
-        Ok(Self { threads, counted, order, access_log })
+        Ok(Self { threads, tally: Tally { connections: counters, streams, refusals }, order, access_log })
     }
 
-    /// Counters of each worker.
-    pub(super) fn counted(&self) -> Counted {
-        self.counted.clone()
+    /// What they count.
+    pub(super) fn tally(&self) -> Tally {
+        self.tally.clone()
     }
 
     /// The order to end, which this hand gives.
@@ -233,6 +237,7 @@ fn proxy_settings(config: &Config) -> Result<proxy::Settings, GatewayError> {
         real_ip_recursive: config.real_ip.recursive,
         access_log,
         manner: manner(config),
+        refusals: Arc::default(),
     })
 }
 
@@ -246,7 +251,10 @@ fn upstream_settings(config: &Config) -> upstream::Settings {
     upstream::Settings {
         pool_size: config.keepalive.pool_size,
         idle_timeout: config.keepalive.idle_timeout,
-        ..upstream::Settings::default()
+        requests_per_connection: match config.keepalive.max_requests {
+            0 => u32::MAX,
+            number => number,
+        },
     }
 }
 

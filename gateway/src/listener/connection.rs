@@ -76,12 +76,26 @@ impl ConnectionError {
             Self::HeadTimeout => Some(Refusal::HeadTimeout),
             Self::SendTimeout => Some(Refusal::SendTimeout),
             Self::FrameFlood => Some(Refusal::FrameFlood),
+            // What is no TLS at all, not a client that went away.
+            Self::Handshake(error) => (error.kind() == io::ErrorKind::InvalidData).then_some(Refusal::Handshake),
+            Self::Http(error) => of_http2(error),
             Self::ProxyHeader(proxy_protocol::ReadError::Malformed(_)) => Some(Refusal::ProxyHeader),
             Self::ProxyHeaderTimeout => Some(Refusal::ProxyHeaderTimeout),
             // Load balancers look whether anybody listens, and go.
             Self::ProxyHeader(proxy_protocol::ReadError::Io(_)) => None,
-            Self::Handshake(_) | Self::Read(_) | Self::Http(_) | Self::Cut => None,
+            Self::Read(_) | Self::Cut => None,
         }
+    }
+}
+
+/// What the HTTP/2 engine ended the connection for. That of HTTP/1 has its own answer to a broken request.
+fn of_http2(error: &hyper::Error) -> Option<Refusal> {
+    let error = error.source()?.downcast_ref::<h2::Error>()?;
+    match error.reason()? {
+        _ if !error.is_library() => None,
+        h2::Reason::NO_ERROR | h2::Reason::INTERNAL_ERROR => None,
+        h2::Reason::ENHANCE_YOUR_CALM => Some(Refusal::FrameFlood),
+        _ => Some(Refusal::Frames),
     }
 }
 
@@ -94,10 +108,10 @@ pub(super) async fn run<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>
     entry: Rc<Entry>,
 ) -> Result<(), ConnectionError> {
     let place = worker.registry.enter();
-    let watch = place.watch.clone();
+    let (watch, counters) = (place.watch.clone(), worker.counters.clone());
     let mut serving = pin!(secure(&worker, stream, ends, &entry, watch.clone()));
     let mut is_known = false;
-    poll_fn(|cx| {
+    let ended = poll_fn(|cx| {
         if !is_known {
             watch.keep_waker(cx);
             is_known = true;
@@ -107,7 +121,11 @@ pub(super) async fn run<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>
             Order::None | Order::Retire | Order::Finish => serving.as_mut().poll(cx),
         }
     })
-    .await
+    .await;
+    if let refused @ 1.. = watch.unserved() {
+        super::refuse_streams(&counters, ends.0, refused);
+    }
+    ended
 }
 
 async fn secure<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
@@ -117,15 +135,26 @@ async fn secure<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
     entry: &Entry,
     watch: Rc<Watch>,
 ) -> Result<(), ConnectionError> {
+    // Boxed, both: those on clear text and without a proxy before them need no room for it.
     let limit = worker.settings.handshake_timeout;
-    // Boxed: it is rare.
     let passed = if entry.proxied { Box::pin(introduced(&mut stream, limit)).await? } else { None };
     let accepted = Accepted { serial: super::next_serial(), peer, local, passed, tls: None };
-    let Some(tls) = worker.settings.tls.as_ref().filter(|_| entry.tls) else {
-        return converse(worker, stream, accepted, watch, Protocol::Unknown).await;
-    };
-    let handshake = TlsAcceptor::from(tls.config(entry.http2)).accept(stream);
-    let stream = tokio::time::timeout(limit, handshake).await;
+    match &worker.settings.tls {
+        Some(tls) if entry.tls => {
+            let handshake = TlsAcceptor::from(tls.config(entry.http2)).accept(stream);
+            Box::pin(shake_hands(worker, handshake, accepted, watch)).await
+        }
+        _ => converse(worker, stream, accepted, watch, Protocol::Unknown).await,
+    }
+}
+
+async fn shake_hands<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
+    worker: &Rc<Worker<S>>,
+    handshake: tokio_rustls::Accept<T>,
+    accepted: Accepted,
+    watch: Rc<Watch>,
+) -> Result<(), ConnectionError> {
+    let stream = tokio::time::timeout(worker.settings.handshake_timeout, handshake).await;
     let stream = stream.map_err(|_| ConnectionError::HandshakeTimeout)?.map_err(ConnectionError::Handshake)?;
     let protocol = if stream.get_ref().1.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
     let accepted = Accepted { tls: Some(settled(&stream)), ..accepted };
@@ -183,26 +212,38 @@ async fn converse<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
         Protocol::Http1 => false,
         Protocol::Http2 => true,
     };
-    let (follows, of) = (service.clone(), session.clone());
-    let service = {
-        let (watch, counters) = (watch.clone(), worker.counters.clone());
-        service_fn(move |request| {
+    let (follows, of, counters) = (service.clone(), session.clone(), worker.counters.clone());
+    let serve = {
+        let watch = watch.clone();
+        move |request: Request<Incoming>| {
             counters.requests.fetch_add(1, Ordering::Relaxed);
-            answer(service.clone(), session.clone(), watch.clone(), request)
-        })
+            answer(service.clone(), session.clone(), watch.clone(), Box::new(request))
+        }
     };
     if is_http2 {
         watch.multiplex(worker.settings.http2_control_frames);
-        drive(pin!(worker.http2.serve_connection(TokioIo::new(io), service)), &watch).await
-    } else {
-        let mut connection = worker.http1.serve_connection(TokioIo::new(io), service);
-        drive(Pin::new(&mut connection), &watch).await?;
-        if let Some(afterwards) = follows.afterwards(&of) {
-            watch.leave_http();
-            let parts = connection.into_parts();
-            afterwards(Box::new(parts.io.into_inner().into_io()), parts.read_buf).await;
+        let connection = worker.http2.serve_connection(TokioIo::new(io), service_fn(serve));
+        return Box::pin(async move { drive(pin!(connection), &watch).await.map(drop) }).await;
+    }
+    loop {
+        let connection = worker.http1.serve_connection(TokioIo::new(io), service_fn(serve.clone()));
+        let mut connection = Box::new(connection);
+        let end = drive(Pin::new(&mut *connection), &watch).await?;
+        let afterwards = if end == End::Asleep { None } else { follows.afterwards(&of) };
+        if end == End::Closed && afterwards.is_none() {
+            return Ok(());
         }
-        Ok(())
+        let parts = connection.into_parts();
+        io = parts.io.into_inner();
+        if let Some(afterwards) = afterwards {
+            watch.leave_http();
+            afterwards(Box::new(io.into_io()), parts.read_buf).await;
+            return Ok(());
+        }
+        worker.counters.slept.fetch_add(1, Ordering::Relaxed);
+        if !io.sleep(parts.read_buf).await.map_err(ConnectionError::Read)? {
+            return Ok(());
+        }
     }
 }
 
@@ -245,14 +286,26 @@ where
     }
 }
 
-async fn drive<C: Graceful>(mut connection: Pin<&mut C>, watch: &Watch) -> Result<(), ConnectionError> {
+/// How a connection came out of its HTTP engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It has ended, or left HTTP.
+    Closed,
+    /// It waits for the next request, and its engine takes more memory than it is worth.
+    Asleep,
+}
+
+async fn drive<C: Graceful>(mut connection: Pin<&mut C>, watch: &Watch) -> Result<End, ConnectionError> {
     let mut was_told = false;
     let ended = poll_fn(|cx| {
+        if watch.is_asleep() {
+            return Poll::Ready(Ok(End::Asleep));
+        }
         if !was_told && watch.order() >= C::TOLD_AT {
             was_told = true;
             connection.as_mut().finish();
         }
-        connection.as_mut().poll(cx)
+        connection.as_mut().poll(cx).map_ok(|()| End::Closed)
     });
     Ok(ended.await?)
 }
@@ -261,12 +314,12 @@ async fn answer<S: Service>(
     service: Rc<S>,
     session: Rc<S::Session>,
     watch: Rc<Watch>,
-    request: Request<Incoming>,
+    request: Box<Request<Incoming>>,
 ) -> Result<Response<Tracked<S::Body>>, Infallible> {
     let open = watch.begin();
-    let two_lengths = watch.head.take().has_two_lengths() && request.headers().contains_key(header::TRANSFER_ENCODING);
-    let mut answer = if two_lengths {
-        closing(service.refuse(&session, Malformed::Request))
+    let flaw = watch.head.borrow_mut().judge().or_else(|| flaw_of_coding(&request));
+    let mut answer = if let Some(flaw) = flaw {
+        closing(service.refuse(&session, flaw))
     } else {
         let serving = pin!(service.clone().serve(session.clone(), request));
         match Caught(serving).await {
@@ -278,6 +331,17 @@ async fn answer<S: Service>(
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(answer.map(|body| Tracked::new(body, open)))
+}
+
+/// Whether something else than one `chunked` was done to the body. Targets are not told of codings, so there must be none.
+fn flaw_of_coding(request: &Request<Incoming>) -> Option<Malformed> {
+    if request.body().size_hint().upper().is_some() {
+        return None;
+    }
+    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let is_fit = codings.next().is_none_or(is_chunked) && codings.next().is_none();
+    (!is_fit).then_some(Malformed::Coding)
 }
 
 /// After this answer the connection closes.

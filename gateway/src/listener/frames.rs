@@ -7,6 +7,7 @@ const HEADER: usize = 9;
 const PREFACE: usize = 24;
 
 const DATA: u8 = 0;
+const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
@@ -19,23 +20,26 @@ const END_HEADERS: u8 = 4;
 
 /// Follows the frames of one connection, however they are cut into reads.
 #[derive(Debug)]
-pub(super) struct FrameScan {
+pub struct FrameScan {
     /// Bytes to pass over before the next frame.
     skip: usize,
     header: [u8; HEADER],
     filled: usize,
+    /// Streams that the client opened, and the last of them.
+    opened: u32,
+    last: u32,
 }
 
 impl Default for FrameScan {
     fn default() -> Self {
-        Self { skip: PREFACE, header: [0; HEADER], filled: 0 }
+        Self { skip: PREFACE, header: [0; HEADER], filled: 0, opened: 0, last: 0 }
     }
 }
 
 impl FrameScan {
     /// How many of the frames that begin in these bytes ask for work and bring none: PING, SETTINGS, PRIORITY and
     /// RST_STREAM, and DATA and CONTINUATION that are empty and end nothing.
-    pub(super) fn see(&mut self, mut bytes: &[u8]) -> u32 {
+    pub fn see(&mut self, mut bytes: &[u8]) -> u32 {
         let mut idle = 0;
         while !bytes.is_empty() {
             if self.skip > 0 {
@@ -55,17 +59,34 @@ impl FrameScan {
         idle
     }
 
+    /// How many streams were opened.
+    pub(super) fn opened(&self) -> u32 {
+        self.opened
+    }
+
     /// A whole header was read. Whether its frame brings nothing.
     fn begin(&mut self) -> bool {
-        let [high, middle, low, kind, flags, ..] = self.header;
+        let [high, middle, low, kind, flags, stream @ ..] = self.header;
         self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         self.filled = 0;
         match kind {
             PING | SETTINGS => flags & ACK == 0,
             PRIORITY | RST_STREAM => true,
+            HEADERS => {
+                self.open(u32::from_be_bytes(stream));
+                false
+            }
             DATA => self.skip == 0 && flags & END_STREAM == 0,
             CONTINUATION => self.skip == 0 && flags & END_HEADERS == 0,
             _ => false,
+        }
+    }
+
+    /// Headers of a stream; those of one that is open are trailers.
+    fn open(&mut self, stream: u32) {
+        if stream > self.last {
+            self.last = stream;
+            self.opened += 1;
         }
     }
 }

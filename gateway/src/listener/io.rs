@@ -2,6 +2,7 @@
 //! notes progress, and puts the service's words in place of the engine's bare answer to a broken request.
 
 use std::{
+    future::poll_fn,
     io::{self, IoSlice},
     pin::Pin,
     rc::Rc,
@@ -11,11 +12,11 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use http::Response;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 use super::{
     service::Malformed,
-    watch::{Stage, Watch},
+    watch::{Order, Stage, Watch},
 };
 
 /// How HTTP/2 with prior knowledge begins (RFC 9113 §3.4).
@@ -36,6 +37,8 @@ pub(super) struct ClientIo<T> {
     replay: [u8; 24],
     replay_at: usize,
     replay_end: usize,
+    /// What the engine had read and not understood when the connection fell asleep; comes before `replay`.
+    left: Bytes,
     refusal: Option<Bytes>,
     thrown_away: usize,
 }
@@ -43,7 +46,8 @@ pub(super) struct ClientIo<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
     pub(super) fn new(io: T, watch: Rc<Watch>, uri_limit: usize, refuse: Box<Refuse>) -> Self {
         let (replay, replay_at, replay_end) = ([0; 24], 0, 0);
-        Self { io, watch, refuse, uri_limit, replay, replay_at, replay_end, refusal: None, thrown_away: 0 }
+        let left = Bytes::new();
+        Self { io, watch, refuse, uri_limit, replay, replay_at, replay_end, left, refusal: None, thrown_away: 0 }
     }
 
     /// The connection without all this, for what follows HTTP.
@@ -66,6 +70,35 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
             }
         }
         Ok(false)
+    }
+
+    /// Waits without an engine for what the client sends next, after the bytes that are `left` of what was read. Tells whether
+    /// there is anything; if not, the connection is over.
+    ///
+    /// # Cancel safety
+    /// Safe: what was read stays here.
+    pub(super) async fn sleep(&mut self, left: Bytes) -> io::Result<bool> {
+        (self.left, self.replay_at, self.replay_end) = (left, 0, 0);
+        if self.left.is_empty() && self.doze().await? == 0 {
+            self.shutdown().await?;
+            return Ok(false);
+        }
+        self.watch.wake_up();
+        Ok(true)
+    }
+
+    /// Reads the first bytes of a request, or none if the client or this side ends the connection.
+    async fn doze(&mut self) -> io::Result<usize> {
+        poll_fn(|cx| {
+            if self.watch.order() >= Order::Finish {
+                return Poll::Ready(Ok(0));
+            }
+            let mut buffer = ReadBuf::new(&mut self.replay);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
+            self.replay_end = buffer.filled().len();
+            Poll::Ready(Ok(self.replay_end))
+        })
+        .await
     }
 
     /// Takes bytes of the engine's own answer to a broken request: the service's answer goes out in their place.
@@ -133,6 +166,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
+        if !this.left.is_empty() {
+            let length = buffer.remaining().min(this.left.len());
+            buffer.put_slice(&this.left.split_to(length));
+            // They were looked at when they came.
+            this.watch.on_read(&[]);
+            return Poll::Ready(Ok(()));
+        }
         if this.replay_at < this.replay_end {
             let length = buffer.remaining().min(this.replay_end - this.replay_at);
             buffer.put_slice(&this.replay[this.replay_at..this.replay_at + length]);

@@ -34,12 +34,16 @@ use tokio::{
 };
 
 use crate::{
+    clock::unix_now,
     shutdown::{Drain, Ending},
+    telemetry::Throttle,
     tls::ServerTls,
 };
 use watch::Registry;
 
 pub use bind::{BindError, Bound, Entry, Place, Probes, bind};
+pub use frames::FrameScan;
+pub use head::HeadScan;
 pub use inherit::{Inherited, bequeath, inherit};
 pub use service::{Accepted, Afterwards, Duplex, Handshake, Malformed, Service};
 
@@ -113,8 +117,12 @@ pub struct Counters {
     pub closed: AtomicU64,
     /// Requests whose head was read.
     pub requests: AtomicU64,
-    /// Ended because the client crossed a limit, by the place of the reason in [`Refusal::ALL`].
+    /// Times that a connection over HTTP/1 gave its buffers back while it waited for the next request.
+    pub slept: AtomicU64,
+    /// Ended because the client broke a rule or crossed a limit, by the place of the reason in [`Refusal::ALL`].
     pub refused: [AtomicU64; Refusal::ALL.len()],
+    /// How often the log tells of each reason.
+    told: [Throttle; Refusal::ALL.len()],
 }
 
 /// The limit of connections that a client crossed.
@@ -128,8 +136,15 @@ pub enum Refusal {
     HeadTimeout,
     /// The client takes no bytes.
     SendTimeout,
-    /// Too many HTTP/2 frames that bring nothing.
+    /// Too many HTTP/2 frames that bring nothing, or requests that were taken back.
     FrameFlood,
+    /// HTTP/2 that breaks the rules of its connection.
+    Frames,
+    /// Streams of HTTP/2 that never became requests: their headers were too large or broke the rules, or too many were open.
+    /// Each is counted; the connection goes on.
+    Streams,
+    /// A TLS handshake that breaks the rules.
+    Handshake,
     /// What must begin with a PROXY header does not.
     ProxyHeader,
     /// The PROXY header took too long.
@@ -144,12 +159,15 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Connections,
         Self::HandshakeTimeout,
         Self::HeadTimeout,
         Self::SendTimeout,
         Self::FrameFlood,
+        Self::Frames,
+        Self::Streams,
+        Self::Handshake,
         Self::ProxyHeader,
         Self::ProxyHeaderTimeout,
         Self::ClientHello,
@@ -165,6 +183,9 @@ impl Refusal {
             Self::HeadTimeout => "header-timeout",
             Self::SendTimeout => "send-timeout",
             Self::FrameFlood => "http2-flood",
+            Self::Frames => "http2-malformed",
+            Self::Streams => "http2-stream",
+            Self::Handshake => "handshake-failed",
             Self::ProxyHeader => "bad-proxy-header",
             Self::ProxyHeaderTimeout => "proxy-header-timeout",
             Self::ClientHello => "bad-client-hello",
@@ -339,11 +360,11 @@ fn start<S: Service>(worker: &Rc<Worker<S>>, stream: Stream, peer: SocketAddr, e
     match stream {
         Stream::Tcp(stream) => {
             let local = local_address(&stream, &entry);
-            attend(&worker.counters.clone(), peer, connection::run(worker, stream, (peer, local), entry));
+            attend(worker, stream, (peer, local), entry);
         }
         Stream::Unix(stream) => {
             let local = entry.address();
-            attend(&worker.counters.clone(), peer, connection::run(worker, stream, (peer, local), entry));
+            attend(worker, stream, (peer, local), entry);
         }
     }
 }
@@ -354,15 +375,17 @@ pub fn local_address(stream: &TcpStream, entry: &Entry) -> SocketAddr {
     if address.ip().is_unspecified() { stream.local_addr().unwrap_or(address) } else { address }
 }
 
-fn attend(
-    counters: &Arc<Counters>,
-    peer: SocketAddr,
-    serving: impl Future<Output = Result<(), connection::ConnectionError>> + 'static,
+/// The future of `run` is made within the task: given to it, it would be stored twice.
+fn attend<S: Service>(
+    worker: Rc<Worker<S>>,
+    stream: impl Duplex + 'static,
+    ends: (SocketAddr, SocketAddr),
+    entry: Rc<Entry>,
 ) {
-    let counters = counters.clone();
     tokio::task::spawn_local(async move {
-        let closed = Closed(counters);
-        if let Err(error) = serving.await {
+        let closed = Closed(worker.counters.clone());
+        if let Err(error) = connection::run(worker, stream, ends, entry).await {
+            let peer = ends.0;
             if let Some(refusal) = error.refusal() {
                 return refuse(&closed.0, peer, refusal);
             }
@@ -371,10 +394,21 @@ fn attend(
     });
 }
 
-/// Counts and tells of a client that crossed a limit.
+/// Counts and tells of a client that broke a rule or crossed a limit.
 pub fn refuse(counters: &Counters, peer: SocketAddr, refusal: Refusal) {
     counters.refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
-    tracing::info!(%peer, reason = refusal.code(), "a connection was refused");
+    if let Some(left_out) = counters.told[refusal as usize].admit(unix_now().as_secs()) {
+        tracing::info!(%peer, reason = refusal.code(), left_out, "a connection was refused");
+    }
+}
+
+/// Counts and tells of streams of a connection that never became requests.
+fn refuse_streams(counters: &Counters, peer: SocketAddr, streams: u32) {
+    let place = Refusal::Streams as usize;
+    counters.refused[place].fetch_add(streams.into(), Ordering::Relaxed);
+    if let Some(left_out) = counters.told[place].admit(unix_now().as_secs()) {
+        tracing::info!(%peer, reason = Refusal::Streams.code(), streams, left_out, "streams were refused");
+    }
 }
 
 /// Counts the end of a connection, also when it panics.

@@ -45,8 +45,12 @@ pub struct Handshake {
 /// A request that never became one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Malformed {
-    /// It breaks the grammar of HTTP, or its length can be read in two ways (RFC 9112 §6.3).
+    /// It breaks the grammar of HTTP.
     Request,
+    /// Its length is given in two ways (RFC 9112 §6.3).
+    Lengths,
+    /// Its body is coded in another way than chunked.
+    Coding,
     /// Its headers are too many or too long.
     Headers,
     /// Its target is too long.
@@ -73,11 +77,11 @@ pub trait Service: 'static {
     /// A connection was made.
     fn open(&self, accepted: Accepted) -> Self::Session;
 
-    /// Answers a request. Dropped when the client goes away.
+    /// Answers a request, boxed because it is handed on through several futures. Dropped when the client goes away.
     fn serve(
         self: Rc<Self>,
         session: Rc<Self::Session>,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
     ) -> impl Future<Output = Response<Self::Body>> + 'static;
 
     /// Words the answer to a request that never became one. The connection closes after it.

@@ -65,7 +65,7 @@ impl Service for Describe {
         accepted
     }
 
-    async fn serve(self: Rc<Self>, session: Rc<Accepted>, request: Request<Incoming>) -> Response<Said> {
+    async fn serve(self: Rc<Self>, session: Rc<Accepted>, request: Box<Request<Incoming>>) -> Response<Said> {
         match request.uri().path() {
             "/panic" => {
                 self.panics.set(self.panics.get() + 1);
@@ -218,6 +218,93 @@ fn idle_silent_and_unfinished_connections_end_at_their_limits() {
     let begun = Instant::now();
     while running.counters.active() > 0 {
         assert!(begun.elapsed() < second * 5, "connections are left");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until `count` connections slept.
+fn await_sleep(running: &Running, count: u64) {
+    let begun = Instant::now();
+    while running.counters.slept.load(Ordering::Relaxed) < count {
+        assert!(begun.elapsed() < Duration::from_secs(10), "nobody slept");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The next answer, whose body is `HTTP/1.1 plain - 0`.
+fn next_answer(stream: &mut impl std::io::Read) -> String {
+    let (mut answer, mut byte) = (Vec::new(), [0]);
+    while !answer.ends_with(b" - 0") {
+        stream.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+#[test]
+fn a_connection_that_slept_takes_its_next_request_like_any_other() {
+    let running = start(Settings::default());
+    let mut stream = TcpStream::connect(running.plain).unwrap();
+    for count in 1..=2 {
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        assert!(next_answer(&mut stream).starts_with("HTTP/1.1 200 "));
+        await_sleep(&running, count);
+    }
+    // Byte by byte, to go through every way of waking up.
+    for byte in b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n" {
+        stream.write_all(&[*byte]).unwrap();
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("connection: close\r\n") && answer.ends_with("plain - 0"), "{answer}");
+}
+
+#[test]
+fn half_a_request_that_came_with_the_one_before_is_kept_and_has_its_limit() {
+    let running = start(Settings { head_timeout: Duration::from_secs(2), ..Settings::default() });
+    for rest in ["host: a\r\nconnection: close\r\n\r\n", ""] {
+        let slept = running.counters.slept.load(Ordering::Relaxed);
+        let mut stream = TcpStream::connect(running.plain).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\n").unwrap();
+        next_answer(&mut stream);
+        await_sleep(&running, slept + 1);
+        stream.write_all(rest.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer.ends_with("plain - 0"), !rest.is_empty(), "{answer}");
+    }
+    assert_eq!(running.counters.refused[Refusal::HeadTimeout as usize].load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_drain_ends_connections_that_sleep() {
+    let running = start(Settings::default());
+    let mut stream = TcpStream::connect(running.plain).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    next_answer(&mut stream);
+    await_sleep(&running, 1);
+    running.end.advance(Ending::Close);
+    assert_eq!(running.worker.join().unwrap(), Drained { finished: 1, cut: 0 });
+    assert_eq!(stream.read(&mut [0; 64]).unwrap(), 0);
+}
+
+#[test]
+fn a_client_that_leaves_while_its_connection_sleeps_is_noticed_with_tls_too() {
+    let running = start(Settings::default());
+    block_on(async {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream = tls_stream(running.tls, b"http/1.1").await;
+        for count in 1..=2 {
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+            await_sleep(&running, count);
+        }
+        stream.shutdown().await.unwrap();
+        assert_eq!(stream.read(&mut [0; 64]).await.unwrap(), 0);
+    });
+    let begun = Instant::now();
+    while running.counters.active() > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "the connection is left");
         thread::sleep(Duration::from_millis(5));
     }
 }

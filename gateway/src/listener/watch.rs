@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     task::{Context, Waker},
+    time::Duration,
 };
 
 use tokio::sync::Notify;
@@ -49,6 +50,10 @@ pub(super) enum Offence {
     Frames,
 }
 
+/// How long a connection keeps the buffers of its engine between two requests. Taking them anew costs about as much as a
+/// tenth of a request.
+const SLEEPS_AFTER: Duration = Duration::from_secs(1);
+
 /// Seconds as counted by the worker.
 pub(super) type Tick = u32;
 
@@ -68,6 +73,8 @@ pub(super) struct Watch {
     frames: RefCell<FrameScan>,
     idle_frames: Cell<(Tick, u32)>,
     frame_limit: Cell<u32>,
+    /// Streams that became requests, HTTP/2 only.
+    served: Cell<u32>,
     /// Answers of HTTP/2 that wait for the client's window, and when one of them last moved.
     held: Cell<u32>,
     moved: Cell<Tick>,
@@ -76,7 +83,9 @@ pub(super) struct Watch {
     ours: Cell<bool>,
     /// The answer has left the service, but perhaps not the buffers.
     ended: Cell<bool>,
-    /// The request head that is being read, HTTP/1 only.
+    /// It has waited for a request long enough to wait without its engine, HTTP/1 only.
+    asleep: Cell<bool>,
+    /// The messages that are being read, HTTP/1 only.
     pub(super) head: RefCell<HeadScan>,
 }
 
@@ -94,11 +103,13 @@ impl Watch {
             frames: RefCell::default(),
             idle_frames: Cell::default(),
             frame_limit: Cell::new(u32::MAX),
+            served: Cell::new(0),
             held: Cell::new(0),
             moved: Cell::new(0),
             offence: Cell::new(None),
             ours: Cell::new(false),
             ended: Cell::new(false),
+            asleep: Cell::new(false),
             head: RefCell::default(),
         }
     }
@@ -134,9 +145,13 @@ impl Watch {
     pub(super) fn give(&self, order: Order) {
         if order > self.order.get() {
             self.order.set(order);
-            if let Some(waker) = &*self.waker.borrow() {
-                waker.wake_by_ref();
-            }
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
         }
     }
 
@@ -155,13 +170,18 @@ impl Watch {
         self.give(Order::Cut);
     }
 
+    /// Streams of HTTP/2 that never became requests.
+    pub(super) fn unserved(&self) -> u32 {
+        if self.multiplexed.get() { self.frames.borrow().opened().saturating_sub(self.served.get()) } else { 0 }
+    }
+
     /// Bytes were read. Counts as a request head unless one is being answered.
     pub(super) fn on_read(&self, bytes: &[u8]) {
         if self.multiplexed.get() {
             self.count_frames(bytes);
-        } else if !self.ours.get() {
+        } else {
             self.head.borrow_mut().see(bytes);
-            if self.stage.get() != Stage::Head {
+            if !self.ours.get() && self.stage.get() != Stage::Head {
                 self.enter(Stage::Head);
             }
         }
@@ -209,6 +229,21 @@ impl Watch {
         }
     }
 
+    /// Whether it is to wait without its engine.
+    pub(super) fn is_asleep(&self) -> bool {
+        self.asleep.get()
+    }
+
+    /// There is something for the engine.
+    pub(super) fn wake_up(&self) {
+        self.asleep.set(false);
+    }
+
+    fn fall_asleep(&self) {
+        self.asleep.set(true);
+        self.wake();
+    }
+
     pub(super) fn writes_are_ours(&self) -> bool {
         self.ours.get()
     }
@@ -216,6 +251,7 @@ impl Watch {
     /// A request begins; it ends when the value is dropped.
     pub(super) fn begin(self: &Rc<Self>) -> Open {
         self.open_requests.set(self.open_requests.get() + 1);
+        self.served.set(self.served.get().wrapping_add(1));
         self.stage.set(Stage::Busy);
         self.ours.set(true);
         self.ended.set(false);
@@ -234,8 +270,7 @@ impl Watch {
 
     /// Gives the order that the limits ask for.
     fn judge(&self, settings: &Settings) {
-        let older =
-            |since: Tick, limit: std::time::Duration| u64::from(self.clock.get().wrapping_sub(since)) > limit.as_secs();
+        let older = |since: Tick, limit: Duration| u64::from(self.clock.get().wrapping_sub(since)) > limit.as_secs();
         let since = self.since.get();
         if self.stuck.get().is_some_and(|since| older(since, settings.send_timeout)) {
             return self.cut_for(Offence::Send);
@@ -247,6 +282,9 @@ impl Watch {
             Stage::Busy => {}
             Stage::Fresh | Stage::Head if older(since, settings.head_timeout) => self.cut_for(Offence::Head),
             Stage::Idle if older(since, settings.idle_timeout) => self.give(Order::Finish),
+            Stage::Idle if !self.asleep.get() && !self.multiplexed.get() && older(since, SLEEPS_AFTER) => {
+                self.fall_asleep()
+            }
             Stage::Linger if older(since, settings.linger_timeout) => self.give(Order::Cut),
             Stage::Fresh | Stage::Head | Stage::Idle | Stage::Linger => {}
         }

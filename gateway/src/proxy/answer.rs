@@ -7,8 +7,9 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
-    Proxy,
+    Proxy, Session,
     failure::{Failure, Family, grpc_status},
+    refusals::Reason,
     words,
 };
 use crate::{
@@ -29,7 +30,6 @@ enum Format {
 
 /// Words a failure: the head goes into the exchange, the body is returned.
 pub(super) fn word(exchange: &mut Exchange, mut failure: Failure) -> Bytes {
-    failure.log(exchange.id.as_str());
     let (status, mut headers) = (failure.status(), failure.headers());
     if exchange.request.version == Version::HTTP_2 {
         headers.remove(header::CONNECTION);
@@ -46,15 +46,17 @@ pub(super) fn word(exchange: &mut Exchange, mut failure: Failure) -> Bytes {
 }
 
 /// Words the answer to a request that never became one.
-pub(super) fn malformed(proxy: &Proxy, malformed: Malformed) -> Response<Bytes> {
+pub(super) fn malformed(proxy: &Proxy, session: &Session, malformed: Malformed) -> Response<Bytes> {
     let failure = match malformed {
-        Malformed::Request => Failure::BadRequest("it breaks the grammar of HTTP"),
+        Malformed::Request => Failure::BadRequest(Reason::Malformed, "it breaks the grammar of HTTP"),
+        Malformed::Lengths => Failure::BadRequest(Reason::Lengths, "its length is given in two ways"),
+        Malformed::Coding => Failure::BadRequest(Reason::Coding, "its body is coded in another way than chunked"),
         Malformed::Headers => Failure::HeadersTooLarge,
         Malformed::Uri => Failure::UriTooLong,
         Malformed::Crashed => Failure::Crashed,
     };
     let id = proxy.next_id();
-    failure.log(id.as_str());
+    failure.log(id.as_str(), session.connection.peer.ip(), &proxy.settings.refusals);
     let mut headers = HeaderMap::with_capacity(8);
     let body = word_plain(Format::Plain, &failure, id, &mut headers);
     headers.insert(header::SERVER, HeaderValue::from_static(words::IDENTITY));
@@ -231,7 +233,7 @@ mod tests {
     #[test]
     fn words_of_plugins_cannot_break_out_of_a_body() {
         assert_eq!(escape("<b>&"), "&lt;b&gt;&amp;");
-        let failure = Failure::BadRequest("");
+        let failure = Failure::BadRequest(Reason::Malformed, "");
         let body = word_plain(Format::Json, &failure, RequestId::new(0), &mut HeaderMap::new());
         serde_json::from_slice::<serde_json::Value>(&body).unwrap();
     }

@@ -9,7 +9,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
 
-use super::{Failure, Proxy, Session, Settings, payload::TooLarge, upgrade, words};
+use super::{Failure, Proxy, Session, Settings, payload::TooLarge, refusals::Reason, upgrade, words};
 use crate::{
     config::Naming,
     plugin::{Exchange, Held, RequestBody, RequestHead, Timing, UpstreamTarget},
@@ -22,11 +22,11 @@ pub(super) fn begin(
     proxy: &Proxy,
     session: &Session,
     snapshot: &Snapshot,
-    request: Request<Incoming>,
+    request: Box<Request<Incoming>>,
 ) -> (Held, Result<(), Failure>) {
     let (mut parts, body) = request.into_parts();
     let asks_to_switch = upgrade::disarm(&mut parts);
-    give_host(&mut parts);
+    let agreed = give_host(&mut parts);
     let number = session.requests.get() + 1;
     session.requests.set(number);
     let (host, has_host) = match host_of(&parts) {
@@ -35,7 +35,8 @@ pub(super) fn begin(
     };
     let normal = NormalPath::parse(parts.uri.path());
     let path = Arc::from(normal.as_ref().map_or(parts.uri.path(), NormalPath::as_str));
-    let admitted = admit(&parts, &body, &proxy.settings).and(has_host).and(normal.map(drop).map_err(Failure::from));
+    let admitted =
+        admit(&parts, &body, &proxy.settings).and(agreed).and(has_host).and(normal.map(drop).map_err(Failure::from));
     let exchange = Exchange {
         number,
         id: proxy.next_id(),
@@ -95,11 +96,32 @@ fn admit(parts: &Parts, body: &Incoming, settings: &Settings) -> Result<(), Fail
     if body.size_hint().lower() > settings.body_bytes { Err(TooLarge(settings.body_bytes).into()) } else { Ok(()) }
 }
 
-/// HTTP/2 has `:authority` in place of `Host`; everything behind looks for `Host`.
-fn give_host(parts: &mut Parts) {
-    if let (Version::HTTP_2, Some(authority)) = (parts.version, parts.uri.authority()) {
-        parts.headers.insert(header::HOST, words::text(authority.as_str()));
+/// HTTP/2 has `:authority` in place of `Host`; everything behind looks for `Host`. Where both say something, or the target of
+/// HTTP/1 does too, they must agree: others may believe the other one.
+fn give_host(parts: &mut Parts) -> Result<(), Failure> {
+    let Some(authority) = parts.uri.authority() else { return Ok(()) };
+    let said = match parts.version {
+        Version::HTTP_2 => parts.headers.insert(header::HOST, words::text(authority.as_str())),
+        // RFC 9112 §3.2.3: only CONNECT names an authority alone, which is never served.
+        _ if parts.uri.scheme().is_none() => return Err(Failure::BadRequest(Reason::Target, "its target is a host")),
+        Version::HTTP_10 if !parts.headers.contains_key(header::HOST) => {
+            parts.headers.insert(header::HOST, words::text(authority.as_str()))
+        }
+        _ => parts.headers.get(header::HOST).cloned(),
+    };
+    let agrees = |said: HeaderValue| {
+        without_default_port(said.as_bytes(), parts)
+            .eq_ignore_ascii_case(without_default_port(authority.as_str().as_bytes(), parts))
+    };
+    if said.is_none_or(agrees) {
+        return Ok(());
     }
+    Err(Failure::BadRequest(Reason::Host, "its target names another host than its headers"))
+}
+
+fn without_default_port<'a>(host: &'a [u8], parts: &Parts) -> &'a [u8] {
+    let port: &[u8] = if parts.uri.scheme_str() == Some("https") { b":443" } else { b":80" };
+    host.strip_suffix(port).unwrap_or(host)
 }
 
 /// The one host. HTTP/1.0 clients may have none.
@@ -113,15 +135,15 @@ pub(super) fn host_in(headers: &HeaderMap, version: Version) -> Result<&str, Fai
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => valid_host(host),
         (None, _) if version == Version::HTTP_10 => Ok(""),
-        (None, _) => Err(Failure::BadRequest("it has no host")),
-        (Some(_), Some(_)) => Err(Failure::BadRequest("it has more than one host")),
+        (None, _) => Err(Failure::BadRequest(Reason::Host, "it has no host")),
+        (Some(_), Some(_)) => Err(Failure::BadRequest(Reason::Host, "it has more than one host")),
     }
 }
 
 fn valid_host(host: &HeaderValue) -> Result<&str, Failure> {
     let is_odd = |byte: &u8| matches!(byte, 0..=b' ' | b'/' | b'\\' | b'@' | b'?' | b'#' | 0x7f..);
     let text = host.to_str().ok().filter(|host| !host.as_bytes().iter().any(is_odd));
-    text.ok_or(Failure::BadRequest("its host is not valid"))
+    text.ok_or(Failure::BadRequest(Reason::Host, "its host is not valid"))
 }
 
 /// The client's address: the peer's, or what a peer we trust says.

@@ -189,7 +189,7 @@ impl Kept {
     fn broken(&self, stop: ChunkStop) -> BoxError {
         let failure = Failure::from(stop);
         if let Some(exchange) = &self.exchange {
-            failure.log(exchange.id.as_str());
+            exchange.tell(&failure);
         }
         Box::new(failure)
     }

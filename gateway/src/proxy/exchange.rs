@@ -30,7 +30,7 @@ enum Answer {
 }
 
 /// Answers one request. Every path ends in an answer.
-pub(super) async fn serve(proxy: Rc<Proxy>, session: Rc<Session>, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn serve(proxy: Rc<Proxy>, session: Rc<Session>, request: Box<Request<Incoming>>) -> Response<Body> {
     let snapshot = proxy.snapshot();
     let (exchange, admitted) = begin(&proxy, &session, &snapshot, request);
     let mut exchange = Care::new(exchange, proxy.clone());
@@ -78,6 +78,7 @@ fn route(session: &Session, snapshot: &Snapshot, exchange: &mut Care) -> Result<
 }
 
 fn word(exchange: &mut Care, failure: Failure) -> Answer {
+    exchange.tell(&failure);
     Answer::Made(answer::word(exchange, failure))
 }
 
@@ -142,6 +143,11 @@ impl Care {
     /// Takes the exchange out to lend it to a body on its way; this one is hollow until it gets it back.
     pub(super) fn lend(&mut self) -> Self {
         Self { exchange: self.exchange.take(), proxy: self.proxy.clone() }
+    }
+
+    /// Logs and counts what went wrong.
+    pub(super) fn tell(&self, failure: &Failure) {
+        failure.log(self.id.as_str(), self.client, &self.proxy.settings.refusals);
     }
 
     /// Whether anyone wants to hear of the exchange when it is over.

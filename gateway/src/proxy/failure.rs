@@ -1,11 +1,14 @@
 //! Why a request was not answered by its target, and what the client is told of it: the one place where a failure becomes a
 //! status, a code, a blame and a log line.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io, net::IpAddr};
 
 use http::{HeaderMap, StatusCode};
 
-use super::payload::{TooLarge, is_too_large};
+use super::{
+    payload::{TooLarge, is_too_large},
+    refusals::{Reason, Refusals},
+};
 use crate::{
     plugin::{PluginFailure, Refusal},
     router::PathError,
@@ -16,8 +19,8 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// It breaks the rules of HTTP.
-    #[error("the request is not valid: {0}")]
-    BadRequest(&'static str),
+    #[error("the request is not valid: {1}")]
+    BadRequest(Reason, &'static str),
     /// Its path can be read in two ways.
     #[error("the request's path is ambiguous")]
     Path(#[from] PathError),
@@ -111,7 +114,7 @@ impl Failure {
     /// What the client gets. No `_` arm: a new failure must choose.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) | Self::Path(_) | Self::HeadersTooLarge | Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::BadRequest(..) | Self::Path(_) | Self::HeadersTooLarge | Self::Body(_) => StatusCode::BAD_REQUEST,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -133,7 +136,7 @@ impl Failure {
     /// Stable: dashboards match on it.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::BadRequest(_) => "bad-request",
+            Self::BadRequest(reason, _) => reason.code(),
             Self::Path(_) => "ambiguous-path",
             Self::HeadersTooLarge => "headers-too-large",
             Self::UriTooLong => "uri-too-long",
@@ -160,7 +163,7 @@ impl Failure {
     /// Whose fault it is.
     pub fn blame(&self) -> Party {
         match self {
-            Self::BadRequest(_)
+            Self::BadRequest(..)
             | Self::Path(_)
             | Self::HeadersTooLarge
             | Self::UriTooLong
@@ -195,7 +198,7 @@ impl Failure {
             Self::NoTarget | Self::NoTls => "failure to get a peer from the ring-balancer",
             Self::Upstream(SendError::Resolve(..)) => "name resolution failed",
             Self::Refused(refusal) if !refusal.message.is_empty() => &refusal.message,
-            Self::BadRequest(_)
+            Self::BadRequest(..)
             | Self::Path(_)
             | Self::UriTooLong
             | Self::BodyTooLarge(_)
@@ -234,7 +237,7 @@ impl Failure {
             | Self::NoTls
             | Self::Upstream(SendError::Resolve(..)) => Family::Decision,
             Self::HttpsRedirect(..) => Family::Redirect,
-            Self::BadRequest(_)
+            Self::BadRequest(..)
             | Self::Path(_)
             | Self::HeadersTooLarge
             | Self::UriTooLong
@@ -273,7 +276,7 @@ impl Failure {
     fn closes(&self) -> bool {
         matches!(
             self,
-            Self::BadRequest(_)
+            Self::BadRequest(..)
                 | Self::Path(_)
                 | Self::HeadersTooLarge
                 | Self::UriTooLong
@@ -285,8 +288,41 @@ impl Failure {
         )
     }
 
+    /// Why the request was refused, where its client broke a rule or crossed a limit. No `_` arm: a new failure must choose.
+    fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::BadRequest(reason, _) => Some(*reason),
+            Self::Path(_) => Some(Reason::Path),
+            Self::HeadersTooLarge => Some(Reason::Headers),
+            Self::UriTooLong => Some(Reason::Uri),
+            Self::BodyTooLarge(_) => Some(Reason::BodySize),
+            Self::Method => Some(Reason::Method),
+            Self::BodyTimeout => Some(Reason::BodyTimeout),
+            Self::Body(error) => reason_of(error),
+            Self::Upstream(SendError::Upload(UploadError::Stalled(_))) => Some(Reason::BodyTimeout),
+            Self::Upstream(SendError::Upload(UploadError::Failed(error))) => reason_of(error),
+            Self::NoRoute
+            | Self::NoService
+            | Self::HttpsRequired
+            | Self::HttpsRedirect(..)
+            | Self::Http2Required
+            | Self::NotGrpc
+            | Self::PlainGrpc
+            | Self::Refused(_)
+            | Self::Plugin(_)
+            | Self::NoTarget
+            | Self::NoTls
+            | Self::Upstream(_)
+            | Self::Switched
+            | Self::Crashed => None,
+        }
+    }
+
     /// Logs it, once: loudly what an operator can do something about.
-    pub(super) fn log(&self, request_id: &str) {
+    pub(super) fn log(&self, request_id: &str, client: IpAddr, refusals: &Refusals) {
+        if let Some(reason) = self.reason() {
+            return refusals.note(reason, self, request_id, client);
+        }
         let (code, error) = (self.code(), self as &dyn std::error::Error);
         match self.blame() {
             Party::Client => tracing::debug!(request_id, code, error, "a request was refused"),
@@ -297,11 +333,29 @@ impl Failure {
     }
 }
 
+/// Why a body that could not be read was refused; nothing if its client just went away.
+fn reason_of(error: &hyper::Error) -> Option<Reason> {
+    if is_too_large(error) {
+        return Some(Reason::BodySize);
+    }
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            let is_odd = matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
+            return is_odd.then_some(Reason::Chunks);
+        }
+        cause = error.source();
+    }
+    None
+}
+
 /// What a target's failure counts as, for the client and in logs.
 pub(super) fn status_of(error: &SendError) -> StatusCode {
     match error {
         SendError::Resolve(..) => StatusCode::SERVICE_UNAVAILABLE,
-        SendError::Connect(..) | SendError::Broken { .. } | SendError::Invalid(..) => StatusCode::BAD_GATEWAY,
+        SendError::Connect(..) | SendError::Broken { .. } | SendError::Invalid(..) | SendError::Ambiguous(..) => {
+            StatusCode::BAD_GATEWAY
+        }
         SendError::ConnectTimeout(..) | SendError::WriteTimeout(..) | SendError::ReadTimeout(..) => {
             StatusCode::GATEWAY_TIMEOUT
         }
@@ -317,7 +371,7 @@ fn code_of(error: &SendError) -> &'static str {
         SendError::Connect(..) => "target-unreachable",
         SendError::ConnectTimeout(..) => "target-connect-timeout",
         SendError::Broken { .. } => "target-broken",
-        SendError::Invalid(..) => "target-invalid",
+        SendError::Invalid(..) | SendError::Ambiguous(..) => "target-invalid",
         SendError::WriteTimeout(..) => "target-write-timeout",
         SendError::ReadTimeout(..) => "target-read-timeout",
         SendError::Upload(UploadError::Failed(source)) if is_too_large(source) => "body-too-large",

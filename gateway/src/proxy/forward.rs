@@ -20,6 +20,7 @@ use super::{
     hashing, headers,
     headers::without_port,
     payload::{Ahead, Payload},
+    refusals::Reason,
     routing::Routed,
     upgrade, words,
 };
@@ -43,7 +44,8 @@ pub(super) async fn send(
     routed: &Routed,
 ) -> Result<Response<Proxied>, Failure> {
     let service = routed.entry.service.as_deref().ok_or(Failure::NoService)?;
-    let payload = Payload::take(exchange, reading(&routed.entry.route, service), proxy.settings.body_bytes).await?;
+    let ahead = (reading(&routed.entry.route, service), service.write_timeout);
+    let payload = Payload::take(exchange, ahead, proxy.settings.body_bytes).await?;
     exchange.timing.upstream_started = Some(Instant::now());
     let hashing = service.upstream.as_deref().and_then(|upstream| upstream.hashing.as_ref());
     let hash = hashing.and_then(|hashing| hashing::hash(exchange, hashing));
@@ -130,9 +132,10 @@ impl Picked {
 /// What an attempt without an answer says of the target.
 fn report_of(error: &SendError) -> Option<Report> {
     match error {
-        SendError::Connect(..) | SendError::Broken { reused: false, .. } | SendError::Invalid(..) => {
-            Some(Report::TcpFailure)
-        }
+        SendError::Connect(..)
+        | SendError::Broken { reused: false, .. }
+        | SendError::Invalid(..)
+        | SendError::Ambiguous(..) => Some(Report::TcpFailure),
         SendError::ConnectTimeout(..) | SendError::WriteTimeout(..) | SendError::ReadTimeout(..) => {
             Some(Report::Timeout)
         }
@@ -151,7 +154,9 @@ impl Forwarding<'_> {
     async fn attempt(&mut self, exchange: &mut Care) -> Result<Response<Proxied>, Failure> {
         let picked = self.pick(exchange).await?;
         let key = self.key(&picked)?;
-        let Some(body) = self.payload.attempt() else { return Err(Failure::BadRequest("its body was sent already")) };
+        let Some(body) = self.payload.attempt() else {
+            return Err(Failure::BadRequest(Reason::Malformed, "its body was sent already"));
+        };
         let request = self.request(exchange, picked.host.clone(), body)?;
         let started_at = start_of_attempt(exchange);
         let service = self.service;
@@ -274,7 +279,7 @@ fn target(exchange: &Exchange) -> Result<Uri, Failure> {
         Some(query) => Bytes::from([&*wanted.path, "?", query].concat()),
     };
     let target = PathAndQuery::from_maybe_shared(text);
-    target.map(Uri::from).map_err(|_| Failure::BadRequest("its target cannot be sent on"))
+    target.map(Uri::from).map_err(|_| Failure::BadRequest(Reason::Target, "its target cannot be sent on"))
 }
 
 /// The first attempt begins when the exchange says; later ones now.

@@ -13,6 +13,7 @@ mod forward;
 mod hashing;
 mod headers;
 mod payload;
+mod refusals;
 mod routing;
 #[cfg(test)]
 mod tests;
@@ -44,7 +45,8 @@ pub use access_log::{AccessLog, AccessLogError};
 pub use body::Body;
 pub use explain::{Supposed, explain};
 pub use failure::{Failure, Party};
-
+pub use refusals::{Reason, Refusals};
+pub use upgrade::is_websocket;
 use words::Words;
 
 /// What the proxy needs to know of the node.
@@ -64,6 +66,8 @@ pub struct Settings {
     pub access_log: Option<AccessLog>,
     /// How targets are treated beyond what their upstreams say. Default: not at all.
     pub manner: Manner,
+    /// Counts the requests that are refused.
+    pub refusals: Arc<Refusals>,
 }
 
 impl Default for Settings {
@@ -76,6 +80,7 @@ impl Default for Settings {
             real_ip_recursive: false,
             access_log: None,
             manner: Manner::default(),
+            refusals: Arc::default(),
         }
     }
 }
@@ -211,13 +216,13 @@ impl Service for Proxy {
     fn serve(
         self: Rc<Self>,
         session: Rc<Session>,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
     ) -> impl Future<Output = Response<Body>> + 'static {
         exchange::serve(self, session, request)
     }
 
-    fn refuse(&self, _session: &Session, malformed: Malformed) -> Response<Bytes> {
-        answer::malformed(self, malformed)
+    fn refuse(&self, session: &Session, malformed: Malformed) -> Response<Bytes> {
+        answer::malformed(self, session, malformed)
     }
 
     fn afterwards(&self, session: &Session) -> Option<Afterwards> {

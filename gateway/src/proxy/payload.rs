@@ -27,9 +27,6 @@ use crate::{
 /// Bodies up to this many bytes are read before a target is asked.
 const READ_AHEAD: usize = 64 << 10;
 
-/// How long a client may take to send the next piece of a body that is read ahead.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// The body of a request is larger than allowed.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the body is larger than {0} bytes")]
@@ -60,13 +57,13 @@ pub(super) enum Payload {
 }
 
 impl Payload {
-    /// Takes the body out of the exchange. `ahead`: how much of it is read first.
-    pub(super) async fn take(exchange: &mut Care, ahead: Ahead, limit: u64) -> Result<Self, Failure> {
+    /// Takes the body out of the exchange. `ahead`: how much of it is read first, and how long that may take for each piece.
+    pub(super) async fn take(exchange: &mut Care, ahead: (Ahead, Duration), limit: u64) -> Result<Self, Failure> {
         let read = match std::mem::take(&mut exchange.body) {
             plugin::RequestBody::Empty => return Ok(Self::Empty),
             plugin::RequestBody::Buffered(bytes) => Read::All(bytes),
             plugin::RequestBody::Partial(start, rest) => Read::Part(Resumed::new(start, rest, limit)),
-            plugin::RequestBody::Incoming(body) => match ahead {
+            plugin::RequestBody::Incoming(body) => match ahead.0 {
                 Ahead::Nothing => Read::Part(Resumed::new(Bytes::new(), body, limit)),
                 Ahead::Small | Ahead::Here => Box::pin(read_ahead(body, ahead, limit)).await?,
             },
@@ -199,7 +196,7 @@ enum Read {
     Part(Resumed),
 }
 
-async fn read_ahead(mut body: Incoming, ahead: Ahead, limit: u64) -> Result<Read, Failure> {
+async fn read_ahead(mut body: Incoming, ahead: (Ahead, Duration), limit: u64) -> Result<Read, Failure> {
     if body.size_hint().lower() > READ_AHEAD as u64 {
         return Ok(Read::Part(Resumed::new(Bytes::new(), body, limit)));
     }
@@ -248,7 +245,7 @@ enum Piece {
     Later,
 }
 
-async fn next_piece(body: &mut Incoming, ahead: Ahead) -> Result<Piece, Failure> {
+async fn next_piece(body: &mut Incoming, (ahead, patience): (Ahead, Duration)) -> Result<Piece, Failure> {
     loop {
         if body.is_end_stream() {
             return Ok(Piece::End);
@@ -257,7 +254,7 @@ async fn next_piece(body: &mut Incoming, ahead: Ahead) -> Result<Piece, Failure>
             Poll::Pending if ahead == Ahead::Here => Poll::Ready(None),
             polled => polled.map(Some),
         });
-        let frame = tokio::time::timeout(PATIENCE, frame).await.map_err(|_| Failure::BodyTimeout)?;
+        let frame = tokio::time::timeout(patience, frame).await.map_err(|_| Failure::BodyTimeout)?;
         let Some(frame) = frame else { return Ok(Piece::Later) };
         let Some(frame) = frame else { return Ok(Piece::End) };
         match frame.map_err(Failure::Body)?.into_data() {

@@ -118,6 +118,7 @@ fn report_of(error: &SendError) -> Report {
         | SendError::Connect(..)
         | SendError::Broken { .. }
         | SendError::Invalid(..)
+        | SendError::Ambiguous(..)
         | SendError::Upload(_) => Report::TcpFailure,
     }
 }

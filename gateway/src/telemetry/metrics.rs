@@ -54,6 +54,8 @@ pub struct Traffic {
     pub requests: u64,
     /// Connections that were ended for crossing a limit, by the limit; of streams, too.
     pub refused: Vec<(&'static str, u64)>,
+    /// Requests that were refused for breaking a rule or crossing a limit, by the reason.
+    pub refused_requests: Vec<(&'static str, u64)>,
     /// Of streams, which the numbers above do not hold.
     pub streams: StreamTraffic,
 }
@@ -192,10 +194,23 @@ fn render_traffic(text: &mut String, node: &str, traffic: Traffic) {
     let name = "kong_nginx_requests_total";
     head(text, name, "Requests of clients", "gauge");
     line(text, name, &text_of(&[("node_id", node), ("subsystem", "http")]), traffic.requests);
-    let name = "sandgate_connections_refused_total";
-    head(text, name, "Connections ended because the client crossed a limit", "counter");
-    for (reason, number) in traffic.refused {
-        line(text, name, &text_of(&[("reason", reason)]), number);
+    let refused = [
+        (
+            "sandgate_connections_refused_total",
+            "Connections ended because the client broke a rule or crossed a limit",
+            traffic.refused,
+        ),
+        (
+            "sandgate_requests_refused_total",
+            "Requests refused because the client broke a rule or crossed a limit",
+            traffic.refused_requests,
+        ),
+    ];
+    for (name, help, reasons) in refused {
+        head(text, name, help, "counter");
+        for (reason, number) in reasons {
+            line(text, name, &text_of(&[("reason", reason)]), number);
+        }
     }
     render_streams(text, traffic.streams);
 }

@@ -6,7 +6,9 @@ mod log;
 pub mod metric;
 mod metrics;
 mod number;
+mod throttle;
 
 pub use log::{LogDial, LogError, LogFormat, LogLevel, UnknownName, log_to_stderr};
 pub use metrics::{Definition, MetricError, Metrics, StreamTraffic, Traffic};
 pub use number::{Counter, Gauge, Histogram, Level};
+pub use throttle::Throttle;

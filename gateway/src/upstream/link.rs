@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection to a target, without a task: whoever uses it polls it.
 
 use std::{
-    future::{Future as _, poll_fn},
+    future::{Future, poll_fn},
     net::SocketAddr,
     pin::{Pin, pin},
     rc::Rc,
@@ -9,9 +9,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{
+    HeaderMap, HeaderValue, Request, Response,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+};
 use hyper::{
-    body::Incoming,
+    body::{Body as _, Incoming},
     client::conn::{
         TrySendError,
         http1::{self, SendRequest},
@@ -20,16 +23,31 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 
 use super::{
-    PoolKey, RequestBody, SendError, Timeouts, UploadError, body::Progress, connect::TargetIo, deadline::Deadline,
+    PoolKey, RequestBody, SendError, Timeouts, UploadError,
+    body::Progress,
+    connect::TargetIo,
+    deadline::Deadline,
+    metered::{Meter, Metered},
 };
 
-type Driver = http1::Connection<TokioIo<TargetIo>, RequestBody>;
+/// What the HTTP engine says of a request; one that was not sent comes back.
+type Outcome = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+
+/// A request that a connection has taken.
+pub(super) struct Sent<F> {
+    answer: F,
+    upload: Option<Rc<Progress>>,
+    reused: bool,
+}
+
+type Driver = http1::Connection<TokioIo<Metered>, RequestBody>;
 
 /// A connection and what drives it.
 pub(super) struct Link {
     sender: SendRequest<RequestBody>,
     driver: Pin<Box<Driver>>,
     has_ended: bool,
+    meter: Meter,
     pub(super) deadline: Deadline,
     pub(super) key: Rc<PoolKey>,
     pub(super) requests: u32,
@@ -48,12 +66,13 @@ impl Link {
     /// back.
     pub(super) async fn start(io: TargetIo, key: Rc<PoolKey>) -> Result<Box<Self>, SendError> {
         let address = key.address;
-        let handshake = http1::handshake(TokioIo::new(io)).await;
+        let (metered, meter) = Metered::new(io);
+        let handshake = http1::handshake(TokioIo::new(metered)).await;
         let broken = |source| SendError::Broken { address, reused: false, sent: false, source: Some(source) };
         let (sender, driver) = handshake.map_err(broken)?;
         let deadline = Deadline::new();
         let driver = Box::pin(driver);
-        Ok(Box::new(Self { sender, driver, has_ended: false, deadline, key, requests: 0, idle_since: 0 }))
+        Ok(Box::new(Self { sender, driver, has_ended: false, meter, deadline, key, requests: 0, idle_since: 0 }))
     }
 
     /// Moves bytes. Ready when the connection has ended.
@@ -80,30 +99,42 @@ impl Link {
             return None;
         }
         let parts = (*Pin::into_inner(self.driver)).into_parts();
-        Some((parts.io.into_inner(), parts.read_buf))
+        Some((parts.io.into_inner().into_io(), parts.read_buf))
     }
 
-    /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(
-        &mut self,
-        request: Request<RequestBody>,
-        timeouts: &Timeouts,
-        address: SocketAddr,
-    ) -> Result<Response<Incoming>, SendError> {
+    /// Hands a request to the connection, which sends it when it is driven. No future, so that the request is not moved
+    /// through one.
+    pub(super) fn begin(&mut self, request: Request<RequestBody>) -> Sent<impl Future<Output = Outcome> + use<>> {
         let reused = self.requests > 0;
         self.requests += 1;
         let upload = request.body().progress();
-        let mut answer = pin!(self.sender.try_send_request(request));
+        Sent { answer: self.sender.try_send_request(request), upload, reused }
+    }
+
+    /// Sends what was begun and waits for the head of its answer.
+    pub(super) async fn finish(
+        &mut self,
+        sent: Sent<impl Future<Output = Outcome>>,
+        timeouts: &Timeouts,
+        address: SocketAddr,
+    ) -> Result<Response<Incoming>, SendError> {
+        let Sent { answer, upload, reused } = sent;
+        let mut answer = pin!(answer);
         let mut wait = Wait::new(upload, timeouts, address);
         wait.begin(&mut self.deadline);
+        let begun = self.meter.now();
         poll_fn(|cx| {
             let has_ended = self.poll_drive(cx).is_ready();
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                return Poll::Ready(answer.map_err(|error| failure(error, &wait, reused)));
+                let answer = answer.map_err(|error| failure(error, &wait, reused));
+                return Poll::Ready(answer.and_then(|answer| clear(answer, address)));
             }
             if has_ended {
                 let broken = SendError::Broken { address, reused, sent: true, source: None };
                 return Poll::Ready(Err(broken));
+            }
+            if self.meter.is_flooded_since(begun) {
+                return Poll::Ready(Err(SendError::Ambiguous(address, "its head has no end")));
             }
             wait.poll(&mut self.deadline, cx).map(Err)
         })
@@ -149,6 +180,32 @@ impl<'a> Wait<'a> {
             Some(upload) if upload.waits.get() => SendError::Upload(UploadError::Stalled(self.timeouts.write)),
             Some(_) => SendError::WriteTimeout(self.address, self.timeouts.write),
         })
+    }
+}
+
+/// The answer, unless it can be read in two ways: whoever asked for the next one would get what follows (RFC 9112 §6.3).
+fn clear(answer: Response<Incoming>, address: SocketAddr) -> Result<Response<Incoming>, SendError> {
+    let headers = answer.headers();
+    let flaw = if answer.body().size_hint().exact().is_some() {
+        let is_plain = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
+        let has_one = headers.len() == headers.keys_len() || headers.get_all(CONTENT_LENGTH).iter().nth(1).is_none();
+        let is_clear = has_one && headers.get(CONTENT_LENGTH).is_none_or(is_plain);
+        (!is_clear).then_some("it has several lengths")
+    } else {
+        flaw_of_coding(headers)
+    };
+    flaw.map_or(Ok(answer), |flaw| Err(SendError::Ambiguous(address, flaw)))
+}
+
+/// What is wrong with an answer that is coded, or ends with its connection.
+fn flaw_of_coding(headers: &HeaderMap) -> Option<&'static str> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let coding = codings.next()?;
+    let is_chunked = coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+    match (headers.contains_key(CONTENT_LENGTH), is_chunked) {
+        (true, _) => Some("its length is given in two ways"),
+        (false, false) => Some("its body is coded in another way than chunked"),
+        (false, true) => None,
     }
 }
 

@@ -1,5 +1,6 @@
-//! Requests to targets over pooled connections: HTTP/1.1, one request at a time, or HTTP/2, many at once. One [`Client`] a worker: nothing is shared between workers and
-//! nothing locks. Decides neither which target is asked (`balancer`) nor what the client is told (`proxy`).
+//! Requests to targets over pooled connections: HTTP/1.1, one request at a time, or HTTP/2, many at once. One [`Client`] a
+//! worker: nothing is shared between workers and nothing locks. Decides neither which target is asked (`balancer`) nor what
+//! the client is told (`proxy`).
 //!
 //! A connection of HTTP/1.1 has no task of its own: the request that uses it polls it, and so does the answer's body.
 
@@ -9,6 +10,7 @@ mod deadline;
 mod dns;
 mod http2;
 mod link;
+mod metered;
 mod pool;
 mod retry;
 #[cfg(test)]
@@ -19,6 +21,7 @@ use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
 use rustls_pki_types::ServerName;
 
 use crate::tls::TargetTls;
@@ -31,12 +34,12 @@ pub use tunnel::{Passed, Tunnel, TunnelError};
 use dns::Names;
 use http2::Trunks;
 use link::Link;
-use pool::{Pool, Trust};
+use pool::Pool;
 
 /// Limits of the pool of a worker.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Idle connections that are kept. Default 512, 0 keeps none.
+    /// Idle connections that are kept to one address with one TLS identity. Default 512, 0 keeps none.
     pub pool_size: usize,
     /// How long one may be idle. Default 60 s; met within a second.
     pub idle_timeout: Duration,
@@ -120,6 +123,9 @@ pub enum SendError {
     /// What the target sent is not HTTP.
     #[error("the answer of {0} is not valid")]
     Invalid(SocketAddr, #[source] hyper::Error),
+    /// What the target sent can be read in two ways.
+    #[error("the answer of {0} is not valid: {1}")]
+    Ambiguous(SocketAddr, &'static str),
     /// The target took no bytes of the request in time.
     #[error("{0} took no bytes for {1:?}")]
     WriteTimeout(SocketAddr, Duration),
@@ -166,22 +172,46 @@ impl Client {
     ///
     /// # Cancel safety
     /// Safe: a dropped request closes its connection.
-    pub async fn send(
-        &self,
-        key: &PoolKey,
+    pub fn send<'a>(
+        &'a self,
+        key: &'a PoolKey,
         request: Request<RequestBody>,
+        timeouts: &'a Timeouts,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, SendError>> + 'a {
+        // Not in the future where it can be helped: a request is large, and each future would have a copy of it.
+        let can_repeat = key.protocol == Protocol::Http1 && request.body().progress().is_none();
+        let begun = match can_repeat.then(|| self.pool.take(key)).flatten() {
+            Some(mut link) => {
+                let sent = link.begin(request);
+                Ok((link, sent))
+            }
+            None => Err(Box::new(request)),
+        };
+        async move {
+            let (mut link, sent) = match begun {
+                Ok(begun) => begun,
+                // The futures of rare cases are boxed: they would be moved about with that of every request.
+                Err(request) if key.protocol == Protocol::Http2 => {
+                    return Box::pin(self.send_http2(key, *request, timeouts)).await;
+                }
+                Err(request) => {
+                    let mut link = Box::pin(self.proven(key, timeouts)).await?;
+                    let sent = link.begin(*request);
+                    (link, sent)
+                }
+            };
+            let answer = link.finish(sent, timeouts, key.address).await;
+            self.receive(link, answer, timeouts)
+        }
+    }
+
+    /// The answer with what gives its connection back.
+    fn receive(
+        &self,
+        link: Box<Link>,
+        answer: Result<Response<Incoming>, SendError>,
         timeouts: &Timeouts,
     ) -> Result<Response<ResponseBody>, SendError> {
-        if key.protocol == Protocol::Http2 {
-            return Box::pin(self.send_http2(key, request, timeouts)).await;
-        }
-        let trust = if request.body().progress().is_some() { Trust::Proven } else { Trust::Assumed };
-        let mut link = match self.pool.take(key, trust).await {
-            Some(link) => link,
-            // Boxed: it is rare, and its future would be moved about with that of every request.
-            None => Box::pin(self.connect(key, timeouts)).await?,
-        };
-        let answer = link.send(request, timeouts, key.address).await;
         if matches!(answer, Err(SendError::Broken { reused: true, sent: false, .. })) {
             self.pool.note_stale();
         }
@@ -225,7 +255,11 @@ impl Client {
         Ok(answer.map(|body| ResponseBody::of_stream(body, stream, self.pool.clone(), timeouts.read)))
     }
 
-    async fn connect(&self, key: &PoolKey, timeouts: &Timeouts) -> Result<Box<Link>, SendError> {
+    /// A connection that is open for sure, or as good as.
+    async fn proven(&self, key: &PoolKey, timeouts: &Timeouts) -> Result<Box<Link>, SendError> {
+        if let Some(link) = self.pool.take_proven(key).await {
+            return Ok(link);
+        }
         let opening = connect::open(key);
         let opened = tokio::time::timeout(timeouts.connect, opening).await;
         let io = opened.map_err(|_| SendError::ConnectTimeout(key.address, timeouts.connect))??;

@@ -21,15 +21,6 @@ pub struct PoolStatus {
     pub stale: u64,
 }
 
-/// How sure it must be that an idle connection is still open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trust {
-    /// It was a moment ago: the request can be sent again.
-    Assumed,
-    /// It is, as far as events tell: the request can be sent only once.
-    Proven,
-}
-
 /// Idle connections by where they lead.
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -45,12 +36,15 @@ impl Pool {
         Self { settings, idle: RefCell::default(), status: Cell::default(), clock: Cell::new(0) }
     }
 
-    /// The connection that became idle last. With `Trust::Proven` one that its target has not closed since; otherwise it may
-    /// turn out closed when the request is sent, which then comes back unsent: the engine reads before it writes.
-    pub(super) async fn take(&self, key: &PoolKey, trust: Trust) -> Option<Box<Link>> {
-        if trust == Trust::Assumed {
-            return self.pop(key).inspect(|_| self.note(|status| status.reused += 1));
-        }
+    /// The connection that became idle last. It was open a moment ago; if it is no more, the request comes back unsent, since
+    /// the engine reads before it writes.
+    pub(super) fn take(&self, key: &PoolKey) -> Option<Box<Link>> {
+        self.pop(key).inspect(|_| self.note(|status| status.reused += 1))
+    }
+
+    /// The connection that became idle last and is still open, as far as events tell: for a request that can be sent only
+    /// once.
+    pub(super) async fn take_proven(&self, key: &PoolKey) -> Option<Box<Link>> {
         poll_fn(|cx| {
             while let Some(mut link) = self.pop(key) {
                 if link.is_usable(cx) {
@@ -74,14 +68,15 @@ impl Pool {
 
     /// Keeps a connection whose exchange is over, unless it is worn out or there are too many.
     pub(super) fn put(&self, mut link: Box<Link>) {
-        let is_full = self.status.get().idle >= self.settings.pool_size;
-        if is_full || link.requests >= self.settings.requests_per_connection || !link.is_idle() {
+        if link.requests >= self.settings.requests_per_connection || !link.is_idle() {
             return;
         }
         link.idle_since = self.clock.get();
         let mut idle = self.idle.borrow_mut();
         match idle.get_mut(&*link.key) {
+            Some(links) if links.len() >= self.settings.pool_size => return,
             Some(links) => links.push(link),
+            None if self.settings.pool_size == 0 => return,
             None => drop(idle.insert((*link.key).clone(), vec![link])),
         }
         self.note(|status| status.idle += 1);

@@ -34,6 +34,7 @@ pub fn may_retry(error: &SendError, method: &Method, is_replayable: bool) -> Aga
         | SendError::WriteTimeout(..)
         | SendError::ReadTimeout(..)
         | SendError::Invalid(..)
+        | SendError::Ambiguous(..)
         | SendError::Upload(_) => Again::Never,
     }
 }

@@ -75,7 +75,7 @@ enum Rows {
 }
 
 /// The sides of a round, each beside what it is compared with, and the rows that need them.
-const ORDER: [(&str, &[Rows]); 29] = [
+const ORDER: [(&str, &[Rows]); 30] = [
     ("nginx", &[Rows::Bare, Rows::Std, Rows::Control]),
     ("bare", &[Rows::Bare, Rows::Std, Rows::Chain]),
     ("std", &[Rows::Std]),
@@ -98,6 +98,7 @@ const ORDER: [(&str, &[Rows]); 29] = [
     ("nginx-h2", &[Rows::Protocols]),
     ("h2", &[Rows::Protocols]),
     ("nginx-64k", &[Rows::Protocols]),
+    ("nginx-64k-roomy", &[Rows::Protocols]),
     ("64k", &[Rows::Protocols]),
     ("nginx-1m", &[Rows::Protocols]),
     ("1m", &[Rows::Protocols]),
@@ -368,6 +369,7 @@ impl Sides {
         self.add((nginx.port, nginx.process.pid()), "nginx", "/x", 0);
         if let Some(origin) = origin {
             self.protocols(nginx.process.pid(), [nginx.port, nginx.tls], NGINX, &origin.question);
+            self.add((nginx.port, nginx.process.pid()), "nginx-64k-roomy", "/roomy/64k", 0);
         }
         self.nginx.push(nginx);
     }

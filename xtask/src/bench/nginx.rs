@@ -142,8 +142,10 @@ impl Start<'_> {
             format!(
                 "listen 127.0.0.1:{tls} ssl http2 backlog=4096;\nssl_certificate {certificate};\n\
                  ssl_certificate_key {key};\nssl_protocols TLSv1.3;\nssl_session_cache off;\nssl_session_tickets off;\n\
-                 proxy_buffers 16 16k;\nproxy_max_temp_file_size 0;\nhttp2_max_concurrent_streams 1024;\n\
-                 location = /64k {{ proxy_pass http://origin; }}\nlocation = /1m {{ proxy_pass http://origin; }}\n\
+                 proxy_max_temp_file_size 0;\nhttp2_max_concurrent_streams 1024;\n\
+                 location = /64k {{ proxy_pass http://origin; }}\n\
+                 location = /1m {{ proxy_buffers 16 16k; proxy_pass http://origin; }}\n\
+                 location /roomy/ {{ proxy_buffers 16 16k; proxy_pass http://origin/; }}\n\
                  location /bench.Echo/ {{ grpc_pass grpc://grpc; }}"
             ),
         ])

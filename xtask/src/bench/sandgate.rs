@@ -144,8 +144,8 @@ pub struct Times {
     pub change: Vec<f64>,
     pub upload: f64,
     pub start: Vec<f64>,
-    /// KiB of a connection that was used once and waits.
-    pub connection: f64,
+    /// KiB of a connection that was used once and waits: at once, and after some seconds.
+    pub connection: (f64, f64),
 }
 
 fn route(gateway: &Gateway, service: &str, name: &str, path: &str) -> Result<Value> {
@@ -166,8 +166,9 @@ fn change(gateway: &Gateway, number: usize) -> Result<f64> {
     Ok(milliseconds(begin))
 }
 
-/// What each of many idle connections takes, in KiB, `before` being the memory without them in MiB.
-fn connection(gateway: &Gateway, before: f64) -> Result<f64> {
+/// What each of many idle connections takes, in KiB, at once and when they have slept; `before` is the memory without them in
+/// MiB.
+fn connection(gateway: &Gateway, before: f64) -> Result<(f64, f64)> {
     let mut open = Vec::with_capacity(IDLE);
     for _ in 0..IDLE {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, gateway.ports.proxy))?;
@@ -178,8 +179,10 @@ fn connection(gateway: &Gateway, before: f64) -> Result<f64> {
         }
         open.push(stream);
     }
-    let after = cpu::resident(&cpu::tree(gateway.process.pid()));
-    Ok((after - before) * 1024.0 / IDLE as f64)
+    let each = || (cpu::resident(&cpu::tree(gateway.process.pid())) - before) * 1024.0 / IDLE as f64;
+    let at_once = each();
+    std::thread::sleep(Duration::from_secs(4));
+    Ok((at_once, each()))
 }
 
 /// From the start of the process to its first proxied answer.

@@ -1,0 +1,88 @@
+//! A connection that counts what its target sends: interim answers without end would keep a request waiting, and its worker
+//! busy, for as long as they come.
+
+use std::{
+    cell::Cell,
+    io::{self, IoSlice},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::connect::TargetIo;
+
+/// Bytes that a target may send before the head of its answer is whole, interim answers included. That of one head alone
+/// is less, which is the HTTP engine's affair.
+const BEFORE_ANSWER: u64 = 1 << 20;
+
+/// A connection to a target, counted.
+#[derive(Debug)]
+pub(super) struct Metered {
+    io: TargetIo,
+    meter: Meter,
+}
+
+/// How much was read. A clone is another look at the same number.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Meter(Rc<Cell<u64>>);
+
+impl Meter {
+    /// What was read so far.
+    pub(super) fn now(&self) -> u64 {
+        self.0.get()
+    }
+
+    /// Whether too much was read since then for an answer that is still to come.
+    pub(super) fn is_flooded_since(&self, then: u64) -> bool {
+        self.now() - then > BEFORE_ANSWER
+    }
+}
+
+impl Metered {
+    pub(super) fn new(io: TargetIo) -> (Self, Meter) {
+        let meter = Meter::default();
+        (Self { io, meter: meter.clone() }, meter)
+    }
+
+    pub(super) fn into_io(self) -> TargetIo {
+        self.io
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.io).poll_read(cx, buffer);
+        this.meter.0.set(this.meter.0.get() + (buffer.filled().len() - before) as u64);
+        polled
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}

@@ -26,6 +26,7 @@ mod plugins;
 mod postgres;
 mod proxy;
 mod startup;
+mod tls;
 mod under_load;
 mod vaults;
 mod versions;

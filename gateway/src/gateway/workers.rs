@@ -14,14 +14,14 @@ use tokio::runtime::{Builder, LocalOptions};
 use super::{GatewayError, system};
 use crate::{
     balancer::Ejection,
-    config::{AccessLog, Config},
+    config::{AccessLog, Config, Listen},
     listener::{self, Bound, Counters, Drained, Entry},
     plugin,
     proxy::{self, Proxy, Refusals},
     shutdown::Drain,
     snapshot::{Manner, Snapshot},
     stream::{self, Streams},
-    tls::{self, Resolver},
+    tls::ServerTls,
     upstream,
 };
 
@@ -94,9 +94,8 @@ impl Workers {
         config: &Config,
         doors: Vec<Doors>,
         current: Arc<ArcSwap<Snapshot>>,
-        resolver: Arc<Resolver>,
+        server: ServerTls,
     ) -> Result<Self, GatewayError> {
-        let server = tls::server_tls(resolver)?;
         let settings = Settings {
             stream: stream_settings(config, &server),
             listener: listener_settings(config, server),
@@ -189,7 +188,7 @@ impl Worker {
     }
 }
 
-fn listener_settings(config: &Config, tls: tls::ServerTls) -> listener::Settings {
+fn listener_settings(config: &Config, tls: ServerTls) -> listener::Settings {
     let (limits, client) = (&config.request_limits, &config.client_limits);
     listener::Settings {
         tls: Some(tls),
@@ -207,10 +206,10 @@ fn listener_settings(config: &Config, tls: tls::ServerTls) -> listener::Settings
     }
 }
 
-fn stream_settings(config: &Config, tls: &tls::ServerTls) -> stream::Settings {
+fn stream_settings(config: &Config, tls: &ServerTls) -> stream::Settings {
     let (client, workers) = (&config.client_limits, config.workers.get());
     stream::Settings {
-        tls: stream::tls(tls),
+        tls: tls.clone(),
         handshake_timeout: client.handshake_timeout,
         connections: client.connections.div_ceil(workers),
         udp_sessions: config.streams.udp_sessions.div_ceil(workers),
@@ -264,8 +263,9 @@ pub(super) fn total(counters: &[Arc<Counters>], read: impl Fn(&Counters) -> u64)
 }
 
 /// A socket address as Kong shows it: `ip`, `port`.
-pub(super) fn shown(address: &str, tls: bool) -> serde_json::Value {
+pub(super) fn shown(address: &str, listen: &Listen) -> serde_json::Value {
     let parsed = address.parse::<SocketAddr>().ok();
     let (ip, port) = parsed.map_or((String::new(), 0), |address| (address.ip().to_string(), address.port()));
-    serde_json::json!({ "ip": ip, "port": port, "ssl": tls, "http2": tls, "listener": address })
+    let (tls, http2) = (listen.tls, listen.http2);
+    serde_json::json!({ "ip": ip, "port": port, "ssl": tls, "http2": http2, "listener": address })
 }

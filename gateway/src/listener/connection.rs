@@ -33,6 +33,7 @@ use super::{
     service::{Accepted, Handshake, Malformed, Service},
     watch::{Offence, Open, Order, Watch},
 };
+use crate::tls::ClientChain;
 
 /// Why a connection ended early.
 #[derive(Debug, thiserror::Error)]
@@ -141,8 +142,8 @@ async fn secure<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
     let accepted = Accepted { serial: super::next_serial(), peer, local, passed, tls: None };
     match &worker.settings.tls {
         Some(tls) if entry.tls => {
-            let handshake = TlsAcceptor::from(tls.config(entry.http2)).accept(stream);
-            Box::pin(shake_hands(worker, handshake, accepted, watch)).await
+            let handshake = TlsAcceptor::from(tls.config(entry.http2, entry.client_certificate)).accept(stream);
+            Box::pin(shake_hands(worker, handshake, (accepted, entry), watch)).await
         }
         _ => converse(worker, stream, accepted, watch, Protocol::Unknown).await,
     }
@@ -151,13 +152,18 @@ async fn secure<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
 async fn shake_hands<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
     worker: &Rc<Worker<S>>,
     handshake: tokio_rustls::Accept<T>,
-    accepted: Accepted,
+    (accepted, entry): (Accepted, &Entry),
     watch: Rc<Watch>,
 ) -> Result<(), ConnectionError> {
     let stream = tokio::time::timeout(worker.settings.handshake_timeout, handshake).await;
-    let stream = stream.map_err(|_| ConnectionError::HandshakeTimeout)?.map_err(ConnectionError::Handshake)?;
+    let handshakes = &worker.counters.handshakes;
+    let stream = stream.map_err(|_| ConnectionError::HandshakeTimeout)?.map_err(|error| {
+        handshakes.fail(&error);
+        ConnectionError::Handshake(error)
+    })?;
+    handshakes.complete(stream.get_ref().1);
     let protocol = if stream.get_ref().1.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
-    let accepted = Accepted { tls: Some(settled(&stream)), ..accepted };
+    let accepted = Accepted { tls: Some(settled(&stream, entry)), ..accepted };
     converse(worker, Box::new(stream), accepted, watch, protocol).await
 }
 
@@ -174,7 +180,7 @@ async fn introduced(
     })
 }
 
-fn settled<T>(stream: &TlsStream<T>) -> Handshake {
+fn settled<T>(stream: &TlsStream<T>, entry: &Entry) -> Handshake {
     let (_, session) = stream.get_ref();
     let version = match session.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -182,7 +188,11 @@ fn settled<T>(stream: &TlsStream<T>) -> Handshake {
     };
     let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());
     let cipher = suite.and_then(|suite| suite.as_str()).unwrap_or_default().to_owned();
-    Handshake { version, cipher, server_name: session.server_name().map(Arc::from) }
+    let client = session.peer_certificates().map(|chain| {
+        let certificates = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
+        Arc::new(ClientChain { certificates, verified: entry.client_certificate.is_verified() })
+    });
+    Handshake { version, cipher, server_name: session.server_name().map(Arc::from), client }
 }
 
 /// What the client speaks, as far as TLS settled it.

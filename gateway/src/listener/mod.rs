@@ -4,6 +4,7 @@
 mod bind;
 mod connection;
 mod frames;
+mod handshakes;
 mod head;
 mod inherit;
 mod io;
@@ -44,6 +45,7 @@ use watch::Registry;
 pub use bind::{BindError, Bound, Entry, Place, Probes, bind};
 pub use frames::FrameScan;
 pub use head::HeadScan;
+pub use handshakes::{HandshakeFailure, Handshakes};
 pub use inherit::{Inherited, bequeath, inherit};
 pub use service::{Accepted, Afterwards, Duplex, Handshake, Malformed, Service};
 
@@ -56,6 +58,9 @@ const RETIREMENT: Duration = Duration::from_secs(5);
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
+
+/// Bytes of an answer that wait for an HTTP/2 client whose window is open and whose connection is not: 16 MiB a connection.
+const SEND_BUFFER: usize = 64 << 10;
 
 /// Limits of connections. Seconds are counted, so limits are met within a second.
 #[derive(Debug, Clone)]
@@ -121,6 +126,8 @@ pub struct Counters {
     pub slept: AtomicU64,
     /// Ended because the client broke a rule or crossed a limit, by the place of the reason in [`Refusal::ALL`].
     pub refused: [AtomicU64; Refusal::ALL.len()],
+    /// TLS handshakes.
+    pub handshakes: Handshakes,
     /// How often the log tells of each reason.
     told: [Throttle; Refusal::ALL.len()],
 }
@@ -264,6 +271,7 @@ fn http1_builder(settings: &Settings) -> http1::Builder {
 fn http2_builder(settings: &Settings) -> http2::Builder<Local> {
     let mut builder = http2::Builder::new(Local);
     builder.max_concurrent_streams(MAX_STREAMS);
+    builder.max_send_buf_size(SEND_BUFFER);
     builder.max_header_list_size(u32::try_from(settings.head_bytes).unwrap_or(u32::MAX));
     builder
 }

@@ -27,7 +27,7 @@ pub(super) struct Compiled {
     pub(super) flavor: Flavor,
     pub(super) upstreams: Arc<Upstreams>,
     services: HashMap<Arc<str>, Arc<ServiceEntry>>,
-    secured: Secured,
+    pub(super) secured: Secured,
     pub(super) table: Table<Arc<RouteEntry>>,
     pub(super) streams: Streams,
     pub(super) directory: Arc<Directory>,

@@ -144,6 +144,11 @@ impl ServiceEntry {
     pub fn is_of_streams(&self) -> bool {
         streams::is_of_streams(&self.service.protocol)
     }
+
+    /// The port that goes without saying in `Host`.
+    pub fn default_port(&self) -> u16 {
+        if matches!(self.tls, Security::Clear) { 80 } else { 443 }
+    }
 }
 
 /// Whether TLS is spoken with targets (`https`, `grpcs`, `tls`).

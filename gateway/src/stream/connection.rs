@@ -34,7 +34,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 /// Serves a connection until it ends.
 pub(super) async fn run(streams: &Rc<Streams>, mut io: impl Io, ends: Ends, entry: &Entry) -> Result<(), Failure> {
     let ends = if entry.proxied { introduced(streams, &mut io, ends).await? } else { named(ends, ends.peer) };
-    if entry.tls { secure(streams, io, ends).await } else { plain(streams, io, ends).await }
+    if entry.tls { secure(streams, io, ends, entry).await } else { plain(streams, io, ends).await }
 }
 
 /// The connection as its client sees it.
@@ -65,7 +65,7 @@ async fn plain(streams: &Rc<Streams>, io: impl Io, client: Client) -> Result<(),
 }
 
 /// The name that the client asks for decides whether TLS ends here.
-async fn secure(streams: &Rc<Streams>, mut io: impl Io, client: Client) -> Result<(), Failure> {
+async fn secure(streams: &Rc<Streams>, mut io: impl Io, client: Client, entry: &Entry) -> Result<(), Failure> {
     let limit = streams.settings.handshake_timeout;
     let hello = timeout(limit, hello::receive(&mut io)).await;
     let (hello, first) = hello.map_err(|_| Failure::HandshakeTimeout)?.map_err(Failure::Hello)?;
@@ -75,7 +75,7 @@ async fn secure(streams: &Rc<Streams>, mut io: impl Io, client: Client) -> Resul
     if is_passthrough {
         return pass(streams, io, first, client, found).await;
     }
-    let handshake = TlsAcceptor::from(streams.settings.tls.clone()).accept(Prefixed::new(first, io));
+    let handshake = TlsAcceptor::from(super::tls(&streams.settings.tls, entry)).accept(Prefixed::new(first, io));
     let io = timeout(limit, handshake).await.map_err(|_| Failure::HandshakeTimeout)?.map_err(Failure::Handshake)?;
     pass(streams, io, Bytes::new(), client, found).await
 }

@@ -44,8 +44,8 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// What streams need to know of the node.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// TLS of listeners that end it, without any protocol on top.
-    pub tls: Arc<ServerConfig>,
+    /// TLS of listeners that end it.
+    pub tls: ServerTls,
     /// For a PROXY header, and for a TLS handshake.
     pub handshake_timeout: Duration,
     /// Open connections of this worker; more are closed at once.
@@ -62,9 +62,9 @@ pub struct Settings {
     pub grace: Duration,
 }
 
-/// The settings of a listener with TLS for streams: whatever is spoken inside is between client and target.
-pub fn tls(server: &ServerTls) -> Arc<ServerConfig> {
-    let mut config = ServerConfig::clone(&server.config(false));
+/// The TLS of a listener for streams: whatever is spoken inside is between client and target.
+fn tls(server: &ServerTls, entry: &Entry) -> Arc<ServerConfig> {
+    let mut config = ServerConfig::clone(&server.config(false, entry.client_certificate));
     config.alpn_protocols.clear();
     Arc::new(config)
 }

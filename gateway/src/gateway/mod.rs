@@ -39,7 +39,7 @@ use crate::{
     listener,
     model::{self, Registry},
     plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
-    shutdown::{Shutdown, Tasks},
+    shutdown::{self, Shutdown, Tasks},
     snapshot::{self, Builder, Deployments, Pace, Published},
     store::{self, MemoryStore, Refused, Resilient, Store, StoreError},
     telemetry::{LogDial, Metrics},
@@ -60,6 +60,9 @@ use workers::{Doors, Workers};
 
 /// Threads of the control runtime: Admin, store, background work of plugins.
 const CONTROL_THREADS: usize = 2;
+/// What they and the threads of the database yield to the workers, as Linux counts it: a write of an operator must not make a
+/// request wait for its worker's turn.
+const CONTROL_NICENESS: i32 = 5;
 /// How long background work may take to end after the workers have.
 const BACKGROUND_GRACE: Duration = Duration::from_secs(5);
 
@@ -162,6 +165,7 @@ impl Gateway {
         prepare_folder(&config.data_dir)?;
         let mut control = RuntimeBuilder::new_multi_thread();
         control.worker_threads(CONTROL_THREADS).thread_name("control").enable_all();
+        control.on_thread_start(|| shutdown::yield_to_others(CONTROL_NICENESS));
         let control = control.build().map_err(system("the control runtime"))?;
         let tasks = Tasks::new(control.handle().clone());
         let program = Program::current().map_err(system("the path of this program"))?;

@@ -131,5 +131,10 @@ async fn every_operation_does_so_for_keys_of_any_kind() {
 #[tokio::test]
 async fn the_edges_of_every_field_are_as_the_document_says() {
     // Collections and their entities: what hangs below them is made of the same.
-    examine(TestGateway::new(), Keys::Known, &["--phases", "coverage", "--include-path-regex", r"^/[^/]+(/\{[^/]+\})?$"]).await;
+    examine(
+        TestGateway::new(),
+        Keys::Known,
+        &["--phases", "coverage", "--include-path-regex", r"^/[^/]+(/\{[^/]+\})?$"],
+    )
+    .await;
 }

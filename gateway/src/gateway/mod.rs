@@ -19,6 +19,7 @@ mod outage;
 mod reload;
 mod reporter;
 mod sockets;
+mod stapling;
 mod workers;
 
 use std::{
@@ -246,8 +247,7 @@ async fn build(
 ) -> Result<Rooms, GatewayError> {
     let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let builder = builder(config, &store, &registry, &catalog);
-    let tls = Arc::new(NodeTls::load(config)?);
-    tasks.spawn("keys of session tickets", tls.clone().rotate(tasks.shutdown()));
+    let tls = NodeTls::start(config, tasks)?;
     let builder = builder.with_resolver(tls.resolver.clone()).with_node_client(tls.targets.clone());
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));

@@ -6,7 +6,7 @@
 //! ```text
 //! 6  cli
 //! 5  gateway
-//! 4  proxy  checks
+//! 4  proxy  stream  checks
 //! 3  snapshot  admin
 //! 2  config  store  listener  upstream  plugin  vault
 //! 1  model  tls  dns
@@ -29,6 +29,7 @@ pub mod router;
 pub mod shutdown;
 pub mod snapshot;
 pub mod store;
+pub mod stream;
 pub mod telemetry;
 pub mod tls;
 pub mod upstream;

@@ -9,6 +9,7 @@ use sandgate::{
     },
     model::json,
     proxy::is_websocket,
+    stream::hello,
 };
 use serde_json::Value;
 
@@ -217,6 +218,38 @@ fn proxy_headers_are_read_or_refused() {
         if read.is_ok() {
             (0..input.len())
                 .for_each(|end| assert!(matches!(proxy_protocol::read(&input[..end]), Ok(Progress::More(_)))));
+        }
+    });
+}
+
+/// A ClientHello that asks for `a.test`, in one record.
+const HELLO: &[u8] = b"\x16\x03\x01\0\x40\x01\0\0\x3c\x03\x03\
+    rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr\x02ss\0\x02\x13\x01\x01\0\0\x0f\0\0\0\x0b\0\x09\0\0\x06a.test";
+
+#[test]
+fn client_hellos_are_read_or_refused() {
+    let expected = hello::Hello { server_name: Some("a.test".to_owned()) };
+    assert_eq!(hello::read(HELLO), Ok(hello::Progress::Done(expected)), "the corpus has a sound one");
+    let corpus: [&[u8]; 5] = [
+        HELLO,
+        b"\x16\x03\x01\0\x04\x01\0\0\x3c\x16\x03\x01\0\x01\x03",
+        b"\x16\x03\x03\x40\0\x01\0\x3f\xfc\x03\x03",
+        b"\x15\x03\x01\0\x02\x02\x28",
+        b"GET / HTTP/1.1\r\n",
+    ];
+    Target { name: "client_hellos_are_read_or_refused", runs: 50_000 }.feed_bytes(&corpus, |input| {
+        match hello::read(input) {
+            Ok(hello::Progress::More(missing)) => assert!((1..=16 << 10).contains(&missing)),
+            Ok(hello::Progress::Done(hello)) => {
+                let name = hello.server_name.unwrap_or_default();
+                assert!(name.len() <= 255 && name.is_ascii() && name == name.to_ascii_lowercase(), "{name}");
+                // What follows the message changes nothing.
+                let Ok(hello::Progress::Done(again)) = hello::read(&[input, b"more"].concat()) else {
+                    panic!("{name}")
+                };
+                assert_eq!(again.server_name.unwrap_or_default(), name);
+            }
+            Err(_) => {}
         }
     });
 }

@@ -103,6 +103,11 @@ impl Gateway {
         self.process.at.proxy_tls
     }
 
+    /// Where streams come in, in the order of the setting.
+    pub fn streams(&self) -> Vec<SocketAddr> {
+        self.process.log.streams()
+    }
+
     /// A file in the data directory.
     pub fn file(&self, name: &str) -> PathBuf {
         self.data.path().join(name)

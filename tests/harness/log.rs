@@ -33,6 +33,7 @@ pub struct Addresses {
 struct Heard {
     lines: VecDeque<String>,
     addresses: Option<Addresses>,
+    streams: Vec<SocketAddr>,
     /// Id of the process that got ready last.
     process: u32,
     served: u64,
@@ -75,6 +76,18 @@ impl Log {
         self.wait(patience, &format!("version {version} is not served"), |heard| heard.served >= version).await
     }
 
+    /// Where the process that got ready last takes streams.
+    pub fn streams(&self) -> Vec<SocketAddr> {
+        self.0.borrow().streams.clone()
+    }
+
+    /// Waits until so many lines hold `text`.
+    pub async fn lines(&self, text: &str, count: usize, patience: Duration) -> Result<()> {
+        let what = format!("not {count} lines with {text:?}");
+        let found = |heard: &Heard| heard.lines.iter().filter(|line| line.contains(text)).count() >= count;
+        self.wait(patience, &what, found).await
+    }
+
     /// Waits until a line holds `text`.
     pub async fn line(&self, text: &str, patience: Duration) -> Result<()> {
         let what = format!("no line with {text:?}");
@@ -114,6 +127,7 @@ impl Heard {
         if let Ok(event) = serde_json::from_str::<Value>(&line) {
             match event["message"].as_str() {
                 Some(READY) => {
+                    self.streams = streams(&event);
                     self.addresses = addresses(&event);
                     self.process = event["process"].as_u64().and_then(|id| id.try_into().ok()).unwrap_or_default();
                 }
@@ -126,6 +140,12 @@ impl Heard {
         }
         self.lines.push_back(line);
     }
+}
+
+/// Of `127.0.0.1:9000, 127.0.0.1:9001 ssl`.
+fn streams(event: &Value) -> Vec<SocketAddr> {
+    let all = event["stream"].as_str().unwrap_or_default().split(", ");
+    all.filter_map(|one| one.split(' ').next()?.parse().ok()).collect()
 }
 
 fn addresses(event: &Value) -> Option<Addresses> {

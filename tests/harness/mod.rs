@@ -17,6 +17,7 @@ mod postgres;
 mod process;
 mod python;
 mod raw;
+mod stream;
 mod target;
 mod tls;
 
@@ -33,5 +34,8 @@ pub use peer::Peer;
 pub use postgres::{PASSWORD, TestPostgres};
 pub use python::environment;
 pub use raw::{exchange, read_until};
+pub use stream::{StreamTarget, hear, talk};
 pub use target::TestTarget;
-pub use tls::{ClientKey, acceptor, connect as connect_tls, shown_certificate};
+pub use tls::{
+    ClientKey, acceptor, acceptor_as, connect as connect_tls, connect_to as connect_tls_to, shown_certificate,
+};

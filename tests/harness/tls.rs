@@ -39,6 +39,17 @@ pub async fn connect_as(stream: TcpStream, protocol: &str, client: Option<Client
     Ok(stream)
 }
 
+/// Asks for a name, and offers protocols of which none has to be agreed on.
+pub async fn connect_to(stream: TcpStream, name: &str, protocols: &[&str]) -> Result<TlsStream<TcpStream>> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = Arc::new(Credulous(provider.clone(), everything));
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    let name = ServerName::try_from(name.to_owned())?;
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.context("the TLS handshake")
+}
+
 /// The certificate that a client is shown who asks for this name and takes only some kinds of signatures.
 pub async fn shown_certificate(
     address: SocketAddr,

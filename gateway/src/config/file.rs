@@ -18,6 +18,15 @@ pub struct Settings {
     /// Addresses for clients, or `off` [default: 0.0.0.0:8000, 0.0.0.0:8443 ssl http2]
     #[arg(long, value_name = "ADDRESSES")]
     pub proxy_listen: Option<Text>,
+    /// Addresses for streams, with `ssl` for TLS and `udp` for datagrams, or `off` [default: off]
+    #[arg(long, value_name = "ADDRESSES")]
+    pub stream_listen: Option<Text>,
+    /// Version of the PROXY protocol that targets of streams hear: off, v1 or v2, then others for named services (`off, db=v2`) [default: off]
+    #[arg(long, value_name = "VERSIONS")]
+    pub stream_proxy_protocol_upstream: Option<Text>,
+    /// UDP clients that are served at once, shared out among the workers: 1 to 1,000,000 [default: 4096]
+    #[arg(long, value_name = "NUMBER")]
+    pub stream_udp_sessions: Option<Text>,
     /// PEM files of the default certificates, chain first: one, or two with different kinds of keys [default: a self-signed one]
     #[arg(long, value_name = "PATHS")]
     pub ssl_cert: Option<Text>,

@@ -83,6 +83,8 @@ pub struct Listen {
     pub backlog: u32,
     /// Every connection begins with a PROXY header (`proxy_protocol`).
     pub proxy_protocol: bool,
+    /// Datagrams in place of connections (`udp`): of streams alone.
+    pub udp: bool,
 }
 
 impl FromStr for Listen {
@@ -116,6 +118,7 @@ impl Listen {
             probes: None,
             backlog: BACKLOG,
             proxy_protocol: false,
+            udp: false,
         }
     }
 
@@ -126,6 +129,7 @@ impl Listen {
             ("ssl", None) => self.tls = true,
             ("http2", None) => self.http2 = true,
             ("proxy_protocol", None) => self.proxy_protocol = true,
+            ("udp", None) => self.udp = true,
             ("reuseport", None) if is_ip => self.reuseport = true,
             // What these ask for is so in any case: a socket that is bound on its own, and a client that says nothing
             // costs next to nothing.
@@ -198,6 +202,7 @@ impl fmt::Display for Listen {
         let switches = [
             (self.tls, "ssl"),
             (self.http2, "http2"),
+            (self.udp, "udp"),
             (self.proxy_protocol, "proxy_protocol"),
             (self.reuseport, "reuseport"),
             (self.dual, "ipv6only=off"),
@@ -230,8 +235,17 @@ pub(super) fn own_listens(text: &str) -> Result<Vec<Listen>, Problem> {
     }
 }
 
-/// A list of addresses with commas between; empty for `off`.
+/// Addresses for clients that speak HTTP.
 pub(super) fn listens(text: &str) -> Result<Vec<Listen>, Problem> {
+    let listens = parsed(text)?;
+    match listens.iter().find(|listen| listen.udp) {
+        Some(listen) => Err(Problem::ListenOption("udp".to_owned(), listen.address.to_string())),
+        None => Ok(listens),
+    }
+}
+
+/// A list of addresses with commas between; empty for `off`.
+pub(super) fn parsed(text: &str) -> Result<Vec<Listen>, Problem> {
     if text == "off" {
         return Ok(Vec::new());
     }

@@ -9,6 +9,7 @@ mod listen;
 mod quantity;
 mod read;
 mod shown;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -33,6 +34,7 @@ pub use file::{Settings, Text};
 pub use listen::{Address, Listen, Probes};
 pub use quantity::{ByteCount, duration};
 pub use shown::Shown;
+pub use stream::{Introductions, ProxyVersion, Streams};
 pub use tls::Tls;
 
 /// Finds the secret behind a reference, given the folder of the `file` vault; or says why not.
@@ -43,6 +45,10 @@ pub type Vaults<'a> = &'a dyn Fn(&str, Option<&Path>) -> Result<String, String>;
 pub struct Config {
     /// Addresses for clients.
     pub proxy_listen: Vec<Listen>,
+    /// Addresses for streams.
+    pub stream_listen: Vec<Listen>,
+    /// How they are served.
+    pub streams: Streams,
     /// Addresses of the Admin API: those that other machines reach need authentication.
     pub admin_listen: Vec<Listen>,
     /// Who may use the Admin API, and what its requests may use.
@@ -361,7 +367,8 @@ pub enum Problem {
     /// An unknown word behind an address.
     #[error(
         "`{0}` behind {1} is not an option there: ssl, http2, bind, deferred and backlog=1..65535; for clients proxy_protocol \
-         and with ssl ssl_verify_client=off|optional|optional_no_ca|on; with an IP address reuseport and \
+         and with ssl ssl_verify_client=off|optional|optional_no_ca|on; for streams udp, without http2 or what only \
+         connections have; with an IP address reuseport and \
          so_keepalive=on|off|[idle]:[interval]:[count]; with an IPv6 address ipv6only=on|off"
     )]
     ListenOption(String, String),
@@ -407,6 +414,9 @@ pub enum Problem {
     /// Not a whole number.
     #[error("`{0}` is not a whole number")]
     Number(String),
+    /// Not a list of those who get PROXY headers.
+    #[error("`{0}` is neither off, v1, v2 nor one of these behind the name of a service and `=`")]
+    Introduction(String),
     /// Not a switch.
     #[error("`{0}` is neither on nor off")]
     Switch(String),

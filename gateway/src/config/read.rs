@@ -18,6 +18,7 @@ use super::{
     file::{Sources, named as named_settings},
     listen::{listens, own_listens},
     quantity::duration,
+    stream::stream_listens,
 };
 
 /// Settings that name a configuration to serve without a database.
@@ -32,6 +33,8 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
     let data_dir = reader.take("data_dir", "./sandgate-data", path);
     let mut config = Config {
         proxy_listen: reader.take("proxy_listen", "0.0.0.0:8000, 0.0.0.0:8443 ssl http2", listens),
+        stream_listen: reader.take("stream_listen", "off", stream_listens),
+        streams: reader.streams(),
         admin_listen: reader.take("admin_listen", "127.0.0.1:8001", own_listens),
         admin: reader.admin(),
         tls: reader.tls(),
@@ -258,15 +261,16 @@ impl Reader {
         let mut seen = Vec::new();
         let rooms = [
             ("proxy_listen", &config.proxy_listen),
+            ("stream_listen", &config.stream_listen),
             ("admin_listen", &config.admin_listen),
             ("status_listen", &config.status_listen),
         ];
         for (name, listen) in rooms.into_iter().flat_map(|(name, all)| all.iter().map(move |listen| (name, listen))) {
-            if !listen.address.is_any_port() && seen.contains(&&listen.address) {
+            if !listen.address.is_any_port() && seen.contains(&(listen.udp, &listen.address)) {
                 let at = self.sources.settings.get(name).map_or(name, |typed| &typed.at).to_owned();
                 self.sources.mistakes.push(Mistake { at, problem: Problem::AddressTaken(listen.address.to_string()) });
             }
-            seen.push(&listen.address);
+            seen.push((listen.udp, &listen.address));
         }
     }
 }

@@ -65,6 +65,9 @@ fn listen_addresses_follow_kongs_syntax() {
 fn each_mistake_is_explained_with_its_place() {
     let cases = [
         ("PROXY_LISTEN", "127.0.0.1:1 sssl", "`sssl` behind 127.0.0.1:1 is not an option"),
+        ("PROXY_LISTEN", "127.0.0.1:1 udp", "`udp` behind 127.0.0.1:1 is not an option there"),
+        ("STREAM_LISTEN", "127.0.0.1:1 udp, 127.0.0.1:1 udp", "127.0.0.1:1 is listened on already"),
+        ("STREAM_PROXY_PROTOCOL_UPSTREAM", "v3", "`v3` is neither off, v1, v2"),
         ("PROXY_LISTEN", "127.0.0.1:1 backlog=0", "`backlog=0` behind 127.0.0.1:1 is not an option"),
         ("PROXY_LISTEN", "127.0.0.1:1 ipv6only=on", "`ipv6only=on` behind 127.0.0.1:1 is not an option there"),
         ("PROXY_LISTEN", "[::1]:1 ipv6only=maybe", "`ipv6only=maybe` behind [::1]:1 is not an option"),
@@ -203,7 +206,8 @@ fn a_trusted_network_believes_its_addresses() {
 fn every_setting_is_read() {
     for name in serde_json::to_value(Settings::default()).unwrap().as_object().unwrap().keys() {
         let sources =
-            [include_str!("read.rs"), include_str!("admin.rs"), include_str!("dns.rs"), include_str!("tls.rs")];
+            [include_str!("read.rs"), include_str!("admin.rs"), include_str!("dns.rs"), include_str!("stream.rs")];
+        let sources = sources.into_iter().chain([include_str!("tls.rs")]).collect::<Vec<_>>();
         assert!(sources.iter().any(|source| source.contains(&format!("\"{name}\""))), "{name} is never read");
     }
 }

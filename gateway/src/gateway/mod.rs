@@ -58,7 +58,7 @@ use life::{Life, Signals};
 use notify::Notifier;
 use reload::Live;
 use reporter::Reporter;
-use workers::Workers;
+use workers::{Doors, Workers};
 
 /// Threads of the control runtime: Admin, store, background work of plugins.
 const CONTROL_THREADS: usize = 2;
@@ -173,13 +173,15 @@ impl Gateway {
         let program = Program::current().map_err(system("the path of this program"))?;
         let predecessor = Predecessor::find().map_err(system("the way to the process before"))?;
         let sockets = sockets::bind(config, predecessor.as_ref())?;
-        let addresses = workers::addresses(&sockets.proxy);
+        let addresses = workers::addresses(&sockets.proxy, &sockets.stream);
         let metrics = Arc::new(Metrics::new());
         let replaced = Shutdown::new();
         let rooms = control.block_on(build(config, &tasks, &metrics, log.clone(), replaced.clone()))?;
         apis::refuse_open(config, &rooms.access)?;
+        let both = sockets.proxy.into_iter().zip(sockets.stream);
+        let doors = both.map(|(proxy, stream)| Doors { proxy, stream }).collect();
         let server = rooms.tls.clients.clone();
-        let workers = Workers::start(config, sockets.proxy, rooms.published.current.clone(), server)?;
+        let workers = Workers::start(config, doors, rooms.published.current.clone(), server)?;
         let context = node::context(config, &rooms, &addresses, workers.tally(), &metrics);
         let api = |name, router| apis::Api {
             name,
@@ -408,8 +410,9 @@ fn limits(config: &Config) -> Limits {
 
 fn announce(addresses: &workers::Addresses, admin: String, status: String, began: Instant) {
     let (proxy, proxy_tls) = (addresses.plain.join(", "), addresses.tls.join(", "));
+    let stream = addresses.stream.join(", ");
     let process = std::process::id();
-    tracing::info!(proxy, proxy_tls, admin, status, process, took = ?began.elapsed(), "sandgate is ready");
+    tracing::info!(proxy, proxy_tls, stream, admin, status, process, took = ?began.elapsed(), "sandgate is ready");
 }
 
 /// A folder that only this user may enter.

@@ -21,7 +21,8 @@ use crate::{
     listener::{Counters, HandshakeFailure, Handshakes, Refusal},
     model::Object,
     snapshot::{self, Snapshot},
-    telemetry::{Definition, Metrics, Traffic, metric},
+    stream::{self, End},
+    telemetry::{Definition, Metrics, StreamTraffic, Traffic, metric},
 };
 
 /// The doors of the Admin API.
@@ -93,6 +94,7 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
         "admin_listen": listed(&config.admin_listen),
         "status_listen": listed(&config.status_listen),
         "proxy_listen": listed(&config.proxy_listen),
+        "stream_listen": listed(&config.stream_listen),
         "proxy_listeners": proxy,
         "admin_listeners": config.admin_listen.iter().map(|listen| shown(&listen.address.to_string(), listen)).collect::<Vec<_>>(),
     });
@@ -111,8 +113,12 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
 }
 
 fn traffic(tally: &Tally) -> Traffic {
-    let counters = &tally.connections;
-    let refused = |refusal: Refusal| total(counters, |counters| counters.refused[refusal as usize].load(Relaxed));
+    let (counters, streams) = (&tally.connections, &tally.streams);
+    let of_streams = |read: &dyn Fn(&stream::Counters) -> u64| streams.iter().map(|one| read(one)).sum::<u64>();
+    let refused = |refusal: Refusal| {
+        let read = |counters: &Counters| counters.refused[refusal as usize].load(Relaxed);
+        total(counters, read) + of_streams(&|one| read(&one.listener))
+    };
     let failed = |failure: HandshakeFailure| total(counters, |counters| counters.handshakes.failed(failure));
     let done = |kind: usize| total(counters, |counters| counters.handshakes.done(kind));
     let kinds = Handshakes::KINDS.iter().enumerate();
@@ -126,6 +132,14 @@ fn traffic(tally: &Tally) -> Traffic {
         handled: total(counters, |counters| counters.handled.load(Relaxed)),
         active: total(counters, Counters::active),
         requests: total(counters, |counters| counters.requests.load(Relaxed)),
+        streams: StreamTraffic {
+            accepted: of_streams(&|one| one.listener.accepted.load(Relaxed)),
+            handled: of_streams(&|one| one.listener.handled.load(Relaxed)),
+            active: of_streams(&|one| one.listener.active()),
+            ended: End::ALL.iter().map(|end| (end.code(), of_streams(&|one| one.count(*end)))).collect(),
+            to_targets: of_streams(&|one| one.to_targets.load(Relaxed)),
+            to_clients: of_streams(&|one| one.to_clients.load(Relaxed)),
+        },
     }
 }
 

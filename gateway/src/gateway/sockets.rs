@@ -13,6 +13,8 @@ use crate::{
 pub(super) struct Sockets {
     /// Of each worker.
     pub(super) proxy: Vec<Vec<Bound>>,
+    /// Of each worker.
+    pub(super) stream: Vec<Vec<Bound>>,
     pub(super) admin: Vec<Bound>,
     pub(super) status: Vec<Bound>,
     pub(super) estate: Estate,
@@ -50,16 +52,17 @@ pub(super) fn bind(config: &Config, predecessor: Option<&Predecessor>) -> Result
         listener::bind(room, &entries, workers, &mut inherited)
     };
     let proxy = of("proxy", &config.proxy_listen, config.workers.get())?;
+    let stream = of("stream", &config.stream_listen, config.workers.get())?;
     let admin = of("admin", &config.admin_listen, 1)?.swap_remove(0);
     let status = of("status", &config.status_listen, 1)?.swap_remove(0);
     for place in inherited.rest() {
         tracing::warn!(place, "a socket was handed over, and no setting listens there: it is closed");
     }
-    let all = || proxy.iter().flatten().chain(&admin).chain(&status);
+    let all = || proxy.iter().chain(&stream).flatten().chain(&admin).chain(&status);
     let heirlooms = all().map(Bound::heirloom).collect::<Result<_, _>>().map_err(system("copies of the sockets"))?;
     let mut files: Vec<PathBuf> = all().filter_map(file).collect();
     files.dedup();
-    Ok(Sockets { estate: Estate { heirlooms, files }, proxy, admin, status })
+    Ok(Sockets { estate: Estate { heirlooms, files }, proxy, stream, admin, status })
 }
 
 fn entry(listen: &Listen) -> Entry {
@@ -77,6 +80,7 @@ fn entry(listen: &Listen) -> Entry {
         probes,
         backlog: listen.backlog,
         proxied: listen.proxy_protocol,
+        datagrams: listen.udp,
         ..Entry::new(place)
     }
 }

@@ -15,11 +15,12 @@ use super::{GatewayError, system};
 use crate::{
     balancer::Ejection,
     config::{AccessLog, Config, Listen},
-    listener::{self, Bound, Counters, Drained},
+    listener::{self, Bound, Counters, Drained, Entry},
     plugin,
     proxy::{self, Proxy, Refusals},
     shutdown::Drain,
     snapshot::{Manner, Snapshot},
+    stream::{self, Streams},
     tls::ServerTls,
     upstream,
 };
@@ -27,10 +28,9 @@ use crate::{
 /// The running workers.
 pub(super) struct Workers {
     threads: Vec<JoinHandle<io::Result<Drained>>>,
-    counters: Vec<Arc<Counters>>,
+    tally: Tally,
     order: Drain,
     access_log: Option<proxy::AccessLog>,
-    refusals: Arc<Refusals>,
 }
 
 /// What the workers count.
@@ -38,8 +38,17 @@ pub(super) struct Workers {
 pub(super) struct Tally {
     /// Connections, of each worker.
     pub(super) connections: Vec<Arc<Counters>>,
+    /// Streams, of each worker.
+    pub(super) streams: Vec<Arc<stream::Counters>>,
     /// Requests that were refused, of all.
     pub(super) refusals: Arc<Refusals>,
+}
+
+/// The sockets of one worker.
+#[derive(Debug)]
+pub(super) struct Doors {
+    pub(super) proxy: Vec<Bound>,
+    pub(super) stream: Vec<Bound>,
 }
 
 /// Where the proxy listens.
@@ -47,12 +56,13 @@ pub(super) struct Tally {
 pub(super) struct Addresses {
     pub(super) plain: Vec<String>,
     pub(super) tls: Vec<String>,
+    pub(super) stream: Vec<String>,
 }
 
 /// Real addresses of the sockets.
-pub(super) fn addresses(sockets: &[Vec<Bound>]) -> Addresses {
-    let mut addresses = Addresses::default();
-    for bound in sockets.first().into_iter().flatten() {
+pub(super) fn addresses(proxy: &[Vec<Bound>], stream: &[Vec<Bound>]) -> Addresses {
+    let mut addresses = Addresses { stream: streams(stream), ..Addresses::default() };
+    for bound in proxy.first().into_iter().flatten() {
         let place = if bound.is_tls() { &mut addresses.tls } else { &mut addresses.plain };
         let address = bound.place().to_string();
         // A worker may have several sockets of one listener.
@@ -63,42 +73,60 @@ pub(super) fn addresses(sockets: &[Vec<Bound>]) -> Addresses {
     addresses
 }
 
+/// With the words that say how they differ.
+fn streams(sockets: &[Vec<Bound>]) -> Vec<String> {
+    let shown = |entry: &Entry| {
+        let kind = match (entry.tls, entry.datagrams) {
+            (true, _) => " ssl",
+            (_, true) => " udp",
+            (false, false) => "",
+        };
+        format!("{}{kind}", entry.place)
+    };
+    let mut all: Vec<String> = sockets.first().into_iter().flatten().map(|bound| shown(bound.entry())).collect();
+    all.dedup();
+    all
+}
+
 impl Workers {
     /// Starts a thread for each set of sockets.
     pub(super) fn start(
         config: &Config,
-        sockets: Vec<Vec<Bound>>,
+        doors: Vec<Doors>,
         current: Arc<ArcSwap<Snapshot>>,
         server: ServerTls,
     ) -> Result<Self, GatewayError> {
         let settings = Settings {
+            stream: stream_settings(config, &server),
             listener: listener_settings(config, server),
             proxy: proxy_settings(config)?,
             upstream: upstream_settings(config),
         };
-        let (mut threads, mut counters) = (Vec::new(), Vec::new());
+        let (mut threads, mut counters, mut streams) = (Vec::new(), Vec::new(), Vec::new());
         let order = Drain::default();
         let (access_log, refusals) = (settings.proxy.access_log.clone(), settings.proxy.refusals.clone());
-        for (number, own) in sockets.into_iter().enumerate() {
-            let counted = Arc::<Counters>::default();
+        for (number, doors) in doors.into_iter().enumerate() {
+            let (counted, of_streams) = (Arc::<Counters>::default(), Arc::<stream::Counters>::default());
             counters.push(counted.clone());
+            streams.push(of_streams.clone());
             let worker = Worker {
                 number,
-                sockets: own,
+                doors,
                 settings: settings.clone(),
                 current: current.clone(),
                 counters: counted,
+                of_streams,
                 order: order.clone(),
             };
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || worker.run()).map_err(system("a worker thread"))?);
         }
-        Ok(Self { threads, counters, order, access_log, refusals })
+        Ok(Self { threads, tally: Tally { connections: counters, streams, refusals }, order, access_log })
     }
 
     /// What they count.
     pub(super) fn tally(&self) -> Tally {
-        Tally { connections: self.counters.clone(), refusals: self.refusals.clone() }
+        self.tally.clone()
     }
 
     /// The order to end, which this hand gives.
@@ -126,16 +154,18 @@ impl Workers {
 #[derive(Clone)]
 struct Settings {
     listener: listener::Settings,
+    stream: stream::Settings,
     proxy: proxy::Settings,
     upstream: upstream::Settings,
 }
 
 struct Worker {
     number: usize,
-    sockets: Vec<Bound>,
+    doors: Doors,
     settings: Settings,
     current: Arc<ArcSwap<Snapshot>>,
     counters: Arc<Counters>,
+    of_streams: Arc<stream::Counters>,
     order: Drain,
 }
 
@@ -144,11 +174,16 @@ impl Worker {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         plugin::enter_worker(u32::try_from(self.number).unwrap_or(u32::MAX));
         runtime.block_on(async move {
-            let client = upstream::Client::new(self.settings.upstream);
-            let proxy = Rc::new(Proxy::new(self.current, client, self.settings.proxy));
-            let drained = listener::serve(self.sockets, proxy, self.settings.listener, self.counters, self.order).await;
+            let Settings { listener, stream, proxy, upstream } = self.settings;
+            let client = || upstream::Client::new(upstream);
+            let streams = Rc::new(Streams::new(self.current.clone(), client(), stream, self.of_streams));
+            let streaming = stream::serve(self.doors.stream, streams, self.order.clone());
+            let proxy = Rc::new(Proxy::new(self.current, client(), proxy));
+            let serving = listener::serve(self.doors.proxy, proxy, listener, self.counters, self.order);
+            let (streamed, served) = tokio::join!(streaming, serving);
             plugin::leave_worker();
-            drained
+            let (streamed, served) = (streamed?, served?);
+            Ok(Drained { finished: streamed.finished + served.finished, cut: streamed.cut + served.cut })
         })
     }
 }
@@ -168,6 +203,20 @@ fn listener_settings(config: &Config, tls: ServerTls) -> listener::Settings {
         http2_control_frames: client.control_frames,
         grace: config.drain_grace_period,
         ..listener::Settings::default()
+    }
+}
+
+fn stream_settings(config: &Config, tls: &ServerTls) -> stream::Settings {
+    let (client, workers) = (&config.client_limits, config.workers.get());
+    stream::Settings {
+        tls: tls.clone(),
+        handshake_timeout: client.handshake_timeout,
+        connections: client.connections.div_ceil(workers),
+        udp_sessions: config.streams.udp_sessions.div_ceil(workers),
+        trusted: config.real_ip.trusted.clone(),
+        introductions: config.streams.introductions.clone(),
+        manner: manner(config),
+        grace: config.drain_grace_period,
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Entry {
     pub backlog: u32,
     /// Every connection begins with a PROXY header.
     pub proxied: bool,
+    /// Takes datagrams in place of connections. IP alone.
+    pub datagrams: bool,
 }
 
 impl Entry {
@@ -85,6 +87,7 @@ impl Entry {
             probes: None,
             backlog: 4096,
             proxied: false,
+            datagrams: false,
         }
     }
 
@@ -114,6 +117,19 @@ impl Bound {
     /// The address; that of a unix socket is 127.0.0.1:0.
     pub fn address(&self) -> SocketAddr {
         self.entry.address()
+    }
+
+    /// How it listens.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// For datagrams, on this runtime.
+    ///
+    /// # Errors
+    /// When the runtime cannot watch the socket.
+    pub fn into_datagrams(self) -> io::Result<tokio::net::UdpSocket> {
+        tokio::net::UdpSocket::from_std(self.socket.into())
     }
 
     /// Whether it offers HTTP/2.
@@ -157,9 +173,11 @@ pub fn bind(
     let mut sockets: Vec<Vec<Bound>> = (0..workers).map(|_| Vec::with_capacity(entries.len())).collect();
     for (number, asked) in entries.iter().enumerate() {
         // Several listeners may ask for any port.
-        let twins = entries[..number].iter().filter(|entry| entry.place == asked.place).count();
-        let key = format!("{room} {twins} {}", asked.place);
-        let given = inherited.take(&key, &asked.place);
+        let is_twin = |entry: &&Entry| entry.place == asked.place && entry.datagrams == asked.datagrams;
+        let twins = entries[..number].iter().filter(is_twin).count();
+        let kind = if asked.datagrams { " udp" } else { "" };
+        let key = format!("{room}{kind} {twins} {}", asked.place);
+        let given = inherited.take(&key, asked);
         let own = complete(asked, given, workers).map_err(|source| BindError { place: asked.place.clone(), source })?;
         for (number, (socket, entry)) in own.into_iter().enumerate() {
             sockets[number % workers].push(Bound { socket, entry, key: key.clone() });
@@ -204,9 +222,17 @@ fn open(entry: &Entry, group: bool) -> io::Result<Socket> {
 
 fn listen(entry: &Entry, group: bool) -> io::Result<Socket> {
     let address = entry.address();
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let (kind, protocol) = if entry.datagrams { (Type::DGRAM, Protocol::UDP) } else { (Type::STREAM, Protocol::TCP) };
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if address.is_ipv6() {
         socket.set_only_v6(!entry.dual)?;
+    }
+    if entry.datagrams {
+        // No address may be reused: for datagrams that would mean two servers.
+        socket.set_reuse_port(group)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        return Ok(socket);
     }
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(group)?;

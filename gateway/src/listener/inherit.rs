@@ -10,9 +10,9 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
 };
-use socket2::Socket;
+use socket2::{Socket, Type};
 
-use super::bind::Place;
+use super::bind::{Entry, Place};
 
 /// Sockets of one message; the kernel takes at most 253.
 const AT_ONCE: usize = 32;
@@ -30,6 +30,7 @@ struct Heirloom {
     /// The name by which it is asked for; systemd's have none and are known by their place.
     key: Option<String>,
     place: Place,
+    datagrams: bool,
     socket: Socket,
 }
 
@@ -53,7 +54,10 @@ impl Inherited {
             // The crate looks at what it gives away, and tells the kinds apart.
             let socket = match given.take_tcp_listener(number) {
                 Ok(socket) => socket.map(OwnedFd::from),
-                Err(_) => given.take_unix_listener(number)?.map(OwnedFd::from),
+                Err(_) => match given.take_udp_socket(number) {
+                    Ok(socket) => socket.map(OwnedFd::from),
+                    Err(_) => given.take_unix_listener(number)?.map(OwnedFd::from),
+                },
             };
             sockets.extend(socket.map(|socket| Heirloom::new(None, socket)));
         }
@@ -61,10 +65,10 @@ impl Inherited {
     }
 
     /// All sockets of this name, or at this place.
-    pub(super) fn take(&mut self, key: &str, place: &Place) -> Vec<Socket> {
+    pub(super) fn take(&mut self, key: &str, asked: &Entry) -> Vec<Socket> {
         let is_wanted = |heirloom: &mut Heirloom| match &heirloom.key {
             Some(name) => name == key,
-            None => heirloom.place == *place,
+            None => heirloom.place == asked.place && heirloom.datagrams == asked.datagrams,
         };
         self.sockets.extract_if(.., is_wanted).map(|heirloom| heirloom.socket).collect()
     }
@@ -84,7 +88,8 @@ impl Heirloom {
             (Some(address), _) => Place::Tcp(address),
             (None, path) => Place::Unix(path.map(Into::into).unwrap_or_default()),
         };
-        Ok(Self { key, place, socket })
+        let datagrams = socket.r#type()? == Type::DGRAM;
+        Ok(Self { key, place, datagrams, socket })
     }
 }
 

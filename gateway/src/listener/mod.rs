@@ -156,11 +156,17 @@ pub enum Refusal {
     ProxyHeader,
     /// The PROXY header took too long.
     ProxyHeaderTimeout,
+    /// What must begin with a TLS handshake does not.
+    ClientHello,
+    /// No route takes the stream.
+    NoStreamRoute,
+    /// Too many clients of UDP are served.
+    UdpSessions,
 }
 
 impl Refusal {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Connections,
         Self::HandshakeTimeout,
         Self::HeadTimeout,
@@ -171,6 +177,9 @@ impl Refusal {
         Self::Handshake,
         Self::ProxyHeader,
         Self::ProxyHeaderTimeout,
+        Self::ClientHello,
+        Self::NoStreamRoute,
+        Self::UdpSessions,
     ];
 
     /// Stable: the label `reason` of the metric.
@@ -186,6 +195,9 @@ impl Refusal {
             Self::Handshake => "handshake-failed",
             Self::ProxyHeader => "bad-proxy-header",
             Self::ProxyHeaderTimeout => "proxy-header-timeout",
+            Self::ClientHello => "bad-client-hello",
+            Self::NoStreamRoute => "no-stream-route",
+            Self::UdpSessions => "too-many-udp-sessions",
         }
     }
 }
@@ -366,7 +378,7 @@ fn start<S: Service>(worker: &Rc<Worker<S>>, stream: Stream, peer: SocketAddr, e
 }
 
 /// The address that the client connected to; the system is asked only where the listener has many.
-fn local_address(stream: &TcpStream, entry: &Entry) -> SocketAddr {
+pub fn local_address(stream: &TcpStream, entry: &Entry) -> SocketAddr {
     let address = entry.address();
     if address.ip().is_unspecified() { stream.local_addr().unwrap_or(address) } else { address }
 }
@@ -391,7 +403,7 @@ fn attend<S: Service>(
 }
 
 /// Counts and tells of a client that broke a rule or crossed a limit.
-fn refuse(counters: &Counters, peer: SocketAddr, refusal: Refusal) {
+pub fn refuse(counters: &Counters, peer: SocketAddr, refusal: Refusal) {
     counters.refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
     if let Some(left_out) = counters.told[refusal as usize].admit(unix_now().as_secs()) {
         tracing::info!(%peer, reason = refusal.code(), left_out, "a connection was refused");
@@ -475,7 +487,7 @@ async fn drain<S: Service>(worker: &Rc<Worker<S>>, accepting: Vec<Accepting>, en
 }
 
 /// The answer of a future that is ready at once.
-async fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
+pub async fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
         std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),

@@ -198,6 +198,7 @@ impl Known {
         Snapshot {
             version: state.version,
             router: compiled.table.router(),
+            streams: compiled.streams.router(),
             global: Arc::new(plugins.rows.global()),
             upstreams: compiled.upstreams.clone(),
             directory: compiled.directory.clone(),

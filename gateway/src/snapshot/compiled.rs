@@ -6,18 +6,19 @@ use std::{
 };
 
 use super::{
-    Quarantined, RouteEntry, Security, ServiceEntry, UpstreamEntry, Upstreams,
+    Quarantined, RouteEntry, Security, ServiceEntry, StreamEntry, UpstreamEntry, Upstreams,
     certificates::Shelf,
     chains::{Affected, Rows},
     entries, people,
     secured::{self, Secured},
     state::{RouteShown, State, Touched},
+    streams::{self, Streams},
 };
 use crate::{
     dns::Dns,
     model::{self, Registry},
     plugin::{Directory, RouteFacts},
-    router::{Flavor, PathHandling, RankedExpression, Rule, StreamAddress, Table},
+    router::{Flavor, PathHandling, RankedExpression, Rule, StreamAddress, StreamRule, Table},
 };
 
 /// Upstreams, services, routes and people, ready to serve.
@@ -33,6 +34,7 @@ pub(super) struct Compiled {
     services: HashMap<Arc<str>, Arc<ServiceEntry>>,
     pub(super) secured: Secured,
     pub(super) table: Table<Arc<RouteEntry>>,
+    pub(super) streams: Streams,
     pub(super) directory: Arc<Directory>,
     /// What the directory was made by.
     registry: Arc<Registry>,
@@ -181,22 +183,52 @@ impl Compiled {
         let mut changes = Vec::with_capacity(ids.len());
         for id in ids {
             self.refused.remove(&("routes", id.clone()));
-            let entry = state.routes.get(&id).and_then(|shown| self.route(shown, rows));
-            changes.push((id, entry));
+            let shown = state.routes.get(&id);
+            let leads = shown.and_then(|shown| Some((shown, self.leads(&shown.route)?)));
+            let (of_streams, other) = match leads {
+                Some((shown, service)) if is_of_streams(&shown.route) => {
+                    (Some(stream(shown, service, self.flavor)), None)
+                }
+                Some((shown, service)) => (None, Some(self.route(shown, service, rows))),
+                None => (None, None),
+            };
+            self.streams.put(&id, of_streams);
+            changes.push((id, other));
         }
-        for rejected in self.table.change(changes) {
+        for rejected in self.table.change(changes).into_iter().chain(self.streams.settle()) {
             self.refused.insert(("routes", rejected.id), rejected.reason.to_string());
         }
     }
 
-    /// A route whose service is there and enabled.
-    fn route(&self, shown: &RouteShown, rows: &mut Rows) -> Option<(Rule, Arc<RouteEntry>)> {
-        let service = match &shown.route.service {
-            Some(reference) => Some(self.services.get(&reference.id).filter(|entry| entry.service.enabled)?.clone()),
-            None => None,
-        };
-        Some((rule(shown, self.flavor), Arc::new(route_entry(shown, service, rows, self.flavor))))
+    /// The service of a route, if it has one; nothing for a route whose service does not serve it.
+    fn leads(&mut self, route: &model::Route) -> Option<Option<Arc<ServiceEntry>>> {
+        let Some(reference) = &route.service else { return Some(None) };
+        let service = self.services.get(&reference.id).filter(|entry| entry.service.enabled)?;
+        if service.is_of_streams() == is_of_streams(route) {
+            return Some(Some(service.clone()));
+        }
+        let reason = format!("its service speaks {}, and its protocols do not", service.service.protocol);
+        self.refused.insert(("routes", route.id.clone()), reason);
+        None
     }
+
+    fn route(
+        &self,
+        shown: &RouteShown,
+        service: Option<Arc<ServiceEntry>>,
+        rows: &mut Rows,
+    ) -> (Rule, Arc<RouteEntry>) {
+        (rule(shown, self.flavor), Arc::new(route_entry(shown, service, rows, self.flavor)))
+    }
+}
+
+fn is_of_streams(route: &model::Route) -> bool {
+    route.protocols.first().is_some_and(|protocol| streams::is_of_streams(protocol))
+}
+
+fn stream(shown: &RouteShown, service: Option<Arc<ServiceEntry>>, flavor: Flavor) -> (StreamRule, Arc<StreamEntry>) {
+    let entry = StreamEntry { route: shown.route.clone(), service };
+    (streams::rule(shown, flavor), Arc::new(entry))
 }
 
 /// The routes that are other than before.

@@ -71,10 +71,7 @@ pub(super) fn service(
     let service = shown.entity.clone();
     let quarantine =
         |reason: &str| Quarantined { collection: "services", id: service.id.clone(), reason: reason.into() };
-    let tls = matches!(&*service.protocol, "https" | "grpcs");
-    if !tls && !matches!(&*service.protocol, "http" | "grpc") {
-        return Err(quarantine("its protocol is served by stream routes only"));
-    }
+    let tls = matches!(&*service.protocol, "https" | "grpcs" | "tls");
     let host = service.host.trim_start_matches('[').trim_end_matches(']');
     let own_port = service.port == if tls { 443 } else { 80 };
     // An IPv6 address stands in brackets (RFC 3986 §3.2.2).

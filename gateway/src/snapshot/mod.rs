@@ -17,6 +17,7 @@ mod ring;
 mod secrets;
 mod secured;
 mod state;
+mod streams;
 mod upstreams;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -26,7 +27,7 @@ use rpds::HashTrieMapSync;
 use crate::{
     model,
     plugin::{Chain, Directory, RouteFacts},
-    router::{PathHandling, Router},
+    router::{PathHandling, Router, StreamRouter},
     store::Version,
     tls::TargetTls,
 };
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub version: Version,
     /// Routes.
     pub router: Router<Arc<RouteEntry>>,
+    /// Routes of streams.
+    pub streams: StreamRouter<Arc<StreamEntry>>,
     /// Plugins of requests that match no route.
     pub global: Arc<Chain>,
     /// Upstreams by name.
@@ -63,6 +66,7 @@ impl Snapshot {
         Self {
             version: 0,
             router: Router::build(Vec::new()).0,
+            streams: StreamRouter::default(),
             global: Arc::default(),
             upstreams: Arc::default(),
             directory: Arc::default(),
@@ -104,6 +108,15 @@ pub struct RouteEntry {
     pub path_handling: PathHandling,
 }
 
+/// A route of streams, ready to serve.
+#[derive(Debug)]
+pub struct StreamEntry {
+    /// As configured.
+    pub route: Arc<model::Route>,
+    /// Where it leads; `None` for a route without a service.
+    pub service: Option<Arc<ServiceEntry>>,
+}
+
 /// A service, ready to serve.
 #[derive(Debug)]
 pub struct ServiceEntry {
@@ -134,13 +147,18 @@ pub struct ServiceEntry {
 }
 
 impl ServiceEntry {
+    /// Whether it takes streams, and no requests.
+    pub fn is_of_streams(&self) -> bool {
+        streams::is_of_streams(&self.service.protocol)
+    }
+
     /// The port that goes without saying in `Host`.
     pub fn default_port(&self) -> u16 {
         if matches!(self.tls, Security::Clear) { 80 } else { 443 }
     }
 }
 
-/// Whether TLS is spoken with targets (`https`, `grpcs`).
+/// Whether TLS is spoken with targets (`https`, `grpcs`, `tls`).
 #[derive(Debug)]
 pub enum Security {
     /// Clear text.

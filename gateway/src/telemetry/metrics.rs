@@ -52,7 +52,7 @@ pub struct Traffic {
     pub active: u64,
     /// Requests.
     pub requests: u64,
-    /// Connections that were ended for crossing a limit, by the limit.
+    /// Connections that were ended for crossing a limit, by the limit; of streams, too.
     pub refused: Vec<(&'static str, u64)>,
     /// TLS handshakes by version and whether the session is that of an earlier connection.
     pub handshakes: Vec<(&'static str, bool, u64)>,
@@ -62,6 +62,25 @@ pub struct Traffic {
     pub handshake_failures: Vec<(&'static str, u64)>,
     /// Requests that were refused for breaking a rule or crossing a limit, by the reason.
     pub refused_requests: Vec<(&'static str, u64)>,
+    /// Of streams, which the numbers above do not hold.
+    pub streams: StreamTraffic,
+}
+
+/// Traffic that is no HTTP.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StreamTraffic {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections handed on to be served.
+    pub handled: u64,
+    /// Connections open now.
+    pub active: u64,
+    /// Connections and clients of UDP that ended, by how.
+    pub ended: Vec<(&'static str, u64)>,
+    /// Bytes from clients to targets.
+    pub to_targets: u64,
+    /// Bytes from targets to clients.
+    pub to_clients: u64,
 }
 
 /// Every metric of this process. Asking for one takes a lock, so whoever changes it often keeps the answer.
@@ -184,6 +203,10 @@ fn render_traffic(text: &mut String, node: &str, traffic: Traffic) {
     for (state, number) in states {
         line(text, name, &text_of(&[("node_id", node), ("subsystem", "http"), ("state", state)]), number);
     }
+    let streams = &traffic.streams;
+    for (state, number) in [("accepted", streams.accepted), ("active", streams.active), ("handled", streams.handled)] {
+        line(text, name, &text_of(&[("node_id", node), ("subsystem", "stream"), ("state", state)]), number);
+    }
     let name = "kong_nginx_requests_total";
     head(text, name, "Requests of clients", "gauge");
     line(text, name, &text_of(&[("node_id", node), ("subsystem", "http")]), traffic.requests);
@@ -218,6 +241,20 @@ fn render_traffic(text: &mut String, node: &str, traffic: Traffic) {
     head(text, name, "TLS handshakes of clients that failed", "counter");
     for (reason, number) in traffic.handshake_failures {
         line(text, name, &text_of(&[("reason", reason)]), number);
+    }
+    render_streams(text, traffic.streams);
+}
+
+fn render_streams(text: &mut String, streams: StreamTraffic) {
+    let name = "sandgate_stream_sessions_total";
+    head(text, name, "Streams that ended, by the status that nginx has for it", "counter");
+    for (code, number) in streams.ended {
+        line(text, name, &text_of(&[("code", code)]), number);
+    }
+    let name = "sandgate_stream_bytes_total";
+    head(text, name, "Bytes of streams that ended, from clients (ingress) and to them (egress)", "counter");
+    for (direction, number) in [("ingress", streams.to_targets), ("egress", streams.to_clients)] {
+        line(text, name, &text_of(&[("direction", direction)]), number);
     }
 }
 

@@ -9,6 +9,6 @@ mod number;
 mod throttle;
 
 pub use log::{LogDial, LogError, LogFormat, LogLevel, UnknownName, log_to_stderr};
-pub use metrics::{Definition, MetricError, Metrics, Traffic, render_passing};
+pub use metrics::{Definition, MetricError, Metrics, StreamTraffic, Traffic, render_passing};
 pub use number::{Counter, Gauge, Histogram, Level};
 pub use throttle::Throttle;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -24,15 +24,25 @@ pub(super) enum TargetIo {
 
 /// Connects, with TLS where the key says so.
 pub(super) async fn open(key: &PoolKey) -> Result<TargetIo, SendError> {
+    open_saying(key, b"").await
+}
+
+/// As [`open`], and says something before anything else, TLS included.
+pub(super) async fn open_saying(key: &PoolKey, first: &[u8]) -> Result<TargetIo, SendError> {
     let failed = |error| SendError::Connect(key.address, error);
-    let stream = TcpStream::connect(key.address).await.map_err(failed)?;
+    let mut stream = TcpStream::connect(key.address).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
+    if !first.is_empty() {
+        stream.write_all(first).await.map_err(failed)?;
+    }
     let Some(identity) = &key.tls else {
         return Ok(TargetIo::Plain(stream));
     };
     let mut config = identity.settings.config();
-    if key.protocol == Protocol::Http2 {
-        Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec()];
+    match key.protocol {
+        Protocol::Http1 => {}
+        Protocol::Http2 => Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec()],
+        Protocol::Any => Arc::make_mut(&mut config).alpn_protocols.clear(),
     }
     let handshake = TlsConnector::from(config).connect(identity.server_name.clone(), stream);
     Ok(TargetIo::Tls(Box::new(handshake.await.map_err(failed)?)))

@@ -18,6 +18,7 @@ mod tunnel;
 
 use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
+use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use rustls_pki_types::ServerName;
@@ -66,6 +67,8 @@ pub enum Protocol {
     Http1,
     /// HTTP/2: agreed on by ALPN over TLS, with prior knowledge on clear text.
     Http2,
+    /// Whatever the client speaks: such connections are in no pool.
+    Any,
 }
 
 /// Where a connection leads. Two requests share a connection only if all of it is equal.
@@ -206,6 +209,16 @@ impl Client {
             return Ok(answer.map(|body| ResponseBody::switched(body, *link, self.pool.clone(), timeouts)));
         }
         Ok(answer.map(|body| ResponseBody::new(body, link, self.pool.clone(), timeouts.read)))
+    }
+
+    /// A connection of its own, for bytes of any kind. `first` is said before anything else, TLS included.
+    ///
+    /// # Cancel safety
+    /// Safe: a dropped attempt closes its connection.
+    pub async fn open(&self, key: &PoolKey, timeouts: &Timeouts, first: &[u8]) -> Result<Tunnel, SendError> {
+        let opened = tokio::time::timeout(timeouts.connect, connect::open_saying(key, first)).await;
+        let io = opened.map_err(|_| SendError::ConnectTimeout(key.address, timeouts.connect))??;
+        Ok(Tunnel::new(io, Bytes::new(), timeouts.read, timeouts.write))
     }
 
     /// Called once a second: drops idle connections that are too old or were closed by their target.

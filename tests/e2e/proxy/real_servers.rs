@@ -198,3 +198,36 @@ async fn haproxy_says_who_its_clients_are() {
         assert!(told.contains(r#"["x-forwarded-for","127.0.0.1"]"#), "{how}: {told}");
     }
 }
+
+#[tokio::test]
+async fn nginx_believes_what_it_is_told_of_a_client() {
+    let port = free_port().await;
+    let configuration = format!(
+        r#"daemon off; master_process off; user root; error_log stderr crit; pid FOLDER/pid;
+        events {{}}
+        http {{
+            access_log off; client_body_temp_path FOLDER/body; proxy_temp_path FOLDER/proxy;
+            fastcgi_temp_path FOLDER/fastcgi; uwsgi_temp_path FOLDER/uwsgi; scgi_temp_path FOLDER/scgi;
+            server {{
+                listen 127.0.0.1:{port} proxy_protocol;
+                location / {{ return 200 "$proxy_protocol_addr $proxy_protocol_server_port"; }}
+            }}
+        }}"#
+    );
+    let _nginx = Server::start("nginx", &["-c"], &configuration, port).await;
+    for version in ["v1", "v2"] {
+        let gateway = TestGateway::new()
+            .setting("SANDGATE_STREAM_LISTEN", "127.0.0.1:0")
+            .setting("SANDGATE_STREAM_PROXY_PROTOCOL_UPSTREAM", version)
+            .start()
+            .await;
+        let listener = gateway.streams()[0];
+        let service = json!({ "name": "nginx", "protocol": "tcp", "host": "127.0.0.1", "port": port });
+        gateway.admin.create("/services", service).await;
+        let route = json!({ "protocols": ["tcp"], "destinations": [{ "port": listener.port() }] });
+        gateway.admin.create("/services/nginx/routes", route).await;
+        gateway.applied().await;
+        let told = curl(&["--interface", "127.0.0.7", &format!("http://{listener}/")]).await;
+        assert_eq!(told, format!("127.0.0.7 {}", listener.port()), "{version}");
+    }
+}

@@ -1,0 +1,131 @@
+//! One connection from its first byte to its last: who is it, where does it lead, then bytes both ways.
+
+use std::{rc::Rc, sync::Arc};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    Ends, Streams,
+    failure::Failure,
+    hello,
+    prefixed::Prefixed,
+    target::{self, Reached},
+};
+use crate::{
+    listener::{
+        Entry,
+        proxy_protocol::{self, Header, Passed},
+    },
+    router::{StreamProtocol, StreamQuery},
+    snapshot::{ServiceEntry, StreamEntry},
+    upstream::TunnelError,
+};
+
+/// A client's connection.
+pub(super) trait Io: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+
+/// Serves a connection until it ends.
+pub(super) async fn run(streams: &Rc<Streams>, mut io: impl Io, ends: Ends, entry: &Entry) -> Result<(), Failure> {
+    let ends = if entry.proxied { introduced(streams, &mut io, ends).await? } else { named(ends, ends.peer) };
+    if entry.tls { secure(streams, io, ends, entry).await } else { plain(streams, io, ends).await }
+}
+
+/// The connection as its client sees it.
+#[derive(Debug, Clone, Copy)]
+struct Client {
+    ends: Ends,
+    /// What targets hear of it.
+    told: Passed,
+}
+
+fn named(ends: Ends, source: std::net::SocketAddr) -> Client {
+    Client { ends, told: Passed { source, destination: ends.local } }
+}
+
+/// Reads the PROXY header. What it says counts if the peer is trusted.
+async fn introduced(streams: &Streams, io: &mut impl Io, ends: Ends) -> Result<Client, Failure> {
+    let header = timeout(streams.settings.handshake_timeout, proxy_protocol::receive(io)).await;
+    let header = header.map_err(|_| Failure::ProxyHeaderTimeout)?.map_err(Failure::ProxyHeader)?;
+    Ok(match header {
+        Header::Passed(told) if streams.trusts(ends.peer) => Client { ends, told },
+        Header::Passed(_) | Header::Local | Header::Unknown => named(ends, ends.peer),
+    })
+}
+
+async fn plain(streams: &Rc<Streams>, io: impl Io, client: Client) -> Result<(), Failure> {
+    let (found, _) = find(streams, client, StreamProtocol::Tcp, None)?;
+    pass(streams, io, Bytes::new(), client, found).await
+}
+
+/// The name that the client asks for decides whether TLS ends here.
+async fn secure(streams: &Rc<Streams>, mut io: impl Io, client: Client, entry: &Entry) -> Result<(), Failure> {
+    let limit = streams.settings.handshake_timeout;
+    let hello = timeout(limit, hello::receive(&mut io)).await;
+    let (hello, first) = hello.map_err(|_| Failure::HandshakeTimeout)?.map_err(Failure::Hello)?;
+    let first = Bytes::from(first);
+    let name = hello.server_name.as_deref();
+    let (found, is_passthrough) = find(streams, client, StreamProtocol::Tls, name)?;
+    if is_passthrough {
+        return pass(streams, io, first, client, found).await;
+    }
+    let handshake = TlsAcceptor::from(super::tls(&streams.settings.tls, entry)).accept(Prefixed::new(first, io));
+    let io = timeout(limit, handshake).await.map_err(|_| Failure::HandshakeTimeout)?.map_err(Failure::Handshake)?;
+    pass(streams, io, Bytes::new(), client, found).await
+}
+
+/// The route that takes the stream, and whether TLS goes on to the target. The snapshot is not held: streams outlive it.
+fn find(
+    streams: &Streams,
+    client: Client,
+    protocol: StreamProtocol,
+    sni: Option<&str>,
+) -> Result<(Arc<StreamEntry>, bool), Failure> {
+    let snapshot = streams.current.load();
+    let query = StreamQuery { protocol, source: client.told.source, destination: client.ends.local, sni };
+    let found = snapshot.streams.find(&query).ok_or(Failure::NoRoute)?;
+    Ok((found.value.clone(), found.is_passthrough))
+}
+
+/// Passes bytes both ways until both sides are done. `early`: what the client said already.
+async fn pass(
+    streams: &Streams,
+    io: impl Io,
+    early: Bytes,
+    client: Client,
+    found: Arc<StreamEntry>,
+) -> Result<(), Failure> {
+    let service = found.service.as_ref().ok_or(Failure::NoService)?;
+    let first = introduction(streams, service, &client.told);
+    // Boxed: the stream lives on for long without it.
+    let reached = Box::pin(target::reach(streams, service, client.told.source, &first)).await?;
+    let Reached { tunnel, address, _in_flight } = reached;
+    let route = found.route.name.clone().unwrap_or_else(|| found.route.id.clone());
+    // So that no configuration of the past stays for the sake of a long stream.
+    drop(found);
+    let passed = tunnel.run(io, early).await;
+    streams.counters.passed(&passed);
+    let (peer, to_target, to_client) = (client.ends.peer, passed.to_target, passed.to_client);
+    let (route, client) = (&*route, client.told.source);
+    // Either side may end a stream as it likes, or say nothing any more.
+    match &passed.broken {
+        None => tracing::debug!(%peer, %client, route, target = %address, to_target, to_client, "a stream ended"),
+        Some(error @ (TunnelError::Idle(_) | TunnelError::Stuck(_) | TunnelError::Io(_))) => {
+            let error = error as &dyn std::error::Error;
+            tracing::debug!(%peer, %client, route, target = %address, to_target, to_client, error, "a stream broke off");
+        }
+    }
+    Ok(())
+}
+
+/// What the target hears before anything else.
+fn introduction(streams: &Streams, service: &ServiceEntry, told: &Passed) -> Vec<u8> {
+    let version = streams.settings.introductions.of(service.service.name.as_deref());
+    version.map_or_else(Vec::new, |version| told.write(target::version(version)))
+}

@@ -184,8 +184,8 @@ impl Gateway {
         let admin = control.block_on(apis::serve(config, sockets.admin, admin))?;
         let status = control.block_on(apis::serve(config, sockets.status, status))?;
         let notifier = Notifier::from_environment();
-        let (access_log, kept) = (workers.access_log(), config.clone());
-        let live = Live { config: kept, origin, log, access_log, notifier: notifier.clone() };
+        let (dial, kept) = (workers.dial(), config.clone());
+        let live = Live { config: kept, origin, log, dial, notifier: notifier.clone() };
         control.block_on(async { live.heed(&tasks) })?;
         life::remember(&config.pid_file).map_err(system(format!("the pid file {}", config.pid_file.display())))?;
         announce(&addresses, admin, status, began);

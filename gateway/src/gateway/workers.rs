@@ -10,6 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
 
 use super::{GatewayError, system};
 use crate::{
@@ -29,8 +30,28 @@ pub(super) struct Workers {
     threads: Vec<JoinHandle<io::Result<Drained>>>,
     counters: Vec<Arc<Counters>>,
     order: Drain,
-    access_log: Option<proxy::AccessLog>,
+    dial: Dial,
     refusals: Arc<Refusals>,
+}
+
+/// Changes what the running workers go by.
+#[derive(Clone)]
+pub(super) struct Dial {
+    listener: watch::Sender<listener::Settings>,
+    proxy: watch::Sender<proxy::Settings>,
+}
+
+impl Dial {
+    /// What the settings say of connections, requests and targets from now on. Workers follow within a second.
+    pub(super) fn turn(&self, config: &Config) {
+        self.listener.send_modify(|now| *now = listener_settings(config, now.tls.take()));
+        self.proxy.send_modify(|now| *now = proxy_settings(config, now.access_log.take(), now.refusals.clone()));
+    }
+
+    /// The log that all of them write.
+    pub(super) fn access_log(&self) -> Option<proxy::AccessLog> {
+        self.proxy.borrow().access_log.clone()
+    }
 }
 
 /// What the workers count.
@@ -72,21 +93,22 @@ impl Workers {
         resolver: Arc<Resolver>,
     ) -> Result<Self, GatewayError> {
         let server = tls::server_tls(resolver)?;
-        let settings = Settings {
-            listener: listener_settings(config, server),
-            proxy: proxy_settings(config)?,
-            upstream: upstream_settings(config),
+        let refusals = Arc::<Refusals>::default();
+        let settings = proxy_settings(config, open_access_log(config)?, refusals.clone());
+        let dial = Dial {
+            listener: watch::Sender::new(listener_settings(config, Some(server))),
+            proxy: watch::Sender::new(settings),
         };
         let (mut threads, mut counters) = (Vec::new(), Vec::new());
         let order = Drain::default();
-        let (access_log, refusals) = (settings.proxy.access_log.clone(), settings.proxy.refusals.clone());
         for (number, own) in sockets.into_iter().enumerate() {
             let counted = Arc::<Counters>::default();
             counters.push(counted.clone());
             let worker = Worker {
                 number,
                 sockets: own,
-                settings: settings.clone(),
+                limits: dial.listener.subscribe(),
+                settings: dial.proxy.subscribe(),
                 current: current.clone(),
                 counters: counted,
                 order: order.clone(),
@@ -94,7 +116,7 @@ impl Workers {
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || worker.run()).map_err(system("a worker thread"))?);
         }
-        Ok(Self { threads, counters, order, access_log, refusals })
+        Ok(Self { threads, counters, order, dial, refusals })
     }
 
     /// What they count.
@@ -107,9 +129,9 @@ impl Workers {
         self.order.clone()
     }
 
-    /// The log that all of them write.
-    pub(super) fn access_log(&self) -> Option<proxy::AccessLog> {
-        self.access_log.clone()
+    /// Changes what they go by.
+    pub(super) fn dial(&self) -> Dial {
+        self.dial.clone()
     }
 
     /// Waits for the threads, which end after the order to.
@@ -124,17 +146,11 @@ impl Workers {
     }
 }
 
-#[derive(Clone)]
-struct Settings {
-    listener: listener::Settings,
-    proxy: proxy::Settings,
-    upstream: upstream::Settings,
-}
-
 struct Worker {
     number: usize,
     sockets: Vec<Bound>,
-    settings: Settings,
+    limits: watch::Receiver<listener::Settings>,
+    settings: watch::Receiver<proxy::Settings>,
     current: Arc<ArcSwap<Snapshot>>,
     counters: Arc<Counters>,
     order: Drain,
@@ -145,19 +161,19 @@ impl Worker {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         plugin::enter_worker(u32::try_from(self.number).unwrap_or(u32::MAX));
         runtime.block_on(async move {
-            let client = upstream::Client::new(self.settings.upstream);
-            let proxy = Rc::new(Proxy::new(self.current, client, self.settings.proxy));
-            let drained = listener::serve(self.sockets, proxy, self.settings.listener, self.counters, self.order).await;
+            let client = upstream::Client::new(self.settings.borrow().upstream);
+            let proxy = Rc::new(Proxy::new(self.current, client, self.settings));
+            let drained = listener::serve(self.sockets, proxy, self.limits, self.counters, self.order).await;
             plugin::leave_worker();
             drained
         })
     }
 }
 
-fn listener_settings(config: &Config, tls: tls::ServerTls) -> listener::Settings {
+fn listener_settings(config: &Config, tls: Option<tls::ServerTls>) -> listener::Settings {
     let (limits, client) = (&config.request_limits, &config.client_limits);
     listener::Settings {
-        tls: Some(tls),
+        tls,
         head_bytes: limits.headers.as_usize(),
         uri_bytes: limits.uri.as_usize(),
         header_count: limits.header_count,
@@ -172,12 +188,15 @@ fn listener_settings(config: &Config, tls: tls::ServerTls) -> listener::Settings
     }
 }
 
-fn proxy_settings(config: &Config) -> Result<proxy::Settings, GatewayError> {
-    let access_log = match &config.access_log {
+fn open_access_log(config: &Config) -> Result<Option<proxy::AccessLog>, GatewayError> {
+    Ok(match &config.access_log {
         AccessLog::Off => None,
         AccessLog::File(path) => Some(proxy::AccessLog::open(path)?),
-    };
-    Ok(proxy::Settings {
+    })
+}
+
+fn proxy_settings(config: &Config, access_log: Option<proxy::AccessLog>, refusals: Arc<Refusals>) -> proxy::Settings {
+    proxy::Settings {
         uri_bytes: config.request_limits.uri.as_usize(),
         body_bytes: match config.request_limits.body.as_usize() {
             0 => u64::MAX,
@@ -188,8 +207,9 @@ fn proxy_settings(config: &Config) -> Result<proxy::Settings, GatewayError> {
         real_ip_recursive: config.real_ip.recursive,
         access_log,
         manner: manner(config),
-        refusals: Arc::default(),
-    })
+        upstream: upstream_settings(config),
+        refusals,
+    }
 }
 
 fn manner(config: &Config) -> Manner {

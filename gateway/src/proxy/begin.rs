@@ -24,6 +24,7 @@ pub(super) fn begin(
     snapshot: &Snapshot,
     request: Box<Request<Incoming>>,
 ) -> (Held, Result<(), Failure>) {
+    let settings = proxy.settings();
     let (mut parts, body) = request.into_parts();
     let asks_to_switch = upgrade::disarm(&mut parts);
     let agreed = give_host(&mut parts);
@@ -36,12 +37,12 @@ pub(super) fn begin(
     let normal = NormalPath::parse(parts.uri.path());
     let path = Arc::from(normal.as_ref().map_or(parts.uri.path(), NormalPath::as_str));
     let admitted =
-        admit(&parts, &body, &proxy.settings).and(agreed).and(has_host).and(normal.map(drop).map_err(Failure::from));
+        admit(&parts, &body, &settings).and(agreed).and(has_host).and(normal.map(drop).map_err(Failure::from));
     let exchange = Exchange {
         number,
         id: proxy.next_id(),
         timing: timing(),
-        client: client(session, &parts.headers, &proxy.settings),
+        client: client(session, &parts.headers, &settings),
         client_method: parts.method.clone(),
         host,
         path,

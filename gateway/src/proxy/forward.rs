@@ -45,7 +45,7 @@ pub(super) async fn send(
 ) -> Result<Response<Proxied>, Failure> {
     let service = routed.entry.service.as_deref().ok_or(Failure::NoService)?;
     let ahead = (reading(&routed.entry.route, service), service.write_timeout);
-    let payload = Payload::take(exchange, ahead, proxy.settings.body_bytes).await?;
+    let payload = Payload::take(exchange, ahead, proxy.settings().body_bytes).await?;
     exchange.timing.upstream_started = Some(Instant::now());
     let hashing = service.upstream.as_deref().and_then(|upstream| upstream.hashing.as_ref());
     let hash = hashing.and_then(|hashing| hashing::hash(exchange, hashing));
@@ -125,7 +125,7 @@ impl Picked {
             Ok(status) => upstream.checks.passive.of_status(status.as_u16()),
             Err(error) => report_of(error),
         };
-        upstream.report(*index, report, sent.ok().map(|status| status.as_u16()), &proxy.settings.manner);
+        upstream.report(*index, report, sent.ok().map(|status| status.as_u16()), &proxy.settings().manner);
     }
 }
 
@@ -185,7 +185,7 @@ impl Forwarding<'_> {
         let (address, of_target, balanced) = match &service.upstream {
             None => (service.address, None, None),
             Some(upstream) => {
-                let picked = upstream.pick(&self.tried, self.hash, &self.proxy.settings.manner);
+                let picked = upstream.pick(&self.tried, self.hash, &self.proxy.settings().manner);
                 let index = picked.ok_or(Failure::NoTarget)?;
                 self.tried.push(index);
                 let target = &upstream.targets[index];

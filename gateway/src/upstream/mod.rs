@@ -17,7 +17,7 @@ mod retry;
 mod tests;
 mod tunnel;
 
-use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -148,6 +148,7 @@ pub enum UploadError {
 /// The connections to targets of one worker.
 #[derive(Debug)]
 pub struct Client {
+    settings: Rc<Cell<Settings>>,
     pool: Rc<Pool>,
     trunks: Trunks,
     names: Names,
@@ -156,7 +157,14 @@ pub struct Client {
 impl Client {
     /// A client with an empty pool.
     pub fn new(settings: Settings) -> Self {
-        Self { pool: Rc::new(Pool::new(settings)), trunks: Trunks::new(settings), names: Names::default() }
+        let settings = Rc::new(Cell::new(settings));
+        let (pool, trunks) = (Rc::new(Pool::new(settings.clone())), Trunks::new(settings.clone()));
+        Self { settings, pool, trunks, names: Names::default() }
+    }
+
+    /// Other limits from now on.
+    pub fn configure(&self, settings: Settings) {
+        self.settings.set(settings);
     }
 
     /// An address of a host; each in turn where it has several.

@@ -24,8 +24,10 @@ pub struct Explain {
     /// Each with one value or a list.
     #[serde(default)]
     pub headers: BTreeMap<String, Values>,
-    /// `http` or `https`; by default `http`.
+    /// `http`, `https`, `grpc` or `grpcs`; by default that of the URL, else `http`.
     pub protocol: Option<String>,
+    /// `1.0`, `1.1` or `2`; by default 2 for gRPC, told by the protocol or by the route that is found, and else 1.1.
+    pub http_version: Option<String>,
     /// The server name of the TLS handshake; by default the host, over `https`.
     pub sni: Option<String>,
     /// The client; by default 127.0.0.1.

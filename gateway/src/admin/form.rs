@@ -22,7 +22,7 @@ enum Part {
 }
 
 /// The names and values of a query or an urlencoded form. `None` when one of them is not UTF-8 or holds a NUL.
-pub(super) fn pairs(encoded: &[u8]) -> Option<Vec<(String, String)>> {
+pub fn pairs(encoded: &[u8]) -> Option<Vec<(String, String)>> {
     let sequences = encoded.split(|byte| *byte == b'&').filter(|sequence| !sequence.is_empty());
     let pair = |sequence: &[u8]| {
         let (name, value) = match sequence.iter().position(|byte| *byte == b'=') {
@@ -41,7 +41,7 @@ fn decode(encoded: &[u8]) -> Option<String> {
 }
 
 /// The object that the fields of a form stand for. `None` when their indexes ask for far more than they fill.
-pub(super) fn object(fields: impl Iterator<Item = (String, Value)>) -> Option<Object> {
+pub fn object(fields: impl Iterator<Item = (String, Value)>) -> Option<Object> {
     let (mut whole, mut holes) = (Value::Object(Object::new()), 0);
     for (name, value) in fields {
         insert(&mut whole, &parts(&name), value, &mut holes);

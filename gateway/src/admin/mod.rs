@@ -43,6 +43,7 @@ use axum::{Router, extract::DefaultBodyLimit};
 pub use access::{Access, AccessSettings, Bootstrap, Door, NewToken, NewTokenError, Newest, new_token};
 pub use context::{Context, Controls, Explainer, Fitness, Modules, Node, Plugins, Quarantined, Status};
 pub use explain::{Explain, Values};
+pub use form::{object as form_object, pairs as form_pairs};
 pub use limits::Limits;
 pub use modules::{Local, local};
 

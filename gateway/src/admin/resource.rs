@@ -189,6 +189,22 @@ impl Resource {
         }
     }
 
+    /// The resource that a request with this method is about: a route may be called `explain`, and only a POST asks for
+    /// explanations.
+    pub(super) fn meant_by(self, method: &Method, registry: &Registry) -> Self {
+        match (self, registry.get("routes")) {
+            (Resource::Explain, Some(routes)) if !matches!(*method, Method::POST | Method::OPTIONS) => {
+                Resource::Entity(routes.clone(), "explain".to_owned())
+            }
+            (resource, _) => resource,
+        }
+    }
+
+    /// The methods that its path takes, sorted.
+    pub(super) fn allowed(&self) -> &'static [&'static str] {
+        if matches!(self, Resource::Explain) { ANY } else { self.methods() }
+    }
+
     /// What the Status API has.
     pub(super) fn find_status(segments: &[&str]) -> Option<Self> {
         match *segments {

@@ -85,7 +85,7 @@ async fn dispatch(side: Side, call: &mut Call) -> Result<Answer, Failure> {
         Side::Admin => Resource::find(&call.registry, &segments),
         Side::Status => Resource::find_status(&segments).or_else(|| targets_to_read(call, &segments)),
     };
-    let resource = found.ok_or(Failure::NotFound)?;
+    let resource = found.ok_or(Failure::NotFound)?.meant_by(&call.method, &call.registry);
     if call.method == Method::OPTIONS {
         return Ok(options(call, &resource));
     }
@@ -183,7 +183,7 @@ async fn serve(call: &mut Call, resource: Resource) -> Result<Answer, Failure> {
 }
 
 fn options(call: &Call, resource: &Resource) -> Answer {
-    let methods = HeaderValue::try_from(resource.methods().join(", ")).unwrap_or(HeaderValue::from_static("GET"));
+    let methods = HeaderValue::try_from(resource.allowed().join(", ")).unwrap_or(HeaderValue::from_static("GET"));
     let asked = call.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     let mut answer = Answer::empty(StatusCode::NO_CONTENT);
     answer.set(header::ALLOW, methods.clone());

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use serde_json::Value;
 
 use crate::{
@@ -24,9 +24,11 @@ fn supposed(asked: &Explain) -> Result<Supposed, String> {
         }
         Some(url) => url.parse().map_err(|error| format!("url: {error}"))?,
     };
-    let is_tls = match asked.protocol.as_deref().or(url.scheme_str()).unwrap_or("http") {
-        "https" | "grpcs" => true,
-        "http" | "grpc" => false,
+    let (is_tls, is_grpc) = match asked.protocol.as_deref().or(url.scheme_str()).unwrap_or("http") {
+        "https" => (true, false),
+        "http" => (false, false),
+        "grpcs" => (true, true),
+        "grpc" => (false, true),
         other => return Err(format!("protocol: '{other}' is none of http, https, grpc, grpcs")),
     };
     let host = asked.host.as_deref().or(url.authority().map(|authority| authority.as_str())).unwrap_or_default();
@@ -39,7 +41,8 @@ fn supposed(asked: &Explain) -> Result<Supposed, String> {
     Ok(Supposed {
         method: Method::from_bytes(asked.method.as_bytes()).map_err(|error| format!("method: {error}"))?,
         target: path.parse().map_err(|error| format!("path: {error}"))?,
-        headers: headers(asked, host)?,
+        headers: headers(asked, host, is_grpc)?,
+        version: version(asked, is_grpc)?,
         tls: is_tls.then_some(sni),
         client: SocketAddr::new(asked.client_ip.unwrap_or(local), 0),
         local: SocketAddr::new(local, port),
@@ -47,7 +50,19 @@ fn supposed(asked: &Explain) -> Result<Supposed, String> {
     })
 }
 
-fn headers(asked: &Explain, host: &str) -> Result<HeaderMap, String> {
+/// `None`: whatever the route needs.
+fn version(asked: &Explain, is_grpc: bool) -> Result<Option<Version>, String> {
+    match asked.http_version.as_deref() {
+        None => Ok(is_grpc.then_some(Version::HTTP_2)),
+        Some("1.0") => Ok(Some(Version::HTTP_10)),
+        Some("1.1") => Ok(Some(Version::HTTP_11)),
+        Some("2") => Ok(Some(Version::HTTP_2)),
+        Some(other) => Err(format!("http_version: '{other}' is none of 1.0, 1.1, 2")),
+    }
+}
+
+/// A gRPC client says what it sends, and nobody has to say that for it.
+fn headers(asked: &Explain, host: &str, is_grpc: bool) -> Result<HeaderMap, String> {
     let value = |name: &str, text: &str| HeaderValue::from_str(text).map_err(|error| format!("{name}: {error}"));
     let mut headers = HeaderMap::new();
     headers.insert(header::HOST, value("host", host)?);
@@ -59,6 +74,9 @@ fn headers(asked: &Explain, host: &str) -> Result<HeaderMap, String> {
         for text in values.all() {
             headers.append(parsed.clone(), value(name, text)?);
         }
+    }
+    if is_grpc && !headers.contains_key(header::CONTENT_TYPE) {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     }
     Ok(headers)
 }

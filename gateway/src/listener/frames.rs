@@ -20,7 +20,7 @@ const END_HEADERS: u8 = 4;
 
 /// Follows the frames of one connection, however they are cut into reads.
 #[derive(Debug)]
-pub(super) struct FrameScan {
+pub struct FrameScan {
     /// Bytes to pass over before the next frame.
     skip: usize,
     header: [u8; HEADER],
@@ -39,7 +39,7 @@ impl Default for FrameScan {
 impl FrameScan {
     /// How many of the frames that begin in these bytes ask for work and bring none: PING, SETTINGS, PRIORITY and
     /// RST_STREAM, and DATA and CONTINUATION that are empty and end nothing.
-    pub(super) fn see(&mut self, mut bytes: &[u8]) -> u32 {
+    pub fn see(&mut self, mut bytes: &[u8]) -> u32 {
         let mut idle = 0;
         while !bytes.is_empty() {
             if self.skip > 0 {

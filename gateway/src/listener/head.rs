@@ -11,7 +11,7 @@ const KEPT: usize = 128;
 /// Follows the messages of one connection, however they are cut into reads. Only answers are chosen by it, never where a
 /// message ends: that is the engine's to know, which refuses what this would misread.
 #[derive(Debug, Default)]
-pub(super) struct HeadScan {
+pub struct HeadScan {
     place: Place,
     /// The start of a line that is not whole yet, and its last byte.
     part: Vec<u8>,
@@ -37,7 +37,7 @@ enum Place {
 
 impl HeadScan {
     /// Looks at the next bytes.
-    pub(super) fn see(&mut self, mut bytes: &[u8]) {
+    pub fn see(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if let Place::Body { left, is_chunk } = self.place {
                 bytes = self.pass(bytes, left, is_chunk);
@@ -58,12 +58,12 @@ impl HeadScan {
 
     /// What is wrong with the heads that were read since it was asked for last: with the one that was just read whole, or
     /// with one that came right behind it, so that its client is no better.
-    pub(super) fn judge(&mut self) -> Option<Malformed> {
+    pub fn judge(&mut self) -> Option<Malformed> {
         self.flaw.take()
     }
 
     /// Whether the request line alone is longer than this.
-    pub(super) fn request_line_exceeds(&self, limit: usize) -> bool {
+    pub fn request_line_exceeds(&self, limit: usize) -> bool {
         self.request_line > limit
     }
 

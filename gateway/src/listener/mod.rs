@@ -45,6 +45,8 @@ use rules::{Rules, Worker};
 use watch::Registry;
 
 pub use bind::{BindError, Bound, Entry, Place, Probes, bind};
+pub use frames::FrameScan;
+pub use head::HeadScan;
 pub use inherit::{Inherited, bequeath, inherit};
 pub use service::{Accepted, Afterwards, Duplex, Handshake, Malformed, Service};
 

@@ -26,6 +26,8 @@ pub struct Supposed {
     pub target: Uri,
     /// `Host` among them.
     pub headers: HeaderMap,
+    /// The version of HTTP; `None`: one that the route takes.
+    pub version: Option<Version>,
     /// Over TLS, the server name of the handshake.
     pub tls: Option<Option<String>>,
     /// The client.
@@ -58,7 +60,7 @@ pub fn explain(snapshot: &Snapshot, supposed: &Supposed) -> Value {
 }
 
 fn decide(snapshot: &Snapshot, supposed: &Supposed, said: &mut Map<String, Value>) -> Result<(), Failure> {
-    let host = begin::host_in(&supposed.headers, Version::HTTP_11)?;
+    let host = begin::host_in(&supposed.headers, supposed.version.unwrap_or(Version::HTTP_11))?;
     let path = NormalPath::parse(supposed.target.path())?;
     let path = path.as_str();
     said.insert("path".into(), path.into());
@@ -92,7 +94,7 @@ fn decide(snapshot: &Snapshot, supposed: &Supposed, said: &mut Map<String, Value
     say_quarantined(snapshot, entry, said);
     let came = routing::Came {
         content_type: supposed.headers.get(http::header::CONTENT_TYPE),
-        version: Version::HTTP_11,
+        version: supposed.version.unwrap_or_else(|| version_for(entry)),
         is_tls: tls.is_some(),
         host,
         target: supposed.target.path_and_query().map_or("/", |target| target.as_str()),
@@ -102,6 +104,12 @@ fn decide(snapshot: &Snapshot, supposed: &Supposed, said: &mut Map<String, Value
     let chain = if admitted.is_ok() { &entry.chain } else { &snapshot.global };
     say_plugins(snapshot, chain.slots(), supposed, said);
     admitted
+}
+
+/// The version that clients of a route speak.
+fn version_for(entry: &RouteEntry) -> Version {
+    let is_grpc = entry.route.protocols.iter().any(|spoken| matches!(&**spoken, "grpc" | "grpcs"));
+    if is_grpc { Version::HTTP_2 } else { Version::HTTP_11 }
 }
 
 fn named(id: &Option<Arc<str>>, name: &Option<Arc<str>>) -> Value {

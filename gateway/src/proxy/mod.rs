@@ -47,7 +47,7 @@ pub use body::Body;
 pub use explain::{Supposed, explain};
 pub use failure::{Failure, Party};
 pub use refusals::{Reason, Refusals};
-
+pub use upgrade::is_websocket;
 use words::Words;
 
 /// What the proxy needs to know of the node.

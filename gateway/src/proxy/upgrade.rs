@@ -23,7 +23,7 @@ pub(super) fn disarm(parts: &mut Parts) -> bool {
 }
 
 /// Whether a request without a body asks for WebSocket, and for nothing else (RFC 6455 §4.1).
-pub(super) fn is_websocket(parts: &Parts) -> bool {
+pub fn is_websocket(parts: &Parts) -> bool {
     let headers = &parts.headers;
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");

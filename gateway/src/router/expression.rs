@@ -2,6 +2,7 @@
 //! here, on what is borrowed from the request.
 
 mod field;
+mod key;
 mod need;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,8 @@ use regex::Regex;
 
 pub(super) use field::{Asked, Datum};
 use field::{FIELDS, Field};
-pub(super) use need::Need;
+pub(super) use key::{Key, Kinds};
+pub(super) use need::{Alternative, Crowds, Need};
 
 /// Longer ones are refused: what is read in linear time is still kept for every route.
 const MOST_BYTES: usize = 16 << 10;
@@ -128,8 +130,8 @@ impl Expression {
         self.test.holds(asked, trace)
     }
 
-    /// Hosts and starts of the path: every request that meets the expression has one of them.
-    pub(super) fn needs(&self) -> Vec<Need> {
+    /// Hosts, starts of the path and values of other fields: every request that meets the expression has one of them.
+    pub(super) fn needs(&self) -> Vec<Alternative> {
         need::of(&self.test)
     }
 }
@@ -205,18 +207,16 @@ impl Predicate {
         let values = self.field.values(asked);
         let is_there = !values.is_empty();
         for value in values {
-            if self.fits(self.lowered(value), trace) == self.any {
+            if self.fits(self.cased(value), trace) == self.any {
                 return self.any;
             }
         }
         is_there && !self.any
     }
 
-    fn lowered<'a>(&self, value: Datum<'a>) -> Datum<'a> {
+    fn cased<'a>(&self, value: Datum<'a>) -> Datum<'a> {
         match value {
-            Datum::Text(text) if self.lower && text.chars().any(char::is_uppercase) => {
-                Datum::Text(text.to_lowercase().into())
-            }
+            Datum::Text(text) if self.lower => Datum::Text(lowered(text)),
             value => value,
         }
     }
@@ -266,6 +266,11 @@ impl Predicate {
             trace.path_length = Some(length);
         }
     }
+}
+
+/// What `lower()` makes of a text.
+pub(super) fn lowered(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.chars().any(char::is_uppercase) { text.to_lowercase().into() } else { text }
 }
 
 fn fits_number(operator: &BinaryOperator, number: i64, wanted: i64) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::expression::{Expression, Subsystem};
+use super::expression::{Crowds, Expression, Subsystem};
 use super::index::{Index, Served};
 use super::pattern::PathPattern;
 use super::ranked::{Judged, Ranked};
@@ -21,6 +21,7 @@ pub struct Table<T: Clone> {
     enough_patterns: usize,
     index: Index<T>,
     judged: ById<Judged<T>>,
+    crowds: Crowds,
     ranked: Ranked<T>,
 }
 
@@ -32,6 +33,7 @@ impl<T: Clone> Default for Table<T> {
             enough_patterns: FEW_PATTERNS,
             index: Index::new(),
             judged: ById::new_sync(),
+            crowds: Crowds::default(),
             ranked: Ranked::new(),
         }
     }
@@ -46,10 +48,13 @@ impl<T: Clone> Table<T> {
         for (id, change) in changes {
             gone.extend(taken(&mut self.served, &id));
             let known = taken(&mut self.judged, &id);
-            unranked.extend(known.clone());
+            if let Some(known) = &known {
+                self.crowds.leave(&known.needs);
+                unranked.push(known.clone());
+            }
             let Some((source, value)) = change else { continue };
             if let Some(expression) = &source.expression {
-                match judged(&source, expression, value, known.as_deref()) {
+                match judged(&source, expression, (value, known.as_deref()), &mut self.crowds) {
                     Ok(judged) => {
                         ranked.push(judged.clone());
                         self.judged.insert_mut(id, judged);
@@ -98,8 +103,8 @@ fn taken<T>(rules: &mut ById<T>, id: &Arc<str>) -> Option<Arc<T>> {
 fn judged<T>(
     rule: &Rule,
     ranked: &RankedExpression,
-    value: T,
-    known: Option<&Judged<T>>,
+    (value, known): (T, Option<&Judged<T>>),
+    crowds: &mut Crowds,
 ) -> Result<Arc<Judged<T>>, RuleError> {
     if !rule.is_http() {
         return Err(RuleError::NotHttp);
@@ -109,7 +114,8 @@ fn judged<T>(
         Some(known) => known.expression.clone(),
         None => Arc::new(Expression::parse(&ranked.text, Subsystem::Http)?),
     };
-    Ok(Arc::new(Judged { id: rule.id.clone(), priority: ranked.priority, expression, value }))
+    let needs = crowds.enter(expression.needs());
+    Ok(Arc::new(Judged { id: rule.id.clone(), priority: ranked.priority, expression, needs, value }))
 }
 
 /// An expression that was compiled before, for whichever rule, is not compiled again.

@@ -149,3 +149,35 @@ async fn expressions_are_explained() {
     assert_eq!(said["route"]["name"], "a");
     assert!(said["losers"].as_array().unwrap().iter().any(|loser| loser["reason"] == "its expression does not hold"));
 }
+
+#[tokio::test]
+async fn a_grpc_route_is_explained_with_the_http_that_it_needs() {
+    let gateway = TestGateway::new().start().await;
+    gateway.admin.create("/services", json!({ "name": "g", "url": "grpc://127.0.0.1:9" })).await;
+    gateway.admin.create("/services/g/routes", json!({ "name": "g", "protocols": ["grpc"], "paths": ["/p.S"] })).await;
+    gateway.applied().await;
+    let mut question = json!({ "method": "POST", "host": "h", "path": "/p.S/Do", "protocol": "grpc" });
+    let said = explained(&gateway, question.clone()).await;
+    assert_eq!((&said["route"]["name"], &said["refused"]), (&json!("g"), &Value::Null));
+    question["http_version"] = json!("1.1");
+    assert_eq!(explained(&gateway, question.clone()).await["refused"]["status"], 426);
+    question["protocol"] = json!("http");
+    assert_eq!(explained(&gateway, question.clone()).await["refused"]["status"], 415);
+    question["headers"] = json!({ "content-type": "application/grpc+proto" });
+    question.as_object_mut().unwrap().remove("http_version");
+    assert_eq!(explained(&gateway, question).await["refused"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_route_may_be_called_explain() {
+    let gateway = TestGateway::new().start().await;
+    gateway.admin.get("/routes/explain").await.expect(404);
+    gateway.admin.create("/routes", json!({ "name": "explain", "paths": ["/e"] })).await;
+    assert_eq!(gateway.admin.get("/routes/explain").await.expect(200).json()["name"], "explain");
+    let changed = gateway.admin.patch("/routes/explain", json!({ "paths": ["/f"] })).await.expect(200).json();
+    assert_eq!(changed["paths"], json!(["/f"]));
+    gateway.applied().await;
+    assert_eq!(explained(&gateway, json!({ "path": "/f" })).await["route"]["name"], "explain");
+    gateway.admin.delete("/routes/explain").await.expect(204);
+    gateway.admin.get("/routes/explain").await.expect(404);
+}

@@ -57,6 +57,7 @@ pub(super) fn explain() -> Operation {
             "path": text(),
             "headers": { "type": "object", "additionalProperties": values },
             "protocol": { "type": "string", "enum": ["http", "https", "grpc", "grpcs"] },
+            "http_version": { "type": "string", "enum": ["1.0", "1.1", "2"] },
             "sni": text(),
             "client_ip": text(),
             "port": { "type": "integer", "minimum": 0, "maximum": 65535 },

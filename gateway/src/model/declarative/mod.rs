@@ -110,8 +110,20 @@ pub fn parse(text: &str, syntax: Syntax) -> Result<Value, Invalid> {
             Err(_) => yaml::parse(text).map_err(|error| Invalid::unparsed(&parsing(&error)))?,
         },
     };
+    if holds_nul(&value) {
+        return Err(Invalid::unparsed(&parsing(&"a text holds a NUL character, which no database keeps")));
+    }
     simplify_numbers(&mut value);
     Ok(value)
+}
+
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(elements) => elements.iter().any(holds_nul),
+        Value::Object(object) => object.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
+        _ => false,
+    }
 }
 
 fn parsing(problem: &dyn std::fmt::Display) -> String {

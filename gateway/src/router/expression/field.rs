@@ -170,7 +170,7 @@ fn segment_range(text: &str) -> Option<Field> {
 }
 
 /// The segments of a normal path; one that is empty can only be the last, and does not count.
-fn segments(path: &str) -> impl Iterator<Item = &str> {
+pub(super) fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|segment| !segment.is_empty())
 }
 

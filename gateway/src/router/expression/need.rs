@@ -1,45 +1,100 @@
 //! What every request that meets an expression must have: by this, expressions are found without trying them all.
 
+use std::collections::HashMap;
+
 use atc_router::ast::{BinaryOperator, Value};
 
-use super::{Field, Predicate, Test};
+use super::key::{self, Key};
+use super::{Field, Predicate, Test, lowered};
 
 /// More alternatives than this are not told apart.
 const MOST: usize = 256;
+/// Of more keys than this in one alternative, the rest is left out.
+const MOST_KEYS: usize = 8;
 
-/// A host and a start of the path, each as far as it is known.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+/// A host, a start of the path and a value of another field, each as far as it is known: where a rule is filed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::router) struct Need {
     /// In lower case.
     pub(in crate::router) host: Option<Box<str>>,
     pub(in crate::router) path: Box<str>,
+    pub(in crate::router) key: Option<Key>,
+}
+
+/// What requests have in common that pass a test in one of the ways there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::router) struct Alternative {
+    pub(in crate::router) host: Option<Box<str>>,
+    pub(in crate::router) path: Box<str>,
+    pub(in crate::router) keys: Vec<Key>,
+}
+
+/// How many rules are filed at each place that has a key.
+#[derive(Debug, Default)]
+pub(in crate::router) struct Crowds(HashMap<Need, usize>);
+
+impl Crowds {
+    /// Chooses for each alternative the key under which the fewest rules are filed, and counts the rule there.
+    pub(in crate::router) fn enter(&mut self, alternatives: Vec<Alternative>) -> Box<[Need]> {
+        let mut needs: Vec<Need> = alternatives.into_iter().map(|alternative| self.choose(alternative)).collect();
+        needs.sort_unstable();
+        needs.dedup();
+        for need in needs.iter().filter(|need| need.key.is_some()) {
+            *self.0.entry(need.clone()).or_default() += 1;
+        }
+        needs.into()
+    }
+
+    /// Counts a rule no more.
+    pub(in crate::router) fn leave(&mut self, needs: &[Need]) {
+        for need in needs {
+            if let Some(count) = self.0.get_mut(need) {
+                *count -= 1;
+                if *count == 0 {
+                    self.0.remove(need);
+                }
+            }
+        }
+    }
+
+    fn choose(&self, alternative: Alternative) -> Need {
+        let Alternative { host, path, keys } = alternative;
+        let filed = |key| Need { host: host.clone(), path: path.clone(), key };
+        let places = keys.into_iter().map(|key| filed(Some(key)));
+        let crowd = |place: &Need| self.0.get(place).copied().unwrap_or_default();
+        places.min_by_key(crowd).unwrap_or_else(|| filed(None))
+    }
 }
 
 /// One of these is met by every request that passes the test.
-pub(super) fn of(test: &Test) -> Vec<Need> {
-    let mut needs = match test {
-        Test::All(tests) => tests.iter().map(of).fold(vec![Need::default()], both),
+pub(super) fn of(test: &Test) -> Vec<Alternative> {
+    let mut all = match test {
+        Test::All(tests) => tests.iter().map(of).fold(vec![Alternative::default()], both),
         Test::Any(tests) => tests.iter().flat_map(of).collect(),
-        Test::Not(_) => vec![Need::default()],
+        Test::Not(_) => vec![Alternative::default()],
         Test::Is(predicate) => vec![of_predicate(predicate)],
     };
-    needs.sort_unstable();
-    needs.dedup();
-    if needs.len() > MOST { vec![Need::default()] } else { needs }
+    all.sort_unstable();
+    all.dedup();
+    if all.len() > MOST || is_open(&all) { vec![Alternative::default()] } else { all }
 }
 
-fn of_predicate(predicate: &Predicate) -> Need {
+/// Whether some requests have nothing in common.
+fn is_open(alternatives: &[Alternative]) -> bool {
+    alternatives.contains(&Alternative::default())
+}
+
+fn of_predicate(predicate: &Predicate) -> Alternative {
+    let own = |path: &str| Alternative { path: path.into(), ..Alternative::default() };
     match (&predicate.field, &predicate.operator, &predicate.value) {
-        (Field::Host, BinaryOperator::Equals, Value::String(host)) if host.is_ascii() => {
-            Need { host: Some(host.to_ascii_lowercase().into()), ..Need::default() }
+        (Field::Host, BinaryOperator::Equals, Value::String(host)) => {
+            Alternative { host: Some(lowered(host.as_str().into()).into()), ..Alternative::default() }
         }
         (Field::Path, BinaryOperator::Equals | BinaryOperator::Prefix, Value::String(path)) if !predicate.lower => {
-            Need { path: path.as_str().into(), ..Need::default() }
+            own(path)
         }
-        (Field::Path, BinaryOperator::Regex, Value::Regex(regex)) if !predicate.lower => {
-            Need { path: start_of(regex.as_str()).into(), ..Need::default() }
-        }
-        _ => Need::default(),
+        (Field::Path, BinaryOperator::Regex, Value::Regex(regex)) if !predicate.lower => own(start_of(regex.as_str())),
+        _ => Alternative { keys: key::of(predicate).into_iter().collect(), ..Alternative::default() },
     }
 }
 
@@ -55,15 +110,15 @@ fn start_of(expression: &str) -> &str {
 }
 
 /// Every pair that can be met at once.
-fn both(left: Vec<Need>, right: Vec<Need>) -> Vec<Need> {
+fn both(left: Vec<Alternative>, right: Vec<Alternative>) -> Vec<Alternative> {
     if left.len() * right.len() > MOST {
-        return if left.contains(&Need::default()) { right } else { left };
+        return if is_open(&left) { right } else { left };
     }
     let pairs = left.iter().flat_map(|one| right.iter().filter_map(|other| merged(one, other)));
     pairs.collect()
 }
 
-fn merged(one: &Need, other: &Need) -> Option<Need> {
+fn merged(one: &Alternative, other: &Alternative) -> Option<Alternative> {
     let host = match (&one.host, &other.host) {
         (Some(one), Some(other)) if one != other => return None,
         (Some(host), _) | (None, Some(host)) => Some(host.clone()),
@@ -74,5 +129,9 @@ fn merged(one: &Need, other: &Need) -> Option<Need> {
         (_, true) => other.path.clone(),
         (false, false) => return None,
     };
-    Some(Need { host, path })
+    let mut keys = [&one.keys[..], &other.keys].concat();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.truncate(MOST_KEYS);
+    Some(Alternative { host, path, keys })
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::router::ranked::{Judged, Ranked};
+use crate::router::ranked::{EVALUATED, Judged, Ranked};
 use crate::router::{Query, RankedExpression, Router, Rule, Transport};
 
 fn rule(id: &str, priority: u64, text: &str) -> Rule {
@@ -22,13 +22,15 @@ struct Sent {
     path: String,
     arguments: String,
     headers: HeaderMap,
+    /// Over TLS, with this server name.
+    sni: Option<String>,
 }
 
 impl Sent {
     fn get(host: &str, path: &str) -> Self {
         let (path, arguments) = path.split_once('?').unwrap_or((path, ""));
         let (host, path, arguments) = (Some(host.to_owned()), path.to_owned(), arguments.to_owned());
-        Self { method: Method::GET, host, path, arguments, headers: HeaderMap::new() }
+        Self { method: Method::GET, host, path, arguments, headers: HeaderMap::new(), sni: None }
     }
 
     fn header(mut self, name: &'static str, value: &'static str) -> Self {
@@ -43,7 +45,10 @@ impl Sent {
             port: 8000,
             path: &self.path,
             headers: &self.headers,
-            transport: Transport::Plain,
+            transport: match &self.sni {
+                Some(sni) => Transport::Tls { sni: Some(sni) },
+                None => Transport::Plain,
+            },
             arguments: Some(&self.arguments),
             source: "10.1.2.3:4711".parse().ok(),
             destination: "127.0.0.1:8000".parse().ok(),
@@ -166,12 +171,71 @@ fn what_a_request_needs_is_found_in_the_expression() {
         (r##"http.path ~ r#"^/ab?c"#"##, vec![(None, "/a")]),
         (r##"http.path ~ r#"/a"#"##, vec![(None, "")]),
         (r#"!(http.path == "/a")"#, vec![(None, "")]),
-        (r#"http.path == "/a" || net.port == 1"#, vec![(None, ""), (None, "/a")]),
+        (r#"http.path == "/a" || net.protocol == "http""#, vec![(None, "")]),
         (r#"lower(http.path) == "/a""#, vec![(None, "")]),
+        (r#"lower(http.host) == "a""#, vec![(Some("a"), "")]),
     ] {
         let needs = Expression::parse(text, Subsystem::Http).unwrap().needs();
+        assert!(needs.iter().all(|need| need.keys.is_empty()), "{text}");
         let needs: Vec<_> = needs.iter().map(|need| (need.host.as_deref(), &*need.path)).collect();
         assert_eq!(needs, expected, "{text}");
+    }
+}
+
+/// How many expressions are judged for each of some requests among so many routes of a kind.
+fn judged_for_each(kind: &str, size: usize) -> f64 {
+    let text = |at: usize| match kind {
+        "host" => format!(r#"http.host == "h{at}.test""#),
+        "wildcard" => format!(r#"http.host =^ ".h{at}.test" && http.method == "GET""#),
+        "path" => format!(r#"http.path ^= "/p{at}/" && net.protocol == "http""#),
+        "header" => format!(r#"http.method == "GET" && http.headers.x_tenant == "t{at}""#),
+        "a header in lower case, or an argument" => {
+            format!(r#"any(lower(http.headers.x_tenant)) == "t{at}" || http.queries.tenant == "t{at}""#)
+        }
+        "segment" => format!(r#"http.path ^= "/p" && http.path.segments.1_2 == "s{at}/x""#),
+        "server name" => format!(r#"tls.sni == "h{at}.test" && (http.method == "GET" || http.method == "PUT")"#),
+        "port" => format!("net.port == {}", 1 + at),
+        "source" => format!("net.src.ip == 10.0.{}.{}", at / 256, at % 256),
+        // All of them share the method and one header: the other one is what tells them apart.
+        _ => format!(r#"http.method == "GET" && http.headers.x_a == "1" && http.headers.x_tenant == "t{at}""#),
+    };
+    let rules = (0..size).map(|at| (rule(&format!("{at:05}"), 0, &text(at)), at)).collect();
+    let (router, rejected) = Router::build(rules);
+    assert!(rejected.is_empty(), "{rejected:?}");
+    let (mut found, before) = (0, EVALUATED.get());
+    let requests = 50;
+    for at in (0..size).cycle().step_by(7).take(requests) {
+        let mut sent = Sent::get(&format!("a.h{at}.test"), &format!("/p{at}/s{at}/x"));
+        sent.host = Some(if kind == "host" { format!("h{at}.test") } else { format!("a.h{at}.test") });
+        sent.headers.insert("x-tenant", HeaderValue::from_str(&format!("t{at}")).unwrap());
+        sent.headers.insert("x-a", HeaderValue::from_static("1"));
+        sent.sni = (kind == "server name").then(|| format!("h{at}.test"));
+        let mut query = sent.query();
+        query.port = u16::try_from(at + 1).unwrap();
+        query.source = format!("10.0.{}.{}:1", at / 256, at % 256).parse().ok();
+        found += usize::from(router.find(&query).is_some_and(|found| *found.value == at));
+    }
+    assert_eq!(found, requests, "{kind} among {size}");
+    (EVALUATED.get() - before) as f64 / requests as f64
+}
+
+#[test]
+fn as_many_expressions_are_judged_among_many_routes_as_among_few() {
+    for kind in [
+        "host",
+        "wildcard",
+        "path",
+        "header",
+        "a header in lower case, or an argument",
+        "segment",
+        "server name",
+        "port",
+        "source",
+        "two headers",
+    ] {
+        let (few, many) = (judged_for_each(kind, 10), judged_for_each(kind, 10_000));
+        println!("{kind}: {few} among 10, {many} among 10,000");
+        assert!(few < 3.0 && many < 3.0, "{kind}: {few} among 10, {many} among 10,000");
     }
 }
 
@@ -197,7 +261,20 @@ const PREDICATES: &[&str] = &[
     r#"any(lower(http.headers.x_h)) ^= "x""#,
     r#"http.headers.x_h != "1""#,
     "net.port == 8000",
+    "net.dst.port == 1",
     "net.src.ip in 10.0.0.0/8",
+    "net.src.ip == 10.1.2.3",
+    "net.dst.ip == 10.1.2.3",
+    "net.src.port == 4711",
+    r#"http.host ^= "c.""#,
+    r#"lower(http.method) == "get""#,
+    r#"http.queries.q == "1""#,
+    r#"any(lower(http.queries.q)) == "a""#,
+    r#"lower(http.path.segments.1) == "b""#,
+    r#"lower(http.path.segments.0_1) == "a/b""#,
+    r#"tls.sni == "a.b""#,
+    r#"lower(tls.sni) =^ ".b""#,
+    r#"tls.sni ^= "a.""#,
 ];
 
 fn any_expression() -> impl Strategy<Value = String> {
@@ -215,10 +292,13 @@ fn any_expression() -> impl Strategy<Value = String> {
 fn any_sent() -> impl Strategy<Value = Sent> {
     let host = prop::option::weighted(0.9, select(vec!["a", "A", "b", "B", "c.b", ""]));
     let headers = prop::collection::vec((select(vec!["x-h", "x_h"]), select(vec!["1", "X2", "2"])), 0..3);
-    (host, "(/[abA]{0,2}){1,3}", headers).prop_map(|(host, path, headers)| {
+    let sni = prop::option::of(select(vec!["a.b", "A.B", "a", "z"]));
+    let arguments = select(vec!["", "q=1", "q=1&q=A", "q=2&q=1"]);
+    (host, "(/[abA]{0,2}){1,3}", headers, sni, arguments).prop_map(|(host, path, headers, sni, arguments)| {
         // Normal paths have no empty segment but the last.
         let mut sent = Sent::get("", &path.replace("//", "/").replace("//", "/"));
         sent.host = host.map(str::to_owned);
+        (sent.sni, sent.arguments) = (sni.map(str::to_owned), arguments.to_owned());
         headers.into_iter().fold(sent, |sent, (name, value)| sent.header(name, value))
     })
 }
@@ -229,7 +309,13 @@ fn context(sent: &Sent) -> Context<'static> {
     let query = sent.query();
     let mut names: BTreeMap<String, ()> = FIELDS.iter().map(|(name, ..)| ((*name).to_owned(), ())).collect();
     names.retain(|name, ()| !name.ends_with('*'));
-    let more = ["http.path.segments.0", "http.path.segments.0_1", "http.headers.x_h"];
+    let more = [
+        "http.path.segments.0",
+        "http.path.segments.1",
+        "http.path.segments.0_1",
+        "http.headers.x_h",
+        "http.queries.q",
+    ];
     names.extend(more.map(|name| (name.to_owned(), ())));
     for name in names.into_keys() {
         for value in Field::named(&name).unwrap().values(Asked::Http(&query)) {
@@ -277,18 +363,20 @@ proptest! {
         steps in prop::collection::vec(prop::collection::vec(0..60_usize, 1..20), 1..4),
         requests in prop::collection::vec(any_sent(), 20),
     ) {
-        let (mut ranked, mut now) = (Ranked::new(), BTreeMap::new());
+        let (mut ranked, mut now, mut crowds) = (Ranked::new(), BTreeMap::<usize, Arc<Judged<usize>>>::new(), Crowds::default());
         for step in steps {
             let (mut gone, mut new) = (Vec::new(), Vec::new());
             for at in step.into_iter().map(|at| at % texts.len()).collect::<std::collections::BTreeSet<_>>() {
                 if let Some(known) = now.remove(&at) {
+                    crowds.leave(&known.needs);
                     gone.push(known);
                     continue;
                 }
                 let (text, priority) = &texts[at];
                 let expression = Arc::new(Expression::parse(text, Subsystem::Http).unwrap());
                 let id = format!("{:02}", (at * 37) % 100).into();
-                let judged = Arc::new(Judged { id, priority: *priority, expression, value: at });
+                let needs = crowds.enter(expression.needs());
+                let judged = Arc::new(Judged { id, priority: *priority, expression, needs, value: at });
                 new.push(judged.clone());
                 now.insert(at, judged);
             }

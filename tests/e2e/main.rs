@@ -27,6 +27,7 @@ mod postgres;
 mod proxy;
 mod reload;
 mod startup;
+mod tls;
 mod under_load;
 mod vaults;
 mod versions;

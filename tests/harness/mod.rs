@@ -3,12 +3,14 @@
 //! a time.
 
 mod admin;
+mod authority;
 mod client;
 mod connection;
 mod gateway;
 mod guest;
 mod load;
 mod log;
+mod openssl;
 mod peer;
 mod postgres;
 mod process;
@@ -18,11 +20,13 @@ mod target;
 mod tls;
 
 pub use admin::Admin;
+pub use authority::Authority;
 pub use client::{Answer, Call, Wire, full};
 pub use connection::Client;
 pub use gateway::{Gateway, TestGateway};
 pub use guest::{Wasm, builtin, core_guest, guest, marked, replaced};
 pub use load::Load;
+pub use openssl::{Shaken, s_client, s_client_says};
 pub use peer::Peer;
 pub use postgres::{PASSWORD, TestPostgres};
 pub use python::environment;

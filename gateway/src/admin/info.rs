@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::UNIX_EPOCH};
 
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
@@ -151,9 +151,7 @@ pub(super) fn ready(call: &Call) -> Answer {
 
 /// `GET /metrics`
 pub(super) fn metrics(call: &Call) -> Answer {
-    let mut answer = Answer::bytes("text/plain; charset=UTF-8", (call.context.metrics)().into_bytes());
-    answer.set(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    Answer::bytes("text/plain; charset=UTF-8", (call.context.metrics)().into_bytes())
 }
 
 /// `GET /endpoints`

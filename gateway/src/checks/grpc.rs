@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Uri};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{client::conn::http2, rt::Executor};
 use hyper_util::rt::TokioIo;
 
@@ -12,6 +12,8 @@ use crate::shutdown::Tasks;
 const PATH: &str = "/grpc.health.v1.Health/Check";
 /// An empty message, framed: not compressed, no bytes.
 const NOTHING: &[u8] = &[0; 5];
+/// Bytes of an answer that are read; a good one has seven.
+const ANSWER: usize = 1_024;
 /// `SERVING`, as the first field of the answer.
 const SERVING: &[u8] = &[0x08, 0x01];
 /// `UNIMPLEMENTED`.
@@ -41,7 +43,7 @@ pub(super) async fn ask(stream: Box<dyn Stream>, host: &str, tasks: &Tasks) -> R
     let answering = async {
         let answer = sender.send_request(request).await?;
         let head = answer.headers().clone();
-        let body = answer.into_body().collect().await?;
+        let body = Limited::new(answer.into_body(), ANSWER).collect().await.map_err(|_| ProbeError::Invalid)?;
         let trailers = body.trailers().cloned();
         Ok(heard(&head, trailers.as_ref(), &body.to_bytes()))
     };

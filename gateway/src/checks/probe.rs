@@ -1,8 +1,9 @@
 //! One check of one target.
 
 use std::{
+    borrow::Cow,
     io,
-    net::SocketAddr,
+    net::{Ipv6Addr, SocketAddr},
     sync::{Arc, LazyLock},
     time::Duration,
 };
@@ -117,10 +118,10 @@ impl Probe {
             Kind::Tcp => Ok(Heard::Fine),
             Kind::Http { tls: false } => self.ask_http(stream, target).await,
             Kind::Http { tls: true } => self.ask_http(self.secure(stream, target, "http/1.1").await?, target).await,
-            Kind::Grpc { tls: false } => grpc::ask(Box::new(stream), self.host(target), tasks).await,
+            Kind::Grpc { tls: false } => grpc::ask(Box::new(stream), &self.host(target), tasks).await,
             Kind::Grpc { tls: true } => {
                 let stream = self.secure(stream, target, "h2").await?;
-                grpc::ask(Box::new(stream), self.host(target), tasks).await
+                grpc::ask(Box::new(stream), &self.host(target), tasks).await
             }
         }
     }
@@ -161,8 +162,11 @@ impl Probe {
     }
 
     /// What a target is called; names come without the port, as from Kong.
-    fn host<'a>(&'a self, target: &'a TargetEntry) -> &'a str {
-        self.host.as_deref().unwrap_or(&target.host)
+    fn host<'a>(&'a self, target: &'a TargetEntry) -> Cow<'a, str> {
+        match self.host.as_deref().unwrap_or(&target.host) {
+            host if host.parse::<Ipv6Addr>().is_ok() => Cow::Owned(format!("[{host}]")),
+            host => Cow::Borrowed(host),
+        }
     }
 }
 

@@ -18,6 +18,51 @@ pub struct Settings {
     /// Addresses for clients, or `off` [default: 0.0.0.0:8000, 0.0.0.0:8443 ssl http2]
     #[arg(long, value_name = "ADDRESSES")]
     pub proxy_listen: Option<Text>,
+    /// PEM files of the default certificates, chain first: one, or two with different kinds of keys [default: a self-signed one]
+    #[arg(long, value_name = "PATHS")]
+    pub ssl_cert: Option<Text>,
+    /// PEM files with their keys
+    #[arg(long, value_name = "PATHS")]
+    pub ssl_cert_key: Option<Text>,
+    /// TLS versions for clients [default: TLSv1.2 TLSv1.3]
+    #[arg(long, value_name = "VERSIONS")]
+    pub ssl_protocols: Option<Text>,
+    /// Cipher suites for clients: modern, intermediate or custom [default: intermediate]
+    #[arg(long, value_name = "NAME")]
+    pub ssl_cipher_suite: Option<Text>,
+    /// Names of OpenSSL with colons between; with ssl_cipher_suite = custom
+    #[arg(long, value_name = "NAMES")]
+    pub ssl_ciphers: Option<Text>,
+    /// Whether the order of ssl_ciphers decides, on or off; with ssl_cipher_suite = custom [default: on]
+    #[arg(long, value_name = "SWITCH")]
+    pub ssl_prefer_server_ciphers: Option<Text>,
+    /// Whether sessions go on in other connections, on or off [default: on]
+    #[arg(long, value_name = "SWITCH")]
+    pub ssl_session_tickets: Option<Text>,
+    /// For how long after their handshake: 1s to 7d [default: 1d]
+    #[arg(long, value_name = "DURATION")]
+    pub ssl_session_timeout: Option<Text>,
+    /// How often the key of session tickets changes: 1s to 1d [default: 1h]
+    #[arg(long, value_name = "DURATION")]
+    pub ssl_session_ticket_rotation: Option<Text>,
+    /// Certificates of clients: off, optional, optional_no_ca or on, where the listener does not say [default: off]
+    #[arg(long, value_name = "WORD")]
+    pub ssl_verify_client: Option<Text>,
+    /// PEM file with the authorities that vouch for clients [default: none]
+    #[arg(long, value_name = "PATH")]
+    pub ssl_client_certificate: Option<Text>,
+    /// Certificates between that of a client and an authority, at most: 0 to 100 [default: 1]
+    #[arg(long, value_name = "NUMBER")]
+    pub ssl_verify_depth: Option<Text>,
+    /// Whether targets that ask are shown a certificate of this node, on or off [default: off]
+    #[arg(long, value_name = "SWITCH")]
+    pub client_ssl: Option<Text>,
+    /// PEM file with the chain of that certificate
+    #[arg(long, value_name = "PATH")]
+    pub client_ssl_cert: Option<Text>,
+    /// PEM file with its key
+    #[arg(long, value_name = "PATH")]
+    pub client_ssl_cert_key: Option<Text>,
     /// Addresses of the Admin API, or `off`; others than loopback need authentication [default: 127.0.0.1:8001]
     #[arg(long, value_name = "ADDRESSES")]
     pub admin_listen: Option<Text>,
@@ -311,7 +356,8 @@ impl Sources {
 
     fn put(&mut self, name: &str, value: toml::Value, at: String) {
         if !named(&Settings::default()).contains_key(name) {
-            return self.mistakes.push(Mistake { at, problem: Problem::UnknownSetting });
+            let problem = super::tls::absent(name).map_or(Problem::UnknownSetting, Problem::Absent);
+            return self.mistakes.push(Mistake { at, problem });
         }
         match value.try_into() {
             Ok(Text(text)) => drop(self.settings.insert(name.to_owned(), Typed { text, referred: None, at })),

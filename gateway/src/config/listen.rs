@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use super::Problem;
+use crate::tls::ClientCertificate;
 
 /// Connections that may wait to be accepted; the kernel may lower it.
 const BACKLOG: u32 = 4096;
@@ -68,6 +69,8 @@ pub struct Listen {
     pub address: Address,
     /// Speaks TLS (`ssl`).
     pub tls: bool,
+    /// Whether clients are asked for a certificate (`ssl_verify_client=…`); `None`: as the node's setting says.
+    pub client_certificate: Option<ClientCertificate>,
     /// Offers HTTP/2 by ALPN, or takes prior knowledge on clear text (`http2`).
     pub http2: bool,
     /// Another gateway may listen on the same port (`reuseport`). Each worker has a socket of its own in any case.
@@ -88,9 +91,13 @@ impl FromStr for Listen {
     fn from_str(text: &str) -> Result<Self, Problem> {
         let mut words = text.split_whitespace();
         let mut listen = Self::new(words.next().unwrap_or_default().parse()?);
+        let refused =
+            |listen: &Self, option: &str| Problem::ListenOption(option.to_owned(), listen.address.to_string());
         for option in words {
-            let set = listen.set(option);
-            set.ok_or_else(|| Problem::ListenOption(option.to_owned(), listen.address.to_string()))?;
+            listen.set(option).ok_or_else(|| refused(&listen, option))?;
+        }
+        if listen.client_certificate.is_some() && !listen.tls {
+            return Err(refused(&listen, "ssl_verify_client"));
         }
         Ok(listen)
     }
@@ -99,8 +106,17 @@ impl FromStr for Listen {
 impl Listen {
     /// A listener without options.
     pub fn new(address: Address) -> Self {
-        let (reuseport, dual, probes, proxy_protocol) = (false, false, None, false);
-        Self { address, tls: false, http2: false, reuseport, dual, probes, backlog: BACKLOG, proxy_protocol }
+        Self {
+            address,
+            tls: false,
+            client_certificate: None,
+            http2: false,
+            reuseport: false,
+            dual: false,
+            probes: None,
+            backlog: BACKLOG,
+            proxy_protocol: false,
+        }
     }
 
     fn set(&mut self, option: &str) -> Option<()> {
@@ -114,6 +130,7 @@ impl Listen {
             // What these ask for is so in any case: a socket that is bound on its own, and a client that says nothing
             // costs next to nothing.
             ("bind" | "deferred", None) => {}
+            ("ssl_verify_client", Some(value)) => self.client_certificate = Some(value.parse().ok()?),
             ("ipv6only", Some(value)) if matches!(self.address, Address::Tcp(SocketAddr::V6(_))) => {
                 self.dual = !switch(value)?;
             }
@@ -188,6 +205,9 @@ impl fmt::Display for Listen {
         for (_, option) in switches.into_iter().filter(|(set, _)| *set) {
             write!(out, " {option}")?;
         }
+        if let Some(asked) = self.client_certificate {
+            write!(out, " ssl_verify_client={}", asked.as_str())?;
+        }
         if let Some(probes) = &self.probes {
             write!(out, " so_keepalive={probes}")?;
         }
@@ -201,8 +221,11 @@ impl fmt::Display for Listen {
 /// Addresses of the Admin and Status APIs: who calls them is known by address and certificate alone.
 pub(super) fn own_listens(text: &str) -> Result<Vec<Listen>, Problem> {
     let listens = listens(text)?;
-    match listens.iter().find(|listen| listen.proxy_protocol) {
-        Some(listen) => Err(Problem::ListenOption("proxy_protocol".to_owned(), listen.address.to_string())),
+    let refused =
+        |listen: &Listen, option: &str| Err(Problem::ListenOption(option.to_owned(), listen.address.to_string()));
+    match listens.iter().find(|listen| listen.proxy_protocol || listen.client_certificate.is_some()) {
+        Some(listen) if listen.proxy_protocol => refused(listen, "proxy_protocol"),
+        Some(listen) => refused(listen, "ssl_verify_client (see admin_client_ca)"),
         None => Ok(listens),
     }
 }

@@ -10,6 +10,7 @@ mod read;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::{
     ffi::OsString,
@@ -31,6 +32,7 @@ pub use file::{Settings, Text};
 pub use listen::{Address, Listen, Probes};
 pub use quantity::{ByteCount, duration};
 pub use shown::Shown;
+pub use tls::Tls;
 
 /// Finds the secret behind a reference, given the folder of the `file` vault; or says why not.
 pub type Vaults<'a> = &'a dyn Fn(&str, Option<&Path>) -> Result<String, String>;
@@ -50,6 +52,8 @@ pub struct Config {
     pub database: Database,
     /// How it is used, unless it is a file.
     pub database_use: DatabaseUse,
+    /// TLS with clients and targets.
+    pub tls: Tls,
     /// Directory of the database, caches and the snapshot.
     pub data_dir: PathBuf,
     /// What is served without a database.
@@ -342,6 +346,9 @@ pub enum Problem {
     /// There is no such setting.
     #[error("there is no such setting")]
     UnknownSetting,
+    /// Kong has such a setting, and it has no use here.
+    #[error("there is no such setting: {0}")]
+    Absent(&'static str),
     /// A variable holds bytes that are no text.
     #[error("the value is not UTF-8")]
     NotUnicode,
@@ -350,8 +357,9 @@ pub enum Problem {
     Address(String),
     /// An unknown word behind an address.
     #[error(
-        "`{0}` behind {1} is not an option there: ssl, http2, bind, deferred and backlog=1..65535; for clients proxy_protocol; \
-         with an IP address reuseport and so_keepalive=on|off|[idle]:[interval]:[count]; with an IPv6 address ipv6only=on|off"
+        "`{0}` behind {1} is not an option there: ssl, http2, bind, deferred and backlog=1..65535; for clients proxy_protocol \
+         and with ssl ssl_verify_client=off|optional|optional_no_ca|on; with an IP address reuseport and \
+         so_keepalive=on|off|[idle]:[interval]:[count]; with an IPv6 address ipv6only=on|off"
     )]
     ListenOption(String, String),
     /// Two listeners at one address.
@@ -391,7 +399,7 @@ pub enum Problem {
     #[error("`{0}` is not a size, such as 4096, 32KiB or 16MiB")]
     Bytes(String),
     /// Not a duration.
-    #[error("`{0}` is not a duration, such as 20ms, 30s, 5m or 1h")]
+    #[error("`{0}` is not a duration, such as 20ms, 30s, 5m, 1h or 1d")]
     Duration(String),
     /// Not a whole number.
     #[error("`{0}` is not a whole number")]
@@ -418,6 +426,24 @@ pub enum Problem {
     /// Not a name out of a list.
     #[error(transparent)]
     Name(#[from] UnknownName),
+    /// A version, suite or set of suites that is not offered.
+    #[error(transparent)]
+    NotOffered(#[from] crate::tls::NotOffered),
+    /// A list that nobody reads.
+    #[error("only works with ssl_cipher_suite = custom")]
+    NeedsCustomSuite,
+    /// A protocol version that no connection could have.
+    #[error("there is no cipher suite for one of the versions: see ssl_cipher_suite and ssl_ciphers")]
+    NoSuite,
+    /// More certificates than kinds of keys.
+    #[error("at most two certificates, one for each kind of key")]
+    TooManyCertificates,
+    /// A certificate without a key.
+    #[error("there are to be as many keys as certificates, in the same order")]
+    UnevenCertificates,
+    /// Not a word about certificates of clients.
+    #[error(transparent)]
+    ClientCertificate(#[from] crate::tls::UnknownWord),
     /// Not a flavor of the router.
     #[error(transparent)]
     Flavor(#[from] UnknownFlavor),

@@ -53,7 +53,7 @@ impl FromStr for ByteCount {
     }
 }
 
-/// A whole number with `ms`, `s`, `m` or `h` behind it; `0` needs no unit.
+/// A whole number with `ms`, `s`, `m`, `h` or `d` behind it; `0` needs no unit.
 ///
 /// # Errors
 /// When it is anything else.
@@ -66,6 +66,7 @@ pub fn duration(text: &str) -> Result<Duration, Problem> {
         "s" => number.checked_mul(1_000),
         "m" => number.checked_mul(60_000),
         "h" => number.checked_mul(3_600_000),
+        "d" => number.checked_mul(86_400_000),
         "" if number == 0 => Some(0),
         _ => None,
     };

@@ -34,6 +34,7 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
         proxy_listen: reader.take("proxy_listen", "0.0.0.0:8000, 0.0.0.0:8443 ssl http2", listens),
         admin_listen: reader.take("admin_listen", "127.0.0.1:8001", own_listens),
         admin: reader.admin(),
+        tls: reader.tls(),
         status_listen: reader.take("status_listen", "127.0.0.1:8007", own_listens),
         database: reader.database(&data_dir),
         declarative: reader.declarative(),
@@ -65,6 +66,7 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
     config.shown = reader.shown();
     reader.refuse_equal_addresses(&config);
     reader.refuse_unused_declarations(&config);
+    reader.refuse_unverifiable_clients(&config);
     if reader.sources.mistakes.is_empty() { Ok(config) } else { Err(reader.sources.mistakes) }
 }
 
@@ -94,6 +96,11 @@ impl Reader {
             Ok(value) => Some(value),
             Err(problem) => self.mistake(name, problem),
         }
+    }
+
+    /// Shown for a setting that nobody typed, and whose default depends on others.
+    pub(super) fn default(&mut self, name: &str, text: &str) {
+        self.defaults.insert(name.to_owned(), text.to_owned());
     }
 
     /// Every setting as it is in force.
@@ -310,7 +317,7 @@ fn naming(text: &str) -> Result<Naming, Problem> {
     text.parse().map(Naming::Header).map_err(|_| Problem::Header(text.to_owned()))
 }
 
-fn switch(text: &str) -> Result<bool, Problem> {
+pub(super) fn switch(text: &str) -> Result<bool, Problem> {
     match text {
         "on" => Ok(true),
         "off" => Ok(false),

@@ -1,5 +1,12 @@
 //! The plugins that come with the gateway. They go through the same door as an upload; what they request they are
 //! granted, and the grant is written down in their row like any other.
+//!
+//! Which of two builds counts is up to the version, so that gateways that share a database come to the same end in
+//! whatever order they start. Builds of one version are not told apart: where others share the database the first stays,
+//! and they do not take turns at each restart; a database of the gateway's own gets what the binary has, as whoever
+//! builds one expects.
+
+use std::cmp::Ordering;
 
 use serde_json::{Value, json};
 
@@ -12,13 +19,24 @@ use crate::{
 
 include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
 
+/// Whose database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// This gateway's alone.
+    Own,
+    /// Other gateways may use it, built from something else.
+    Shared,
+}
+
 /// Installs what is new or has changed since the last start, as one version. A module that an operator put in a
 /// built-in's place stays, and so does a later version, which another gateway of the same database brought: while they
-/// are being replaced one by one, none takes back what the new ones installed. Of several nodes that start at once, the first installs and the others find it done.
+/// are being replaced one by one, none takes back what the new ones installed. Of several nodes that start at once, the
+/// first installs and the others find it done.
 pub(super) async fn install(
     store: &dyn Store,
     core: &Registry,
     catalog: &std::sync::Arc<Catalog>,
+    sharing: Sharing,
 ) -> Result<(), GatewayError> {
     let modules = core.get("modules").expect("the core registry has modules");
     let mut candidates = Vec::new();
@@ -29,12 +47,14 @@ pub(super) async fn install(
                 name: (*name).into(),
                 reason: reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
             })?;
-            if !stays(known.as_ref(), &inspected.digest, &inspected.manifest.version) {
+            if stays(known.as_ref(), &inspected, sharing) {
+                tell(known.as_ref(), &inspected);
+            } else {
                 candidates.push(inspected);
             }
         }
     }
-    if candidates.is_empty() { Ok(()) } else { write(store, modules, &candidates).await }
+    if candidates.is_empty() { Ok(()) } else { write(store, modules, &candidates, sharing).await }
 }
 
 /// Whether the row is of an operator, or of these very bytes.
@@ -43,22 +63,57 @@ fn is_same(known: Option<&Object>, digest: &str) -> bool {
 }
 
 /// Whether the row, if any, need not be written.
-fn stays(known: Option<&Object>, digest: &str, version: &str) -> bool {
-    is_same(known, digest) || known.is_some_and(|row| release(text(row, "version")) > release(version))
+fn stays(known: Option<&Object>, own: &Inspected, sharing: Sharing) -> bool {
+    outlasts(known, &own.digest, &own.manifest.version, sharing)
+}
+
+fn outlasts(known: Option<&Object>, digest: &str, version: &str, sharing: Sharing) -> bool {
+    let is_ahead = |row: &Object| match precedence(text(row, "version")).cmp(&precedence(version)) {
+        Ordering::Greater => true,
+        Ordering::Equal => sharing == Sharing::Shared,
+        Ordering::Less => false,
+    };
+    is_same(known, digest) || known.is_some_and(is_ahead)
+}
+
+/// Says that the database has something else than this binary.
+fn tell(known: Option<&Object>, own: &Inspected) {
+    let Some(row) = known else { return };
+    let (plugin, digest, own_digest) = (&own.manifest.name, text(row, "digest"), &*own.digest);
+    let (version, own_version) = (text(row, "version"), &*own.manifest.version);
+    tracing::warn!(plugin, version, digest, own_version, own_digest, "a built-in plugin of another build stays");
 }
 
 fn text<'a>(row: &'a Object, field: &str) -> &'a str {
     row.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The numbers of a version; what is no version is older than any.
-fn release(version: &str) -> Option<[u64; 3]> {
-    let numbers = version.split(['-', '+']).next()?.split('.').map(str::parse);
-    let numbers: Vec<u64> = numbers.collect::<Result<_, _>>().ok()?;
-    numbers.try_into().ok()
+/// What orders versions (semver.org §11); what is no version is older than any.
+type Precedence = Option<([u64; 3], bool, Vec<Identifier>)>;
+
+/// A part of what follows the numbers of a version before its release.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Identifier {
+    Number(u64),
+    Text(String),
 }
 
-async fn write(store: &dyn Store, modules: &Collection, candidates: &[Inspected]) -> Result<(), GatewayError> {
+fn precedence(version: &str) -> Precedence {
+    let version = version.split('+').next()?;
+    let (release, before) =
+        version.split_once('-').map_or((version, None), |(release, before)| (release, Some(before)));
+    let numbers: Vec<u64> = release.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
+    let identifier = |text: &str| text.parse().map_or_else(|_| Identifier::Text(text.to_owned()), Identifier::Number);
+    let identifiers = before.into_iter().flat_map(|before| before.split('.')).map(identifier).collect();
+    Some((numbers.try_into().ok()?, before.is_none(), identifiers))
+}
+
+async fn write(
+    store: &dyn Store,
+    modules: &Collection,
+    candidates: &[Inspected],
+    sharing: Sharing,
+) -> Result<(), GatewayError> {
     let mut transaction = store.begin().await?;
     let request = Request::own("installing built-in plugins");
     transaction.sign(Note { request, entities: json!([]) });
@@ -67,7 +122,7 @@ async fn write(store: &dyn Store, modules: &Collection, candidates: &[Inspected]
         let name = &inspected.manifest.name;
         // Again, now that no other node writes.
         let known = transaction.get(modules, Key::Unique("name", name)).await?;
-        if stays(known.as_ref(), &inspected.digest, &inspected.manifest.version) {
+        if stays(known.as_ref(), inspected, sharing) {
             continue;
         }
         let row = row(inspected, known.as_ref());
@@ -140,18 +195,43 @@ mod tests {
 
     #[test]
     fn neither_an_operators_module_nor_a_later_version_is_replaced() {
-        for (source, digest, version, expected) in [
-            ("builtin", "a", "1.2.3", true),
-            ("builtin", "b", "1.2.3", false),
-            ("builtin", "b", "1.2.2", false),
-            ("builtin", "b", "1.10.0", true),
-            ("builtin", "b", "2.0.0-rc.1", true),
-            ("builtin", "b", "no version", false),
-            ("upload", "b", "0.0.1", true),
+        for (source, digest, version, own, shared) in [
+            ("builtin", "a", "1.2.3", true, true),
+            ("builtin", "b", "1.2.3", false, true),
+            ("builtin", "b", "1.2.3+build.9", false, true),
+            ("builtin", "b", "1.2.3-rc.1", false, false),
+            ("builtin", "b", "1.2.2", false, false),
+            ("builtin", "b", "1.10.0", true, true),
+            ("builtin", "b", "2.0.0-rc.1", true, true),
+            ("builtin", "b", "no version", false, false),
+            ("upload", "b", "0.0.1", true, true),
         ] {
             let row = json!({ "source": source, "digest": digest, "version": version });
-            assert_eq!(stays(row.as_object(), "a", "1.2.3"), expected, "{row}");
+            for (sharing, expected) in [(Sharing::Own, own), (Sharing::Shared, shared)] {
+                assert_eq!(outlasts(row.as_object(), "a", "1.2.3", sharing), expected, "{sharing:?}: {row}");
+            }
         }
-        assert!(!stays(None, "a", "1.2.3"));
+        assert!(!outlasts(None, "a", "1.2.3", Sharing::Shared));
+    }
+
+    #[test]
+    fn versions_have_the_order_of_semver() {
+        let ordered = [
+            "none",
+            "0.9.9",
+            "1.0.0-1",
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.beta",
+            "1.0.0-beta.2",
+            "1.0.0-beta.11",
+            "1.0.0-rc.1",
+            "1.0.0",
+            "1.0.1",
+            "1.2.0",
+            "1.10.0",
+        ];
+        assert!(ordered.windows(2).all(|pair| precedence(pair[0]) < precedence(pair[1])));
+        assert_eq!(precedence("1.0.0+a"), precedence("1.0.0+b"));
     }
 }

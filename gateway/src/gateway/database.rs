@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::sync::Notify;
 
+use super::builtins::Sharing;
 use crate::{
     config::{self, Config},
     model::Object,
@@ -26,6 +27,14 @@ pub(super) fn place(config: &Config) -> Option<store::Database> {
         })),
         config::Database::Off => return None,
     })
+}
+
+/// Whether other gateways may use the database, too.
+pub(super) fn sharing(config: &Config) -> Sharing {
+    match &config.database {
+        config::Database::Postgres(_) => Sharing::Shared,
+        config::Database::Sqlite(_) | config::Database::Off => Sharing::Own,
+    }
 }
 
 /// What `GET /` shows of it, with Kong's names. Never the password.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use serde::Deserialize as _;
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 
 use super::{Foundation, GatewayError, desk::Desk, system};
@@ -68,6 +69,9 @@ pub enum FilesError {
         /// What of it.
         problem: String,
     },
+    /// Its `_info.select_tags` are no list of tags.
+    #[error("{}: _info.select_tags: expected a list of texts", .0.display())]
+    SelectTags(PathBuf),
     /// The database refused an entity.
     #[error("the database refuses the import: {0}")]
     Store(#[from] StoreError),
@@ -112,7 +116,9 @@ impl Files {
 
     /// Checks a file. Answers how many entities it has.
     pub fn check(&self, file: &Path, reading: Reading) -> Result<usize> {
-        Ok(self.resolve(Content::read(file)?, reading)?.entities.len())
+        let content = Content::read(file)?;
+        let content = if reading == Reading::Deck { content.substituted()? } else { content };
+        Ok(self.resolve(content, reading)?.entities.len())
     }
 
     /// The configuration of the database as a file.
@@ -154,19 +160,14 @@ impl Files {
 
     /// For an import, with what is to become of the rest.
     fn read_for(&self, file: &Path, prune: bool) -> Result<(Loaded, Others)> {
-        let content = Content::read(file)?;
-        let others = if prune { Others::Delete(content.select_tags()) } else { Others::Keep };
+        let content = Content::read(file)?.substituted()?;
+        let others = if prune { Others::Delete(content.select_tags()?) } else { Others::Keep };
         Ok((self.resolve(content, Reading::Deck)?, others))
     }
 
     fn resolve(&self, content: Content, reading: Reading) -> Result<Loaded> {
-        let Content { file, mut text, syntax } = content;
+        let Content { file, text, syntax } = content;
         let invalid = |invalid| FilesError::Invalid { file: file.clone(), invalid: Box::new(invalid) };
-        if reading == Reading::Deck {
-            let variable = |name: &str| std::env::var(name).ok();
-            text =
-                substitute(&text, &variable).map_err(|problem| FilesError::Variable { file: file.clone(), problem })?;
-        }
         let (registry, desk) = (self.registry.load_full(), self.desk.clone());
         self.control.block_on(resolve(move || parse(&text, syntax), registry, desk, reading)).map_err(invalid)
     }
@@ -195,11 +196,25 @@ impl Content {
         Ok(Self { file: name, text, syntax })
     }
 
-    /// The tags by which decK selects what the file is about. What is wrong with the text is told by those who use it.
-    fn select_tags(&self) -> Vec<String> {
-        let parsed = parse(&self.text, self.syntax).unwrap_or_default();
-        let tags = parsed.pointer("/_info/select_tags").and_then(|tags| tags.as_array());
-        tags.into_iter().flatten().filter_map(|tag| tag.as_str().map(str::to_owned)).collect()
+    /// With decK's `${{ env "NAME" }}` put in.
+    fn substituted(mut self) -> Result<Self> {
+        let variable = |name: &str| std::env::var(name).ok();
+        match substitute(&self.text, &variable) {
+            Ok(text) => self.text = text,
+            Err(problem) => return Err(FilesError::Variable { file: self.file, problem }),
+        }
+        Ok(self)
+    }
+
+    /// The tags by which decK selects what the file is about; none if it is about everything. Strict, since what has none of
+    /// them may be deleted.
+    fn select_tags(&self) -> Result<Vec<String>> {
+        let invalid = |invalid| FilesError::Invalid { file: self.file.clone(), invalid: Box::new(invalid) };
+        let parsed = parse(&self.text, self.syntax).map_err(invalid)?;
+        match parsed.pointer("/_info/select_tags") {
+            None | Some(serde_json::Value::Null) => Ok(Vec::new()),
+            Some(tags) => Vec::deserialize(tags).map_err(|_| FilesError::SelectTags(self.file.clone())),
+        }
     }
 }
 

@@ -16,7 +16,6 @@ use super::{
     handover::{self, HandoverError, Program, Successor},
     notify::Notifier,
     sockets::Estate,
-    system,
     workers::Workers,
 };
 use crate::{
@@ -35,6 +34,7 @@ pub(super) struct Life {
     pub(super) estate: Estate,
     pub(super) program: Program,
     pub(super) notifier: Notifier,
+    pub(super) signals: Signals,
     pub(super) pid_file: PathBuf,
     /// Given when another process took over.
     pub(super) replaced: Shutdown,
@@ -43,14 +43,10 @@ pub(super) struct Life {
 impl Life {
     /// Serves until a signal says otherwise, then drains.
     pub(super) fn live(mut self) -> Result<(), GatewayError> {
-        let mut signals = {
-            let _runtime = self.control.enter();
-            Signals::new().map_err(system("the signals"))?
-        };
         let step = loop {
-            match self.control.block_on(signals.next()) {
+            match self.control.block_on(self.signals.next()) {
                 Wish::End => break Ending::Close,
-                Wish::Upgrade => match self.upgrade(&mut signals) {
+                Wish::Upgrade => match self.upgrade() {
                     Ok(Some(process)) => {
                         tracing::info!(process, "another process has taken over");
                         break Ending::Retire;
@@ -60,11 +56,11 @@ impl Life {
                 },
             }
         };
-        self.end(step, signals)
+        self.end(step)
     }
 
     /// Starts the next process. The id of the one that serves; nothing when the end was asked for meanwhile.
-    fn upgrade(&mut self, signals: &mut Signals) -> Result<Option<u32>, HandoverError> {
+    fn upgrade(&mut self) -> Result<Option<u32>, HandoverError> {
         tracing::info!("another process is started to take over");
         let successor = Successor::start(&self.program, &self.estate.heirlooms)?;
         let channel = successor.channel()?;
@@ -73,7 +69,7 @@ impl Life {
             // A dropped wait for signals loses none.
             let outcome = tokio::select! {
                 outcome = &mut waiting => outcome,
-                () = signals.end() => {
+                () = self.signals.end() => {
                     handover::give_up(&channel);
                     _ = waiting.await;
                     return Ok(None);
@@ -83,7 +79,7 @@ impl Life {
         })
     }
 
-    fn end(self, step: Ending, mut signals: Signals) -> Result<(), GatewayError> {
+    fn end(self, step: Ending) -> Result<(), GatewayError> {
         tracing::info!("ending: connections are being drained");
         if step == Ending::Retire {
             self.replaced.trigger();
@@ -97,7 +93,7 @@ impl Life {
         let drain = self.workers.order();
         drain.advance(step);
         self.tasks.spawn("a second signal", {
-            let (drain, ending) = (drain.clone(), self.tasks.shutdown());
+            let (drain, ending, mut signals) = (drain.clone(), self.tasks.shutdown(), self.signals);
             async move {
                 // Whichever is dropped is of no use any more.
                 tokio::select! {
@@ -106,7 +102,11 @@ impl Life {
                 }
             }
         });
+        let access_log = self.workers.dial().access_log();
         self.workers.join();
+        if let Some(access_log) = access_log {
+            access_log.flush(BACKGROUND_GRACE);
+        }
         let cut = self.control.block_on(self.tasks.drain(BACKGROUND_GRACE));
         for task in cut {
             tracing::warn!(task = &*task, "background work was cut");
@@ -127,7 +127,8 @@ enum Wish {
     Upgrade,
 }
 
-struct Signals {
+/// The signals that end the process or have it replaced. Those of before it was made are lost, and may kill.
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
@@ -135,7 +136,8 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    /// Must be made on a runtime.
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

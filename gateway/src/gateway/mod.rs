@@ -2,6 +2,7 @@
 
 mod apis;
 mod builtins;
+mod certificates;
 mod commands;
 mod controls;
 mod database;
@@ -42,15 +43,16 @@ use crate::{
     snapshot::{self, Builder, Deployments, Pace, Published},
     store::{self, MemoryStore, Refused, Resilient, Store, StoreError},
     telemetry::{LogDial, Metrics},
-    tls::{self, DefaultCertificate, Resolver},
+    tls,
     vault::Vaults,
 };
+use certificates::NodeTls;
 pub use commands::{Order, migrate, migrations, tell};
 use controls::Controls;
 use desk::Desk;
 pub use files::{Files, FilesError, is_pipe, shown, write_sample};
 use handover::{Predecessor, Program};
-use life::Life;
+use life::{Life, Signals};
 use notify::Notifier;
 use reload::Live;
 use reporter::Reporter;
@@ -150,7 +152,7 @@ struct Rooms {
     refusals: mpsc::Sender<Refused>,
     access: Arc<Access>,
     controls: Arc<Controls>,
-    resolver: Arc<Resolver>,
+    tls: Arc<NodeTls>,
 }
 
 impl Gateway {
@@ -170,7 +172,8 @@ impl Gateway {
         let replaced = Shutdown::new();
         let rooms = control.block_on(build(config, &tasks, &metrics, log.clone(), replaced.clone()))?;
         apis::refuse_open(config, &rooms.access)?;
-        let workers = Workers::start(config, sockets.proxy, rooms.published.current.clone(), rooms.resolver.clone())?;
+        let server = rooms.tls.clients.clone();
+        let workers = Workers::start(config, sockets.proxy, rooms.published.current.clone(), server)?;
         let context = node::context(config, &rooms, &addresses, workers.tally(), &metrics);
         let api = |name, router| apis::Api {
             name,
@@ -178,25 +181,31 @@ impl Gateway {
             settings: config.admin.clone(),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
+            replaced: replaced.clone(),
+            tls: rooms.tls.operators.clone(),
         };
         let (admin, status) =
             (api("admin", admin::router(context.clone())), api("status", admin::status_router(context)));
-        let admin = control.block_on(apis::serve(config, sockets.admin, admin))?;
-        let status = control.block_on(apis::serve(config, sockets.status, status))?;
+        let admin = control.block_on(apis::serve(sockets.admin, admin))?;
+        let status = control.block_on(apis::serve(sockets.status, status))?;
         let notifier = Notifier::from_environment();
         let (dial, kept) = (workers.dial(), config.clone());
-        let live = Live { config: kept, origin, log, dial, notifier: notifier.clone() };
+        let live = Live { config: kept, origin, log, dial, notifier: notifier.clone(), tls: rooms.tls };
         control.block_on(async { live.heed(&tasks) })?;
+        // Whoever reads the file, or hears that this process is ready, may send a signal at once.
+        let signals = control.block_on(async { Signals::new() }).map_err(system("the signals"))?;
         life::remember(&config.pid_file).map_err(system(format!("the pid file {}", config.pid_file.display())))?;
         announce(&addresses, admin, status, began);
         notifier.ready();
-        notifier.watch(predecessor.is_some(), &tasks);
+        notifier.watch(predecessor.is_some(), &tasks, replaced.clone());
         if let Some(predecessor) = &predecessor {
             predecessor.tell_ready();
         }
         let (estate, pid_file) = (sockets.estate, config.pid_file.clone());
         let (store, services) = (rooms.store, rooms.catalog.services().clone());
-        Ok(Self(Life { control, tasks, store, services, workers, estate, program, notifier, pid_file, replaced }))
+        let life =
+            Life { control, tasks, store, services, workers, estate, program, notifier, signals, pid_file, replaced };
+        Ok(Self(life))
     }
 
     /// Serves until SIGTERM, SIGINT or SIGQUIT, or until SIGUSR2 has started another process that took over; then drains.
@@ -231,8 +240,9 @@ async fn build(
 ) -> Result<Rooms, GatewayError> {
     let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let builder = builder(config, &store, &registry, &catalog);
-    let resolver = Arc::new(Resolver::new(&DefaultCertificate::in_folder(&config.data_dir)?));
-    let builder = builder.with_resolver(resolver.clone());
+    let tls = Arc::new(NodeTls::load(config)?);
+    tasks.spawn("keys of session tickets", tls.clone().rotate(tasks.shutdown()));
+    let builder = builder.with_resolver(tls.resolver.clone()).with_node_client(tls.targets.clone());
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));
     let (follower, known) = (desk.clone(), registry.clone());
@@ -276,7 +286,7 @@ async fn build(
         refusals,
         access,
         controls,
-        resolver,
+        tls,
     };
     declarative::reload_on_hangup(config, &rooms, tasks)?;
     Ok(rooms)
@@ -341,7 +351,10 @@ impl Foundation {
         let core = model::core_registry_of(config.router_flavor);
         match &source {
             Source::Memory(memory) => declarative::modules(memory, &catalog, &core, &config.modules_dir).await?,
-            Source::Database(_) => outage::install_builtins(&store, &core, &catalog, tasks).await?,
+            Source::Database(_) => {
+                let sharing = database::sharing(config);
+                outage::install_builtins(&store, &core, &catalog, sharing, tasks).await?;
+            }
         }
         Ok(Self { store, source, registry: Arc::new(ArcSwap::from_pointee(core)), catalog, node_id })
     }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     admin::{Context, Node, Quarantined, Status},
     config::{Config, Database, Listen},
-    listener::{Counters, Refusal},
+    listener::{Counters, HandshakeFailure, Handshakes, Refusal},
     model::Object,
     snapshot::{self, Snapshot},
     telemetry::{Definition, Metrics, Traffic, metric},
@@ -79,12 +79,10 @@ pub(super) fn context(
 }
 
 fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
-    let proxy: Vec<Value> = addresses
-        .plain
-        .iter()
-        .map(|address| shown(address, false))
-        .chain(addresses.tls.iter().map(|address| shown(address, true)))
-        .collect();
+    let of = |tls| config.proxy_listen.iter().filter(move |listen| listen.tls == tls);
+    let [plain, tls] = [(&addresses.plain, of(false)), (&addresses.tls, of(true))]
+        .map(|(addresses, listens)| addresses.iter().zip(listens).map(|(address, listen)| shown(address, listen)));
+    let proxy: Vec<Value> = plain.chain(tls).collect();
     let listed = |listen: &[Listen]| listen.iter().map(ToString::to_string).collect::<Vec<_>>();
     let mut configuration = json!({
         "database": if config.database == Database::Off { "off" } else { "postgres" },
@@ -94,7 +92,7 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
         "status_listen": listed(&config.status_listen),
         "proxy_listen": listed(&config.proxy_listen),
         "proxy_listeners": proxy,
-        "admin_listeners": config.admin_listen.iter().map(|listen| shown(&listen.address.to_string(), listen.tls)).collect::<Vec<_>>(),
+        "admin_listeners": config.admin_listen.iter().map(|listen| shown(&listen.address.to_string(), listen)).collect::<Vec<_>>(),
     });
     if let Some(configuration) = configuration.as_object_mut() {
         configuration.extend(database::shown(&config.database));
@@ -113,7 +111,13 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
 fn traffic(tally: &Tally) -> Traffic {
     let counters = &tally.connections;
     let refused = |refusal: Refusal| total(counters, |counters| counters.refused[refusal as usize].load(Relaxed));
+    let failed = |failure: HandshakeFailure| total(counters, |counters| counters.handshakes.failed(failure));
+    let done = |kind: usize| total(counters, |counters| counters.handshakes.done(kind));
+    let kinds = Handshakes::KINDS.iter().enumerate();
     Traffic {
+        handshakes: kinds.map(|(kind, (version, resumed))| (*version, *resumed, done(kind))).collect(),
+        nameless: total(counters, |counters| counters.handshakes.nameless()),
+        handshake_failures: HandshakeFailure::ALL.iter().map(|failure| (failure.code(), failed(*failure))).collect(),
         refused: Refusal::ALL.iter().map(|refusal| (refusal.code(), refused(*refusal))).collect(),
         refused_requests: tally.refusals.counts(),
         accepted: total(counters, |counters| counters.accepted.load(Relaxed)),

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use crate::shutdown::Tasks;
+use crate::shutdown::{Shutdown, Tasks};
 
 /// The way to the service manager, if there is one.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl Notifier {
     }
 
     /// Says now and then that this process lives, if the manager wants to hear it.
-    pub(super) fn watch(&self, took_over: bool, tasks: &Tasks) {
+    pub(super) fn watch(&self, took_over: bool, tasks: &Tasks, replaced: Shutdown) {
         let Some(limit) = limit(took_over) else { return };
         let (notifier, ending) = (self.clone(), tasks.shutdown());
         tasks.spawn("watchdog", async move {
@@ -53,8 +53,10 @@ impl Notifier {
             while tokio::time::timeout(limit / 2, ending.triggered()).await.is_err() {
                 notifier.tell("WATCHDOG=1");
             }
-            // The drain has bounds of its own, and may be longer than this one.
-            notifier.tell("WATCHDOG_USEC=0");
+            // The drain has bounds of its own, and may be longer than this one. Another process is watched on.
+            if !replaced.is_triggered() {
+                notifier.tell("WATCHDOG_USEC=0");
+            }
         });
     }
 

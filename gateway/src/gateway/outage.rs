@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{GatewayError, builtins};
+use super::{
+    GatewayError,
+    builtins::{self, Sharing},
+};
 use crate::{
     config::Config,
     model::{self, Registry},
@@ -24,24 +27,25 @@ pub(super) async fn install_builtins(
     store: &Arc<dyn Store>,
     core: &Registry,
     catalog: &Arc<Catalog>,
+    sharing: Sharing,
     tasks: &Tasks,
 ) -> Result<(), GatewayError> {
-    match builtins::install(&**store, core, catalog).await {
+    match builtins::install(&**store, core, catalog, sharing).await {
         Err(GatewayError::Store(StoreError::ReadOnly { .. })) => {
-            tasks.spawn("built-in plugins", install_later(store.clone(), catalog.clone(), tasks.shutdown()));
+            tasks.spawn("built-in plugins", install_later(store.clone(), catalog.clone(), sharing, tasks.shutdown()));
             Ok(())
         }
         done => done,
     }
 }
 
-async fn install_later(store: Arc<dyn Store>, catalog: Arc<Catalog>, ending: Shutdown) {
+async fn install_later(store: Arc<dyn Store>, catalog: Arc<Catalog>, sharing: Sharing, ending: Shutdown) {
     // Either arm may be dropped: an installation has no half.
     while tokio::time::timeout(LOOK, ending.triggered()).await.is_err() {
         if store.unreachable_since().is_some() {
             continue;
         }
-        match builtins::install(&*store, &model::core_registry(), &catalog).await {
+        match builtins::install(&*store, &model::core_registry(), &catalog, sharing).await {
             Err(GatewayError::Store(StoreError::ReadOnly { .. })) => {}
             Err(error) => {
                 return tracing::error!(error = &error as &dyn std::error::Error, "built-in plugins stay as they were");

@@ -1,8 +1,16 @@
 //! SIGHUP reads the settings again, SIGUSR1 opens log files again. What cannot change in a running process is named.
 
+use std::sync::Arc;
+
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{GatewayError, notify::Notifier, system, workers::Dial};
+use super::{
+    GatewayError,
+    certificates::{self, NodeTls},
+    notify::Notifier,
+    system,
+    workers::Dial,
+};
 use crate::{
     config::{Config, Origin},
     shutdown::Tasks,
@@ -41,6 +49,7 @@ pub(super) struct Live {
     pub(super) log: LogDial,
     pub(super) dial: Dial,
     pub(super) notifier: Notifier,
+    pub(super) tls: Arc<NodeTls>,
 }
 
 impl Live {
@@ -74,7 +83,13 @@ impl Live {
         self.reopen();
         let origin = self.origin.clone();
         match tokio::task::spawn_blocking(move || origin.load()).await {
-            Ok(Ok(next)) => self.apply(next),
+            Ok(Ok(next)) => {
+                let renewed = self.renew(&next).await;
+                self.apply(&next);
+                if renewed {
+                    self.take_over_tls(&next);
+                }
+            }
             Ok(Err(error)) => tracing::error!(%error, "the settings stay as they are"),
             Err(error) => tracing::error!(%error, "the settings could not be read"),
         }
@@ -95,14 +110,39 @@ impl Live {
         config.target_care = next.target_care;
     }
 
-    fn apply(&mut self, next: Config) {
+    /// Certificates are read again, also where no setting changed.
+    async fn renew(&self, next: &Config) -> bool {
+        let (tls, running, wanted) = (self.tls.clone(), self.config.clone(), next.clone());
+        match tokio::task::spawn_blocking(move || tls.reload(&running, &wanted)).await {
+            Ok(Ok(())) => {
+                tracing::info!("the certificates of the settings were read again");
+                return true;
+            }
+            Ok(Err(error)) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, "TLS stays as it is");
+            }
+            Err(error) => tracing::error!(%error, "the certificates could not be read"),
+        }
+        false
+    }
+
+    fn take_over_tls(&mut self, next: &Config) {
+        let before = self.config.tls.client_ca.take();
+        self.config.take_over(next, &certificates::LIVE);
+        self.config.tls = next.tls.clone();
+        self.config.tls.client_ca = next.tls.client_ca.clone().or(before);
+    }
+
+    fn apply(&mut self, next: &Config) {
         let changed = next.differing(&self.config);
-        let (live, waiting): (Vec<_>, Vec<_>) = changed.into_iter().partition(|name| LIVE.contains(name));
+        let (live, waiting): (Vec<_>, Vec<_>) =
+            changed.into_iter().partition(|name| LIVE.contains(name) || certificates::LIVE.contains(name));
         if !live.is_empty() {
             if self.config.log_level != next.log_level {
                 self.log.configure(next.log_level);
             }
-            self.take_over(&next);
+            self.take_over(next);
             self.dial.turn(&self.config);
         }
         let (live, waiting) = (live.join(", "), waiting.join(", "));

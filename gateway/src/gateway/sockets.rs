@@ -44,7 +44,9 @@ pub(super) fn bind(config: &Config, predecessor: Option<&Predecessor>) -> Result
     }
     .map_err(system("the sockets that were handed over"))?;
     let mut of = |room: &str, listens: &[Listen], workers: usize| {
-        let entries: Vec<Entry> = listens.iter().map(entry).collect();
+        let asked = |listen: &Listen| listen.client_certificate.unwrap_or(config.tls.client_certificate);
+        let entries = listens.iter().map(|listen| Entry { client_certificate: asked(listen), ..entry(listen) });
+        let entries: Vec<Entry> = entries.collect();
         listener::bind(room, &entries, workers, &mut inherited)
     };
     let proxy = of("proxy", &config.proxy_listen, config.workers.get())?;

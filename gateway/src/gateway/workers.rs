@@ -15,13 +15,13 @@ use tokio::sync::watch;
 use super::{GatewayError, system};
 use crate::{
     balancer::Ejection,
-    config::{AccessLog, Config},
+    config::{AccessLog, Config, Listen},
     listener::{self, Bound, Counters, Drained},
     plugin,
     proxy::{self, Proxy, Refusals},
     shutdown::Drain,
     snapshot::{Manner, Snapshot},
-    tls::{self, Resolver},
+    tls::ServerTls,
     upstream,
 };
 
@@ -90,9 +90,8 @@ impl Workers {
         config: &Config,
         sockets: Vec<Vec<Bound>>,
         current: Arc<ArcSwap<Snapshot>>,
-        resolver: Arc<Resolver>,
+        server: ServerTls,
     ) -> Result<Self, GatewayError> {
-        let server = tls::server_tls(resolver)?;
         let refusals = Arc::<Refusals>::default();
         let settings = proxy_settings(config, open_access_log(config)?, refusals.clone());
         let dial = Dial {
@@ -170,7 +169,7 @@ impl Worker {
     }
 }
 
-fn listener_settings(config: &Config, tls: Option<tls::ServerTls>) -> listener::Settings {
+fn listener_settings(config: &Config, tls: Option<ServerTls>) -> listener::Settings {
     let (limits, client) = (&config.request_limits, &config.client_limits);
     listener::Settings {
         tls,
@@ -235,8 +234,9 @@ pub(super) fn total(counters: &[Arc<Counters>], read: impl Fn(&Counters) -> u64)
 }
 
 /// A socket address as Kong shows it: `ip`, `port`.
-pub(super) fn shown(address: &str, tls: bool) -> serde_json::Value {
+pub(super) fn shown(address: &str, listen: &Listen) -> serde_json::Value {
     let parsed = address.parse::<SocketAddr>().ok();
     let (ip, port) = parsed.map_or((String::new(), 0), |address| (address.ip().to_string(), address.port()));
-    serde_json::json!({ "ip": ip, "port": port, "ssl": tls, "http2": tls, "listener": address })
+    let (tls, http2) = (listen.tls, listen.http2);
+    serde_json::json!({ "ip": ip, "port": port, "ssl": tls, "http2": http2, "listener": address })
 }

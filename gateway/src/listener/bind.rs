@@ -6,7 +6,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     os::{
         fd::{AsFd as _, OwnedFd},
-        unix::net::UnixStream,
+        unix::{fs::FileTypeExt as _, net::UnixStream},
     },
     path::{Path, PathBuf},
     time::Duration,
@@ -15,6 +15,7 @@ use std::{
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
 use super::Inherited;
+use crate::tls::ClientCertificate;
 
 /// What stands for the address of a client or listener that has none.
 pub(super) const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -55,6 +56,8 @@ pub struct Entry {
     pub place: Place,
     /// Terminates TLS.
     pub tls: bool,
+    /// Whether clients are asked for a certificate.
+    pub client_certificate: ClientCertificate,
     /// Offers HTTP/2 by ALPN. On clear text HTTP/2 with prior knowledge is always understood.
     pub http2: bool,
     /// Another process may listen there too.
@@ -72,8 +75,17 @@ pub struct Entry {
 impl Entry {
     /// Clear text, without options.
     pub fn new(place: Place) -> Self {
-        let (shared, dual, probes) = (false, false, None);
-        Self { place, tls: false, http2: false, shared, dual, probes, backlog: 4096, proxied: false }
+        Self {
+            place,
+            tls: false,
+            client_certificate: ClientCertificate::Off,
+            http2: false,
+            shared: false,
+            dual: false,
+            probes: None,
+            backlog: 4096,
+            proxied: false,
+        }
     }
 
     /// The address; that of a unix socket is 127.0.0.1:0.
@@ -228,11 +240,15 @@ fn probe(socket: &Socket, probes: &Probes) -> io::Result<()> {
     socket.set_tcp_keepalive(&wanted)
 }
 
+fn is_socket(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
+}
+
 fn listen_unix(path: &Path, entry: &Entry) -> io::Result<Socket> {
     match UnixStream::connect(path) {
         Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
-        // A socket that nobody serves was left by a process that was killed.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+        // A socket that nobody serves was left by a process that was killed. Other files refuse, too, and stay.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && is_socket(path) => fs::remove_file(path)?,
         Err(_) => {}
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;

@@ -33,6 +33,7 @@ use super::{
     service::{Accepted, Handshake, Malformed, Service},
     watch::{Offence, Open, Order, Watch},
 };
+use crate::tls::ClientChain;
 
 /// Why a connection ended early.
 #[derive(Debug, thiserror::Error)]
@@ -139,11 +140,17 @@ async fn secure<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
     let limit = worker.rules().settings.handshake_timeout;
     let passed = if entry.proxied { Box::pin(introduced(&mut stream, limit)).await? } else { None };
     let accepted = Accepted { serial: super::next_serial(), peer, local, passed, tls: None };
-    let tls = worker.rules().settings.tls.as_ref().filter(|_| entry.tls).map(|tls| tls.config(entry.http2));
+    let tls = worker
+        .rules()
+        .settings
+        .tls
+        .as_ref()
+        .filter(|_| entry.tls)
+        .map(|tls| tls.config(entry.http2, entry.client_certificate));
     match tls {
         Some(config) => {
             let handshake = TlsAcceptor::from(config).accept(stream);
-            Box::pin(shake_hands(worker, handshake, accepted, watch)).await
+            Box::pin(shake_hands(worker, handshake, (accepted, entry), watch)).await
         }
         None => converse(worker, stream, accepted, watch, Protocol::Unknown).await,
     }
@@ -152,13 +159,18 @@ async fn secure<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
 async fn shake_hands<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
     worker: &Rc<Worker<S>>,
     handshake: tokio_rustls::Accept<T>,
-    accepted: Accepted,
+    (accepted, entry): (Accepted, &Entry),
     watch: Rc<Watch>,
 ) -> Result<(), ConnectionError> {
     let stream = tokio::time::timeout(worker.rules().settings.handshake_timeout, handshake).await;
-    let stream = stream.map_err(|_| ConnectionError::HandshakeTimeout)?.map_err(ConnectionError::Handshake)?;
+    let handshakes = &worker.counters.handshakes;
+    let stream = stream.map_err(|_| ConnectionError::HandshakeTimeout)?.map_err(|error| {
+        handshakes.fail(&error);
+        ConnectionError::Handshake(error)
+    })?;
+    handshakes.complete(stream.get_ref().1);
     let protocol = if stream.get_ref().1.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
-    let accepted = Accepted { tls: Some(settled(&stream)), ..accepted };
+    let accepted = Accepted { tls: Some(settled(&stream, entry)), ..accepted };
     converse(worker, Box::new(stream), accepted, watch, protocol).await
 }
 
@@ -175,7 +187,7 @@ async fn introduced(
     })
 }
 
-fn settled<T>(stream: &TlsStream<T>) -> Handshake {
+fn settled<T>(stream: &TlsStream<T>, entry: &Entry) -> Handshake {
     let (_, session) = stream.get_ref();
     let version = match session.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -183,7 +195,11 @@ fn settled<T>(stream: &TlsStream<T>) -> Handshake {
     };
     let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());
     let cipher = suite.and_then(|suite| suite.as_str()).unwrap_or_default().to_owned();
-    Handshake { version, cipher, server_name: session.server_name().map(Arc::from) }
+    let client = session.peer_certificates().map(|chain| {
+        let certificates = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
+        Arc::new(ClientChain { certificates, verified: entry.client_certificate.is_verified() })
+    });
+    Handshake { version, cipher, server_name: session.server_name().map(Arc::from), client }
 }
 
 /// What the client speaks, as far as TLS settled it.

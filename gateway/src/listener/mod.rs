@@ -4,6 +4,7 @@
 mod bind;
 mod connection;
 mod frames;
+mod handshakes;
 mod head;
 mod inherit;
 mod io;
@@ -46,6 +47,7 @@ use watch::Registry;
 
 pub use bind::{BindError, Bound, Entry, Place, Probes, bind};
 pub use frames::FrameScan;
+pub use handshakes::{HandshakeFailure, Handshakes};
 pub use head::HeadScan;
 pub use inherit::{Inherited, bequeath, inherit};
 pub use service::{Accepted, Afterwards, Duplex, Handshake, Malformed, Service};
@@ -59,6 +61,9 @@ const RETIREMENT: Duration = Duration::from_secs(5);
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
+
+/// Bytes of an answer that wait for an HTTP/2 client whose window is open and whose connection is not: 16 MiB a connection.
+const SEND_BUFFER: usize = 64 << 10;
 
 /// Limits of connections. Seconds are counted, so limits are met within a second.
 #[derive(Debug, Clone)]
@@ -124,6 +129,8 @@ pub struct Counters {
     pub slept: AtomicU64,
     /// Ended because the client broke a rule or crossed a limit, by the place of the reason in [`Refusal::ALL`].
     pub refused: [AtomicU64; Refusal::ALL.len()],
+    /// TLS handshakes.
+    pub handshakes: Handshakes,
     /// How often the log tells of each reason.
     told: [Throttle; Refusal::ALL.len()],
 }

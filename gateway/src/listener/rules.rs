@@ -5,7 +5,7 @@ use std::{cell::RefCell, future::Future, rc::Rc, sync::Arc};
 use hyper::server::conn::{http1, http2};
 use tokio::sync::watch::Receiver as Changes;
 
-use super::{Counters, MAX_STREAMS, Service, Settings, watch::Registry};
+use super::{Counters, MAX_STREAMS, SEND_BUFFER, Service, Settings, watch::Registry};
 
 /// One worker.
 pub(super) struct Worker<S> {
@@ -61,6 +61,7 @@ fn http1_builder(settings: &Settings) -> http1::Builder {
 fn http2_builder(settings: &Settings) -> http2::Builder<Local> {
     let mut builder = http2::Builder::new(Local);
     builder.max_concurrent_streams(MAX_STREAMS);
+    builder.max_send_buf_size(SEND_BUFFER);
     builder.max_header_list_size(u32::try_from(settings.head_bytes).unwrap_or(u32::MAX));
     builder
 }

@@ -8,6 +8,7 @@ use hyper::body::{Body, Incoming};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{bind::NOWHERE, proxy_protocol::Passed};
+use crate::tls::ClientChain;
 
 /// Facts of a connection.
 #[derive(Debug, Clone)]
@@ -40,6 +41,8 @@ pub struct Handshake {
     pub cipher: String,
     /// Server name that the client asked for.
     pub server_name: Option<Arc<str>>,
+    /// Certificates that the client showed.
+    pub client: Option<Arc<ClientChain>>,
 }
 
 /// A request that never became one.

@@ -50,6 +50,9 @@ pub(super) enum Offence {
     Frames,
 }
 
+/// How long an idle connection that was told to end may take for it.
+const CLOSING: Duration = Duration::from_secs(5);
+
 /// How long a connection keeps the buffers of its engine between two requests. Taking them anew costs about as much as a
 /// tenth of a request.
 const SLEEPS_AFTER: Duration = Duration::from_secs(1);
@@ -281,6 +284,8 @@ impl Watch {
         match self.stage.get() {
             Stage::Busy => {}
             Stage::Fresh | Stage::Head if older(since, settings.head_timeout) => self.cut_for(Offence::Head),
+            // Over HTTP/2 a good end takes an answer of the client, which it may owe for ever.
+            Stage::Idle if older(since, settings.idle_timeout + CLOSING) => self.give(Order::Cut),
             Stage::Idle if older(since, settings.idle_timeout) => self.give(Order::Finish),
             Stage::Idle if !self.asleep.get() && !self.multiplexed.get() && older(since, SLEEPS_AFTER) => {
                 self.fall_asleep()

@@ -69,47 +69,63 @@ fn expand_url(input: &mut Object) {
     input.remove("url");
     let parts = UrlParts::of(&text);
     input.insert("protocol".into(), parts.protocol.into());
-    input.insert("host".into(), parts.host.filter(|host| !host.is_empty()).into());
-    input.insert("port".into(), parts.port.into());
+    input.insert("host".into(), parts.host.into());
+    input.insert("port".into(), parts.port);
     input.insert("path".into(), parts.path.into());
 }
 
+/// What Kong's parser finds in a url: whatever follows the path is left out, and a text without `//` has no host, unless
+/// it has a port.
 struct UrlParts {
     protocol: String,
     host: Option<String>,
-    port: u16,
+    /// A number, or the text that is none.
+    port: Value,
     path: Option<String>,
 }
 
 impl UrlParts {
     fn of(url: &str) -> Self {
-        let (scheme, rest) = match url.split_once("://") {
-            Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
-            None => (None, url.strip_prefix("//").unwrap_or(url)),
+        let (scheme, rest) = scheme(url.split('#').next().unwrap_or_default());
+        let end = |rest: &str| rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, rest) = match rest.strip_prefix("//") {
+            Some(rest) => rest.split_at(end(rest)),
+            None if scheme.is_none() && rest[..end(rest)].contains(':') => rest.split_at(end(rest)),
+            None => ("", rest),
         };
-        let (authority, path) = match rest.find('/') {
-            Some(at) => (&rest[..at], Some(rest[at..].to_owned())),
-            None => (rest, None),
+        let path = rest.split(['?', ';']).next().filter(|path| !path.is_empty());
+        let (host, port) = split_port(authority.split_once('@').map_or(authority, |(_, host)| host));
+        let number = port.and_then(|port| port.parse::<u32>().ok());
+        let guessed = if number == Some(443) { "https" } else { "http" };
+        let protocol = scheme.map_or_else(|| guessed.to_owned(), str::to_ascii_lowercase);
+        let usual = if protocol == "https" { 443 } else { 80 };
+        let port = match (port, number) {
+            (Some(text), None) => text.into(),
+            (_, number) => number.unwrap_or(usual).into(),
         };
-        let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let (host, port) = split_port(authority);
-        let protocol = scheme.unwrap_or_else(|| if port == Some(443) { "https".to_owned() } else { "http".to_owned() });
-        let port = port.unwrap_or(if protocol == "https" { 443 } else { 80 });
-        // Without a scheme a url is only told from a path by its host.
-        Self { host: Some(host.to_owned()), protocol, port, path }
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let host = Some(host).filter(|host| !host.is_empty()).map(str::to_owned);
+        Self { protocol, host, port, path: path.map(str::to_owned) }
     }
 }
 
-fn split_port(authority: &str) -> (&str, Option<u16>) {
-    let after_bracket = authority.rfind(']').map_or(0, |at| at + 1);
-    match authority[after_bracket..].find(':') {
-        Some(at) => {
-            let colon = after_bracket + at;
-            match authority[colon + 1..].parse() {
-                Ok(port) => (&authority[..colon], Some(port)),
-                Err(_) => (authority, None),
-            }
+fn scheme(url: &str) -> (Option<&str>, &str) {
+    let is_scheme = |text: &str| {
+        text.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    match url.split_once(':') {
+        Some((scheme, rest)) if is_scheme(scheme) && !rest.starts_with(|first: char| first.is_ascii_digit()) => {
+            (Some(scheme), rest)
         }
-        None => (authority, None),
+        _ => (None, url),
+    }
+}
+
+/// A host and a port behind its last colon. Those of an IPv6 address are in brackets.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port).filter(|port| !port.is_empty())),
+        _ => (authority, None),
     }
 }

@@ -8,6 +8,7 @@ wasmtime::component::bindgen!({
     imports: {
         "sandgate:plugin/request.read-body": async,
         "sandgate:plugin/outbound-http.send": async,
+        "sandgate:plugin/outbound-http.send-kept": async,
     },
     exports: { default: async },
     additional_derives: [Clone],

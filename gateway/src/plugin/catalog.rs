@@ -291,7 +291,8 @@ struct Interfaces {
 }
 
 /// Functions that the host answers later. A component keeps the imports that it uses, function by function.
-const WAITING: [(&str, &str); 2] = [("request", "read-body"), ("outbound-http", "send")];
+const WAITING: [(&str, &str); 3] =
+    [("request", "read-body"), ("outbound-http", "send"), ("outbound-http", "send-kept")];
 
 /// Whether an imported interface has one of them.
 fn waits(engine: &Engine, name: &str, item: &ComponentExtern<'_>) -> bool {

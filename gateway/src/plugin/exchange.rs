@@ -16,6 +16,7 @@ use super::{
     chain::Plugin,
     directory::{ConsumerEntry, Credential, Directory},
 };
+use crate::tls::ClientChain;
 
 /// Facts of a connection that all its requests share.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct TlsFacts {
     pub cipher: String,
     /// Server name that the client asked for.
     pub sni: Option<Arc<str>>,
+    /// Certificates that the client showed.
+    pub client: Option<Arc<ClientChain>>,
 }
 
 /// 32 lower-case hexadecimal digits.

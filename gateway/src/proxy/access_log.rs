@@ -27,9 +27,17 @@ const FLUSH_AFTER: Duration = Duration::from_millis(500);
 /// The access log. A clone writes to the same file.
 #[derive(Debug, Clone)]
 pub struct AccessLog {
-    lines: SyncSender<String>,
+    lines: SyncSender<Entry>,
     dropped: Arc<AtomicU64>,
     moved: Arc<AtomicBool>,
+}
+
+/// What the writer gets.
+#[derive(Debug)]
+enum Entry {
+    Line(String),
+    /// What came before is to be written, and then the sender told.
+    Flush(SyncSender<()>),
 }
 
 /// Why there is no access log.
@@ -59,13 +67,21 @@ impl AccessLog {
         self.moved.store(true, Ordering::Relaxed);
     }
 
+    /// Waits until everything so far is in the file, at most `patience`.
+    pub fn flush(&self, patience: Duration) {
+        let (done, written) = sync_channel(1);
+        if self.lines.send(Entry::Flush(done)).is_ok() && written.recv_timeout(patience).is_err() {
+            tracing::warn!("the last lines of the access log may be lost");
+        }
+    }
+
     /// Lines that were lost because the disk was too slow.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
     pub(super) fn note(&self, exchange: &Exchange) {
-        if self.lines.try_send(line(exchange)).is_err() {
+        if self.lines.try_send(Entry::Line(line(exchange))).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -75,7 +91,7 @@ fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-fn write_all(file: File, queue: &Receiver<String>, path: &Path, moved: &AtomicBool) {
+fn write_all(file: File, queue: &Receiver<Entry>, path: &Path, moved: &AtomicBool) {
     let mut file = BufWriter::with_capacity(64 << 10, file);
     loop {
         if moved.swap(false, Ordering::Relaxed) {
@@ -85,7 +101,13 @@ fn write_all(file: File, queue: &Receiver<String>, path: &Path, moved: &AtomicBo
             }
         }
         let written = match queue.recv_timeout(FLUSH_AFTER) {
-            Ok(line) => file.write_all(line.as_bytes()),
+            Ok(Entry::Line(line)) => file.write_all(line.as_bytes()),
+            Ok(Entry::Flush(done)) => {
+                let flushed = file.flush();
+                // Whoever asked may have lost patience.
+                _ = done.try_send(());
+                flushed
+            }
             Err(RecvTimeoutError::Timeout) => file.flush(),
             Err(RecvTimeoutError::Disconnected) => break,
         };
@@ -99,7 +121,7 @@ fn line(exchange: &Exchange) -> String {
     let mut line = String::with_capacity(256);
     let head = &exchange.request;
     let status = exchange.response.as_ref().map_or(499, |head| head.status.as_u16());
-    let target = head.target.path_and_query().map_or("/", |target| target.as_str());
+    let target = escaped(head.target.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
     let (method, version, id) = (&exchange.client_method, head.version, exchange.id.as_str());
     let time = calendar(exchange.timing.started_at);
     let _ = write!(line, "{} - - [{time}] \"{method} {target} {version:?}\" {status} ", exchange.client);
@@ -110,9 +132,12 @@ fn line(exchange: &Exchange) -> String {
 
 /// A header as it may stand between quotes.
 fn quoted(headers: &HeaderMap, name: &HeaderName) -> String {
-    let Some(value) = headers.get(name) else { return "-".to_owned() };
-    let mut text = String::with_capacity(value.len());
-    for byte in value.as_bytes() {
+    headers.get(name).map_or_else(|| "-".to_owned(), |value| escaped(value.as_bytes()))
+}
+
+fn escaped(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for byte in bytes {
         match byte {
             b'"' | b'\\' | 0..0x20 | 0x7f.. => {
                 let _ = write!(text, "\\x{byte:02X}");

@@ -9,7 +9,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
 
-use super::{Failure, Proxy, Session, Settings, payload::TooLarge, refusals::Reason, upgrade, words};
+use super::{Failure, Proxy, Session, Settings, headers, payload::TooLarge, refusals::Reason, upgrade, words};
 use crate::{
     config::Naming,
     plugin::{Exchange, Held, RequestBody, RequestHead, Timing, UpstreamTarget},
@@ -27,6 +27,9 @@ pub(super) fn begin(
     let settings = proxy.settings();
     let (mut parts, body) = request.into_parts();
     let asks_to_switch = upgrade::disarm(&mut parts);
+    let switches = asks_to_switch && body.is_end_stream() && upgrade::is_websocket(&parts);
+    let client = client(session, &parts.headers, &settings);
+    headers::drop_named_by_connection(&mut parts.headers);
     let agreed = give_host(&mut parts);
     let number = session.requests.get() + 1;
     session.requests.set(number);
@@ -42,13 +45,13 @@ pub(super) fn begin(
         number,
         id: proxy.next_id(),
         timing: timing(),
-        client: client(session, &parts.headers, &settings),
+        client,
         client_method: parts.method.clone(),
         host,
         path,
         upstream: UpstreamTarget::default(),
         upstream_host: None,
-        switches: asks_to_switch && body.is_end_stream() && upgrade::is_websocket(&parts),
+        switches,
         body: if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Incoming(body) },
         body_changed: false,
         route: proxy.no_route.clone(),
@@ -154,9 +157,10 @@ fn client(session: &Session, headers: &HeaderMap, settings: &Settings) -> IpAddr
     if !session.is_trusted {
         return client;
     }
-    let texts = headers.get_all(name).iter().rev().filter_map(|value| value.to_str().ok());
-    for text in texts.flat_map(|list| list.rsplit(',')) {
-        let Some(address) = named_address(text.trim()) else { break };
+    // Bytes, since the start of a line is the client's own and may be anything.
+    let lines = headers.get_all(name).iter().rev();
+    for said in lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
+        let Some(address) = str::from_utf8(said.trim_ascii()).ok().and_then(named_address) else { break };
         client = address.to_canonical();
         if !settings.real_ip_recursive || !settings.trusted.contains(client) {
             break;

@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
+use http::{
+    HeaderValue, Request, Response, StatusCode, Uri, Version, header,
+    uri::{Authority, PathAndQuery},
+};
 use rustls_pki_types::ServerName;
 use smallvec::SmallVec;
 
@@ -199,10 +202,16 @@ impl Forwarding<'_> {
             (None, None) => Box::pin(self.proxy.upstream.resolve(&service.service.host, service.service.port)).await?,
         };
         let configured = of_target.map_or(Cow::Borrowed(&service.host_header), |(upstream, target)| {
-            let wanted = upstream.upstream.host_header.as_deref();
-            wanted.map_or(Cow::Borrowed(&target.host_header), |host| Cow::Owned(words::text(host)))
+            match upstream.upstream.host_header.as_deref() {
+                Some(host) => Cow::Owned(words::text(host)),
+                None if target.port == service.default_port() => Cow::Owned(self.without_port(&target.host_header)),
+                None => Cow::Borrowed(&target.host_header),
+            }
         });
         let host = self.host(exchange, &configured);
+        if service.http2 && Authority::try_from(host.as_bytes()).is_err() {
+            return Err(Failure::BadRequest(Reason::Host, "its host cannot be sent on"));
+        }
         Ok(Picked { address, host, balanced })
     }
 
@@ -213,6 +222,10 @@ impl Forwarding<'_> {
             is_wanted.then(|| self.proxy.words.text(&exchange.host))
         };
         exchange.upstream_host.clone().or_else(preserved).unwrap_or_else(|| configured.clone())
+    }
+
+    fn without_port(&self, host: &HeaderValue) -> HeaderValue {
+        host.to_str().map_or_else(|_| host.clone(), |host| self.proxy.words.text(without_port(host)))
     }
 
     fn key(&self, picked: &Picked) -> Result<PoolKey, Failure> {

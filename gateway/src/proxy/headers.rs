@@ -67,7 +67,11 @@ pub(super) fn forward(
 ) {
     headers.reserve(ADDED);
     let seen = Seen::among(headers);
-    drop_hop_by_hop(headers, seen);
+    // What it named is gone since the beginning.
+    if seen.has(Seen::CONNECTION) {
+        headers.remove(header::CONNECTION);
+    }
+    drop_hops(headers, seen);
     if seen.has(Seen::PROXY) {
         headers.remove(words::PROXY);
     }
@@ -111,13 +115,26 @@ pub(super) fn receive(headers: &mut HeaderMap, exchange: &Exchange) {
     }
 }
 
+/// Drops what the client's `Connection` names, before plugins see the request: later, a client could name what they set
+/// (RFC 9110 §7.6.1). `Connection` itself goes when the request is sent on.
+pub(super) fn drop_named_by_connection(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::CONNECTION) {
+        return;
+    }
+    let lines: SmallVec<[HeaderValue; 2]> = headers.get_all(header::CONNECTION).iter().cloned().collect();
+    lines.iter().for_each(|line| drop_named(headers, line));
+}
+
 /// Drops what concerns one connection only: `Connection`, what it names, and what should have been named (RFC 9110 §7.6.1).
 fn drop_hop_by_hop(headers: &mut HeaderMap, seen: Seen) {
     if seen.has(Seen::CONNECTION) {
-        let lines: SmallVec<[HeaderValue; 2]> = headers.get_all(header::CONNECTION).iter().cloned().collect();
+        drop_named_by_connection(headers);
         headers.remove(header::CONNECTION);
-        lines.iter().for_each(|line| drop_named(headers, line));
     }
+    drop_hops(headers, seen);
+}
+
+fn drop_hops(headers: &mut HeaderMap, seen: Seen) {
     if seen.has(Seen::HOP) {
         for name in [words::KEEP_ALIVE, words::PROXY_CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE] {
             headers.remove(name);
@@ -128,9 +145,9 @@ fn drop_hop_by_hop(headers: &mut HeaderMap, seen: Seen) {
 fn drop_named(headers: &mut HeaderMap, connection: &HeaderValue) {
     let names = connection.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     for name in names {
-        // Headers that carry the message's meaning cannot be dropped by naming them; `TE` has a rule of its own.
+        // Headers that carry the message's meaning cannot be dropped by naming them; the others have rules of their own.
         let is_common = name.eq_ignore_ascii_case(b"keep-alive") || name.eq_ignore_ascii_case(b"close");
-        let kept = [header::HOST, header::CONTENT_LENGTH, header::TE];
+        let kept = [header::HOST, header::CONTENT_LENGTH, header::TE, header::TRANSFER_ENCODING, header::UPGRADE];
         if let Ok(name) = HeaderName::from_bytes(name)
             && !is_common
             && !kept.contains(&name)

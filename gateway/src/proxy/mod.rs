@@ -207,6 +207,7 @@ impl Session {
             version: tls.version,
             cipher: tls.cipher,
             sni: tls.server_name,
+            client: tls.client,
         };
         Self {
             peer: words::text(&peer.ip().to_canonical().to_string()),

@@ -61,6 +61,10 @@ impl Payload {
     pub(super) async fn take(exchange: &mut Care, ahead: (Ahead, Duration), limit: u64) -> Result<Self, Failure> {
         let read = match std::mem::take(&mut exchange.body) {
             plugin::RequestBody::Empty => return Ok(Self::Empty),
+            // What a plugin made of it is the plugin's affair.
+            plugin::RequestBody::Buffered(bytes) if bytes.len() as u64 > limit && !exchange.body_changed => {
+                return Err(TooLarge(limit).into());
+            }
             plugin::RequestBody::Buffered(bytes) => Read::All(bytes),
             plugin::RequestBody::Partial(start, rest) => Read::Part(Resumed::new(start, rest, limit)),
             plugin::RequestBody::Incoming(body) => match ahead.0 {

@@ -21,7 +21,7 @@ use crate::{
     router::Flavor,
     shutdown::QuietThread,
     store::{Delta, Store, StoreError},
-    tls::Resolver,
+    tls::{NodeClient, Resolver},
     vault::Vaults,
 };
 
@@ -51,6 +51,7 @@ pub struct Builder {
     last: Arc<Snapshot>,
     told: Option<Told>,
     flavor: Flavor,
+    node_client: NodeClient,
 }
 
 /// Everything that is taken over from one snapshot to the next.
@@ -87,6 +88,7 @@ impl Builder {
             last: Arc::new(Snapshot::empty()),
             told: None,
             flavor: Flavor::default(),
+            node_client: NodeClient::default(),
         }
     }
 
@@ -117,6 +119,13 @@ impl Builder {
         self
     }
 
+    /// With the certificate of this node for targets.
+    #[must_use]
+    pub fn with_node_client(mut self, client: NodeClient) -> Self {
+        self.node_client = client;
+        self
+    }
+
     /// What became of the modules.
     pub fn deployments(&self) -> Deployments {
         self.deployments.clone()
@@ -137,6 +146,7 @@ impl Builder {
         }
         let mut known = mem::take(&mut self.known);
         known.compiled.flavor = self.flavor;
+        known.compiled.secured.node = self.node_client.clone();
         let (mut known, mut touched) = self
             .thread
             .run(move || {

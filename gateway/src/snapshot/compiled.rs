@@ -26,7 +26,7 @@ pub(super) struct Compiled {
     pub(super) flavor: Flavor,
     pub(super) upstreams: Arc<Upstreams>,
     services: HashMap<Arc<str>, Arc<ServiceEntry>>,
-    secured: Secured,
+    pub(super) secured: Secured,
     pub(super) table: Table<Arc<RouteEntry>>,
     pub(super) directory: Arc<Directory>,
     /// What the directory was made by.

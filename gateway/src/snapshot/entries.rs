@@ -75,7 +75,10 @@ pub(super) fn service(
     }
     let host = service.host.trim_start_matches('[').trim_end_matches(']');
     let own_port = service.port == if tls { 443 } else { 80 };
-    let authority = if own_port { service.host.to_string() } else { format!("{}:{}", service.host, service.port) };
+    // An IPv6 address stands in brackets (RFC 3986 §3.2.2).
+    let is_bare = service.host.contains(':') && !service.host.starts_with('[');
+    let written = if is_bare { format!("[{host}]") } else { service.host.to_string() };
+    let authority = if own_port { written } else { format!("{written}:{}", service.port) };
     let host_header =
         HeaderValue::from_str(&authority).map_err(|_| quarantine("its host cannot be sent as a header"))?;
     let time = |setting: Option<u64>| Duration::from_millis(setting.unwrap_or(TIMEOUT));

@@ -126,6 +126,13 @@ pub struct ServiceEntry {
     pub json: Arc<str>,
 }
 
+impl ServiceEntry {
+    /// The port that goes without saying in `Host`.
+    pub fn default_port(&self) -> u16 {
+        if matches!(self.tls, Security::Clear) { 80 } else { 443 }
+    }
+}
+
 /// Whether TLS is spoken with targets (`https`, `grpcs`).
 #[derive(Debug)]
 pub enum Security {

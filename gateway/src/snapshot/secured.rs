@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model,
-    tls::{Depth, TargetTls, Trust},
+    tls::{Depth, NodeClient, TargetTls, Trust},
 };
 
 /// What settings are made of.
@@ -22,12 +22,16 @@ struct Spec {
 
 /// Settings that are in use.
 #[derive(Default)]
-pub(super) struct Secured(HashMap<Spec, TargetTls>);
+pub(super) struct Secured {
+    made: HashMap<Spec, TargetTls>,
+    /// Shown where neither the service nor its upstream has a certificate.
+    pub(super) node: NodeClient,
+}
 
 impl std::fmt::Debug for Secured {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // What they are made of has keys in it.
-        f.debug_struct("Secured").field("settings", &self.0.len()).finish()
+        f.debug_struct("Secured").field("settings", &self.made.len()).finish_non_exhaustive()
     }
 }
 
@@ -47,7 +51,7 @@ impl Secured {
 
     /// Forgets what nothing holds.
     pub(super) fn sweep(&mut self) {
-        self.0.retain(|_, settings| settings.is_shared());
+        self.made.retain(|_, settings| settings.is_shared());
     }
 
     fn settings(
@@ -59,12 +63,12 @@ impl Secured {
         let client = certificate.map(|id| shelf.pair(id)).transpose()?;
         let (texts, pair) = client.unzip();
         let spec = Spec { trust: trust(state, service)?, client: texts.cloned() };
-        if let Some(known) = self.0.get(&spec) {
+        if let Some(known) = self.made.get(&spec) {
             return Ok(known.clone());
         }
-        let made = TargetTls::new(&spec.trust, pair.cloned());
+        let made = TargetTls::new(&spec.trust, pair.cloned(), &self.node);
         let made = made.map_err(|error| format!("an authority of it cannot be used: {}", said(error)))?;
-        self.0.insert(spec, made.clone());
+        self.made.insert(spec, made.clone());
         Ok(made)
     }
 }

@@ -179,7 +179,9 @@ impl LogLevel {
             Self::Info => (LevelFilter::DEBUG, LevelFilter::INFO),
             Self::Debug => (LevelFilter::TRACE, LevelFilter::DEBUG),
         };
-        Targets::new().with_default(others).with_target("sandgate", own)
+        // rustls warns of what any client may send as often as it likes, such as an address for a name: that is counted.
+        let tls = if self == Self::Debug { others } else { LevelFilter::ERROR };
+        Targets::new().with_default(others).with_target("sandgate", own).with_target("rustls", tls)
     }
 }
 
@@ -209,6 +211,8 @@ mod tests {
             (LogLevel::Notice, "sandgate::proxy", Level::INFO, true),
             (LogLevel::Notice, "sqlx::query", Level::INFO, false),
             (LogLevel::Notice, "sqlx::query", Level::WARN, true),
+            (LogLevel::Info, "rustls::msgs::handshake", Level::WARN, false),
+            (LogLevel::Debug, "rustls::msgs::handshake", Level::WARN, true),
             (LogLevel::Info, "sandgate::store", Level::DEBUG, true),
             (LogLevel::Info, "sandgate::store", Level::TRACE, false),
             (LogLevel::Debug, "sandgate::store", Level::TRACE, true),

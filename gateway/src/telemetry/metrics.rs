@@ -54,6 +54,12 @@ pub struct Traffic {
     pub requests: u64,
     /// Connections that were ended for crossing a limit, by the limit.
     pub refused: Vec<(&'static str, u64)>,
+    /// TLS handshakes by version and whether the session is that of an earlier connection.
+    pub handshakes: Vec<(&'static str, bool, u64)>,
+    /// Handshakes whose client named no server.
+    pub nameless: u64,
+    /// Handshakes that failed, by the reason.
+    pub handshake_failures: Vec<(&'static str, u64)>,
     /// Requests that were refused for breaking a rule or crossing a limit, by the reason.
     pub refused_requests: Vec<(&'static str, u64)>,
 }
@@ -188,6 +194,20 @@ fn render_traffic(text: &mut String, node: &str, traffic: Traffic) {
         for (reason, number) in reasons {
             line(text, name, &text_of(&[("reason", reason)]), number);
         }
+    }
+    let name = "sandgate_tls_handshakes_total";
+    head(text, name, "TLS handshakes of clients", "counter");
+    for (version, resumed, number) in traffic.handshakes {
+        let resumed = if resumed { "true" } else { "false" };
+        line(text, name, &text_of(&[("version", version), ("resumed", resumed)]), number);
+    }
+    let name = "sandgate_tls_nameless_handshakes_total";
+    head(text, name, "TLS handshakes of clients that named no server, or an address", "counter");
+    line(text, name, "", traffic.nameless);
+    let name = "sandgate_tls_handshake_failures_total";
+    head(text, name, "TLS handshakes of clients that failed", "counter");
+    for (reason, number) in traffic.handshake_failures {
+        line(text, name, &text_of(&[("reason", reason)]), number);
     }
 }
 

@@ -5,19 +5,19 @@ use std::{
     sync::Arc,
 };
 
+use arc_swap::ArcSwapOption;
 use rustls::{
-    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    WantsVerifier,
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, WantsVerifier,
     client::{
         ResolvesClientCert, WantsClientCert, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::{CryptoProvider, aws_lc_rs},
+    crypto::CryptoProvider,
     sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
 
-use super::{LoadError, Pair};
+use super::{DefaultCertificate, LoadError, Pair, offer::provider};
 
 /// Who may vouch for a target.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,15 +46,15 @@ impl Default for Depth {
 pub struct TargetTls(Arc<ClientConfig>);
 
 impl TargetTls {
-    /// Settings with this trust; `client` is shown to targets that ask for a certificate.
+    /// Settings with this trust; `client`, or else `node`, is shown to targets that ask for a certificate.
     ///
     /// # Errors
     /// When an authority cannot be read.
-    pub fn new(trust: &Trust, client: Option<Pair>) -> Result<Self, LoadError> {
-        let builder = builder(&Arc::new(aws_lc_rs::default_provider()), trust)?;
+    pub fn new(trust: &Trust, client: Option<Pair>, node: &NodeClient) -> Result<Self, LoadError> {
+        let builder = builder(&provider(), trust)?;
         let mut config = match client {
             Some(pair) => builder.with_client_cert_resolver(Arc::new(pair)),
-            None => builder.with_no_client_auth(),
+            None => builder.with_client_cert_resolver(Arc::new(node.clone())),
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self(Arc::new(config)))
@@ -94,6 +94,28 @@ impl ResolvesClientCert for Pair {
     }
 }
 
+/// The certificate of this node for targets, if it has one. A clone is another hand at the same one, which changes while
+/// connections are made.
+#[derive(Debug, Clone, Default)]
+pub struct NodeClient(Arc<ArcSwapOption<Pair>>);
+
+impl NodeClient {
+    /// Shows this one from now on.
+    pub fn replace(&self, certificate: Option<&DefaultCertificate>) {
+        self.0.store(certificate.map(|certificate| Arc::new(certificate.pair())));
+    }
+}
+
+impl ResolvesClientCert for NodeClient {
+    fn resolve(&self, _authorities: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.load().as_ref().map(|pair| pair.choose(schemes).clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.load().is_some()
+    }
+}
+
 fn builder(
     provider: &Arc<CryptoProvider>,
     trust: &Trust,
@@ -121,7 +143,7 @@ fn bounded(
         return Ok(builder.with_root_certificates(roots));
     }
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
-    let verifier = Bounded { verifier: verifier.map_err(LoadError::Roots)?, depth: depth.0.into() };
+    let verifier = Bounded { verifier: verifier.map_err(LoadError::Roots)?, depth };
     Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
 }
 
@@ -139,7 +161,7 @@ fn roots(authorities: &[Arc<str>]) -> Result<RootCertStore, LoadError> {
 /// # Errors
 /// When the library has no usable protocol version.
 pub fn client_config(verify: bool) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider = provider();
     let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
     let mut config = if verify {
         builder.with_root_certificates(system_roots()).with_no_client_auth()
@@ -211,7 +233,7 @@ impl ServerCertVerifier for Anyone {
 #[derive(Debug)]
 struct Bounded {
     verifier: Arc<WebPkiServerVerifier>,
-    depth: usize,
+    depth: Depth,
 }
 
 impl ServerCertVerifier for Bounded {
@@ -224,22 +246,7 @@ impl ServerCertVerifier for Bounded {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let verify = |some: &[CertificateDer<'_>]| self.verifier.verify_server_cert(end_entity, some, name, ocsp, now);
-        if intermediates.len() <= self.depth {
-            return verify(intermediates);
-        }
-        // What the verifier does not see it cannot lead a chain through. A root that is sent along, as the last one,
-        // is not needed to get there.
-        if self.depth == 0 {
-            return verify(&[]);
-        }
-        let mut refused = None;
-        for some in intermediates.windows(self.depth) {
-            match verify(some) {
-                Ok(verified) => return Ok(verified),
-                Err(error) => _ = refused.get_or_insert(error),
-            }
-        }
-        Err(refused.unwrap_or(Error::InvalidCertificate(CertificateError::UnknownIssuer)))
+        self.depth.verify(intermediates, verify)
     }
 
     fn verify_tls12_signature(

@@ -1,29 +1,25 @@
 //! The certificate of a node that was given none: self-signed for `localhost`, as Kong's, and kept so that it outlives a
 //! restart.
 
-use std::{
-    fs, io,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, io, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc};
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rustls_pki_types::PrivateKeyDer;
 
-use super::TlsError;
+use super::{Pair, TlsError, certified_key};
 
-/// A certificate chain and its key.
+/// A certificate chain and its key, and perhaps another one with another kind of key.
 #[derive(Debug)]
-pub struct DefaultCertificate(Arc<CertifiedKey>);
+pub struct DefaultCertificate(Pair);
 
 impl DefaultCertificate {
     /// Makes a new one.
     pub fn generate() -> Result<Self, TlsError> {
         let (certificate, key) = self_signed()?;
-        Self::new(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key)?;
+        Ok(Self(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key)).into()))
     }
 
     /// The one kept in `folder`; made and kept there when there is none.
@@ -40,26 +36,29 @@ impl DefaultCertificate {
     /// The one in these PEM files.
     ///
     /// # Errors
-    /// When either cannot be read or used.
-    pub fn from_files(chain_file: &PathBuf, key_file: &PathBuf) -> Result<Self, TlsError> {
-        let unreadable = |path: &PathBuf| {
-            let path = path.clone();
-            move |error| TlsError::Pem(path, error)
-        };
-        let chain = CertificateDer::pem_file_iter(chain_file).map_err(unreadable(chain_file))?;
-        let chain = chain.collect::<Result<Vec<_>, _>>().map_err(unreadable(chain_file))?;
-        let key = PrivateKeyDer::from_pem_file(key_file).map_err(unreadable(key_file))?;
-        Self::new(chain, key)
+    /// When either cannot be read or used, or they do not belong together.
+    pub fn from_files(chain: &Path, key: &Path) -> Result<Self, TlsError> {
+        Ok(Self(Pair::new(read(chain, key)?, None)))
     }
 
-    fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, TlsError> {
-        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key)?;
-        Ok(Self(Arc::new(CertifiedKey::new(chain, key))))
+    /// Those in these pairs of PEM files, chain and key each: the first, and one with another kind of key.
+    ///
+    /// # Errors
+    /// As [`DefaultCertificate::from_files`].
+    pub fn from_pairs(first: (&Path, &Path), second: Option<(&Path, &Path)>) -> Result<Self, TlsError> {
+        let first = read(first.0, first.1)?;
+        Ok(Self(Pair::new(first, second.map(|(chain, key)| read(chain, key)).transpose()?)))
     }
 
-    pub(super) fn key(&self) -> Arc<CertifiedKey> {
+    /// What handshakes take.
+    pub fn pair(&self) -> Pair {
         self.0.clone()
     }
+}
+
+fn read(chain: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
+    let text = |path: &Path| fs::read_to_string(path).map_err(|error| TlsError::File(path.to_owned(), error));
+    certified_key(&text(chain)?, &text(key)?).map_err(|error| TlsError::Files(chain.to_owned(), key.to_owned(), error))
 }
 
 fn self_signed() -> Result<(rcgen::Certificate, KeyPair), TlsError> {
@@ -92,7 +91,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = DefaultCertificate::in_folder(folder.path()).unwrap();
         let second = DefaultCertificate::in_folder(folder.path()).unwrap();
-        assert_eq!(first.0.cert, second.0.cert);
+        assert_eq!(first.pair().choose(&[]).cert, second.pair().choose(&[]).cert);
     }
 
     #[test]

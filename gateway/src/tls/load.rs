@@ -15,7 +15,7 @@ pub enum LoadError {
     #[error("its key cannot be read")]
     Key(#[source] rustls_pki_types::pem::Error),
     /// A key of a kind that TLS cannot use, or one that belongs to another certificate.
-    #[error("its key cannot be used: {0}")]
+    #[error("its key cannot be used")]
     Unusable(#[from] rustls::Error),
     /// A certificate that nobody can be trusted by.
     #[error("it cannot be an authority")]
@@ -60,7 +60,7 @@ impl Pair {
     }
 
     /// The one that a client can check; the first if none.
-    pub(super) fn choose(&self, schemes: &[SignatureScheme]) -> &Arc<CertifiedKey> {
+    pub(crate) fn choose(&self, schemes: &[SignatureScheme]) -> &Arc<CertifiedKey> {
         let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
         let alternative = self.alternative.as_ref().filter(|_| !fits(&&self.first));
         alternative.filter(fits).unwrap_or(&self.first)

@@ -44,13 +44,18 @@ fn after_first_label(name: &str) -> Option<&str> {
 #[derive(Debug)]
 pub struct Resolver {
     current: ArcSwap<Certificates>,
-    default: Arc<CertifiedKey>,
+    default: ArcSwap<Pair>,
 }
 
 impl Resolver {
     /// A resolver that only has the default certificate.
     pub fn new(default: &DefaultCertificate) -> Self {
-        Self { current: ArcSwap::default(), default: default.key() }
+        Self { current: ArcSwap::default(), default: ArcSwap::from_pointee(default.pair()) }
+    }
+
+    /// Puts another default certificate in place for handshakes from now on.
+    pub fn replace_default(&self, default: &DefaultCertificate) {
+        self.default.store(Arc::new(default.pair()));
     }
 
     /// Puts other certificates in place for handshakes from now on.
@@ -62,8 +67,11 @@ impl Resolver {
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let current = self.current.load();
-        let found = hello.server_name().and_then(|name| current.find(name));
-        Some(found.map_or(&self.default, |pair| pair.choose(hello.signature_schemes())).clone())
+        let schemes = hello.signature_schemes();
+        match hello.server_name().and_then(|name| current.find(name)) {
+            Some(pair) => Some(pair.choose(schemes).clone()),
+            None => Some(self.default.load().choose(schemes).clone()),
+        }
     }
 }
 
@@ -76,7 +84,7 @@ mod tests {
         let mut certificates = Certificates::default();
         let keys: HashMap<&str, Arc<CertifiedKey>> = ["a.b.c", "*.b.c", "a.b.*", "*"]
             .into_iter()
-            .map(|name| (name, DefaultCertificate::generate().unwrap().key()))
+            .map(|name| (name, DefaultCertificate::generate().unwrap().pair().choose(&[]).clone()))
             .collect();
         keys.iter().for_each(|(name, key)| certificates.add(name, key.clone()));
         let cases = [

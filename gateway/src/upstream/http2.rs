@@ -8,6 +8,7 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     task::Poll,
+    time::Duration,
 };
 
 use http::{HeaderValue, Request, Response, Uri, header, uri::PathAndQuery};
@@ -18,7 +19,7 @@ use hyper::{
         http2::{self, SendRequest},
     },
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Mutex;
 
 use super::{
@@ -28,8 +29,15 @@ use super::{
 
 /// How many bytes of one answer may wait for a client that is slow.
 const STREAM_WINDOW: u32 = 128 << 10;
-/// How many bytes of all answers on a connection may; slow clients hold up the others beyond that.
-const CONNECTION_WINDOW: u32 = 8 << 20;
+/// Requests that are open on one connection, if the target allows as many.
+const STREAMS: usize = 128;
+/// How many bytes of all answers on a connection may: as many as of every stream, so that no client holds up another.
+const CONNECTION_WINDOW: u32 = STREAMS as u32 * STREAM_WINDOW;
+/// After so long a silence a target is asked whether it is there, and has as long for the answer: one that is gone without a
+/// word would keep its requests, and get new ones, until the system gives it up.
+const PING: Duration = Duration::from_secs(20);
+/// Places, each an address and a TLS identity, whose idle connections are kept. Clients may choose names (`preserve_host`).
+const PLACES: usize = 4096;
 
 /// The HTTP/2 connections of a worker, by where they lead.
 #[derive(Debug)]
@@ -105,7 +113,7 @@ impl Trunks {
         let trunks = place.trunks.borrow();
         let has_room = |trunk: &&Rc<Trunk>| {
             let is_fresh = trunk.requests.get() < self.settings.get().requests_per_connection;
-            is_fresh && trunk.open.get() < trunk.limit.get() && trunk.sender.borrow().is_ready()
+            is_fresh && trunk.open.get() < trunk.limit.get().min(STREAMS) && trunk.sender.borrow().is_ready()
         };
         trunks.iter().find(has_room).cloned().map(Stream::on)
     }
@@ -114,22 +122,25 @@ impl Trunks {
     pub(super) fn tick(&self) {
         let now = self.clock.get().wrapping_add(1);
         self.clock.set(now);
-        self.places.borrow_mut().retain(|_, place| {
+        let mut places = self.places.borrow_mut();
+        let is_crowded = places.len() > PLACES;
+        places.retain(|_, place| {
             let mut trunks = place.trunks.borrow_mut();
-            trunks.retain(|trunk| self.is_kept(trunk, now));
+            trunks.retain(|trunk| self.is_kept(trunk, now, is_crowded));
             // Whoever connects just now holds the place, too.
             !trunks.is_empty() || Rc::strong_count(place) > 1
         });
     }
 
-    fn is_kept(&self, trunk: &Trunk, now: u32) -> bool {
+    fn is_kept(&self, trunk: &Trunk, now: u32, is_crowded: bool) -> bool {
         if trunk.open.get() > 0 {
             trunk.idle_since.set(now);
             return true;
         }
         let is_worn_out = trunk.requests.get() >= self.settings.get().requests_per_connection;
         let idle = u64::from(now.wrapping_sub(trunk.idle_since.get()));
-        let keeps_idle = self.settings.get().pool_size > 0 && idle <= self.settings.get().idle_timeout.as_secs();
+        let keeps_idle =
+            self.settings.get().pool_size > 0 && !is_crowded && idle <= self.settings.get().idle_timeout.as_secs();
         keeps_idle && !is_worn_out && !trunk.sender.borrow().is_closed()
     }
 }
@@ -138,6 +149,7 @@ impl Trunks {
 async fn start(io: TargetIo, key: &PoolKey) -> Result<Trunk, SendError> {
     let mut builder = http2::Builder::new(Local);
     builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
+    builder.timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PING);
     let address = key.address;
     let broken = |source| SendError::Broken { address, reused: false, sent: false, source: Some(source) };
     let (sender, mut connection) = builder.handshake(TokioIo::new(io)).await.map_err(broken)?;
@@ -206,14 +218,23 @@ fn failure(mut error: TrySendError<Request<RequestBody>>, wait: &Wait<'_>, reuse
         return SendError::Upload(UploadError::Failed(source));
     }
     let is_refused = was_refused(&source);
-    // A target that refuses goes on doing so: that counts as an attempt.
-    SendError::Broken { address, reused: reused && !is_refused, sent: !(is_unsent || is_refused), source: Some(source) }
+    // A target that ends a stream, refused or not, goes on doing so: that counts as an attempt.
+    let reused = reused && !is_refused && !was_reset(&source);
+    SendError::Broken { address, reused, sent: !(is_unsent || is_refused), source: Some(source) }
+}
+
+/// Whether the target ended this stream, and not its connection.
+fn was_reset(error: &hyper::Error) -> bool {
+    cause(error).is_some_and(h2::Error::is_reset)
+}
+
+fn cause(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error).and_then(|cause| cause.downcast_ref())
 }
 
 /// Whether the target says that it did nothing about the request (RFC 9113 §8.7).
 fn was_refused(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
-    cause.is_some_and(|cause| {
+    cause(error).is_some_and(|cause| {
         let is_late = cause.is_go_away() && cause.is_remote();
         is_late || cause.reason() == Some(h2::Reason::REFUSED_STREAM)
     })

@@ -22,6 +22,9 @@ pub struct PoolStatus {
     pub stale: u64,
 }
 
+/// Places, each an address and a TLS identity, whose idle connections are kept.
+const PLACES: usize = 4096;
+
 /// Idle connections by where they lead.
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -74,10 +77,11 @@ impl Pool {
         }
         link.idle_since = self.clock.get();
         let mut idle = self.idle.borrow_mut();
+        let is_crowded = idle.len() >= PLACES;
         match idle.get_mut(&*link.key) {
             Some(links) if links.len() >= self.settings.get().pool_size => return,
             Some(links) => links.push(link),
-            None if self.settings.get().pool_size == 0 => return,
+            None if self.settings.get().pool_size == 0 || is_crowded => return,
             None => drop(idle.insert((*link.key).clone(), vec![link])),
         }
         self.note(|status| status.idle += 1);
@@ -120,8 +124,8 @@ impl Pool {
     }
 }
 
-/// Hashes a key in a few instructions. Keys come from the configuration, never from clients, so nobody can choose them to
-/// collide; equality still compares all of the key.
+/// Hashes a key in a few instructions. Clients may choose the name in it (`preserve_host`); who makes keys collide finds at
+/// most [`PLACES`] of them, and equality compares all of the key.
 #[derive(Debug, Default)]
 pub(super) struct KeyHasher(u64);
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 
 use super::*;
-use crate::tls::{DefaultCertificate, Depth, Resolver, Trust, server_tls};
+use crate::tls::{ClientCertificate, DefaultCertificate, Depth, NodeClient, Resolver, Trust, server_tls};
 
 fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap().block_on(future)
@@ -234,7 +234,7 @@ fn an_upload_that_stalls_is_the_clients_fault_and_one_that_is_not_taken_the_targ
 #[test]
 fn tls_targets_need_no_certificate_that_leads_anywhere_unless_asked_for() {
     let resolver = Arc::new(Resolver::new(&DefaultCertificate::generate().unwrap()));
-    let config = server_tls(resolver).unwrap().config(false);
+    let config = server_tls(resolver).unwrap().config(false, ClientCertificate::Off);
     let address = target(move |stream| {
         let session = rustls::ServerConnection::new(config.clone()).unwrap();
         let mut stream = rustls::StreamOwned::new(session, stream);
@@ -245,7 +245,7 @@ fn tls_targets_need_no_certificate_that_leads_anywhere_unless_asked_for() {
     });
     let client = client(Settings::default());
     let over_tls = |trust| {
-        let settings = TargetTls::new(&trust, None).unwrap();
+        let settings = TargetTls::new(&trust, None, &NodeClient::default()).unwrap();
         let tls = Some(TlsIdentity { server_name: "localhost".try_into().unwrap(), settings });
         PoolKey { tls, ..key(address) }
     };

@@ -350,6 +350,11 @@ impl OutboundHttp for MockHost {
         state.calls.push(call.clone());
         state.answers.pop_front().unwrap_or_else(|| Err(HostError::Failed("no answer was prepared".into())))
     }
+
+    fn send_kept(&self, call: &Call, keep: u32) -> Answered<Answer> {
+        self.state().kept.push(keep);
+        self.send(call)
+    }
 }
 
 /// None: the mock has no cryptography.

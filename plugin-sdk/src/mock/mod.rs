@@ -52,6 +52,7 @@ struct State {
     files: BTreeMap<String, Vec<u8>>,
     queue: Vec<Vec<u8>>,
     calls: Vec<Call>,
+    kept: Vec<u32>,
     answers: VecDeque<Result<Answer, HostError>>,
     numbers: u64,
 }
@@ -248,6 +249,11 @@ impl MockHost {
     /// Outbound requests.
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
+    }
+
+    /// For how many milliseconds connections of outbound requests were to be kept, where that was said.
+    pub fn kept(&self) -> Vec<u32> {
+        self.state().kept.clone()
     }
 
     /// Sum of a metric.

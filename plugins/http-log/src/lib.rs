@@ -50,7 +50,7 @@ impl Plugin for HttpLog {
             timeout: self.settings.timeout.clamp(1.0, 600_000.0) as u32,
             verify_tls: false,
         };
-        let answer = host.send(&call).map_err(|failure| failure.reason().to_owned())?;
+        let answer = host.send_kept(&call, self.settings.kept()).map_err(|failure| failure.reason().to_owned())?;
         if answer.status < 300 { Ok(()) } else { Err(["the server answered ", &answer.status.to_string()].concat()) }
     }
 }

@@ -29,7 +29,7 @@ pub struct Settings {
     pub(crate) timeout: f64,
     /// Milliseconds that an idle connection stays open.
     #[config(default = 60000)]
-    keepalive: f64,
+    pub(crate) keepalive: f64,
     /// Not used any more.
     #[config(deprecated(
         message = "http-log: config.retry_count no longer works, please use config.queue.max_retry_time instead",
@@ -114,6 +114,11 @@ impl Settings {
             errors.push(error("queue.concurrency_limit", "expected one of: -1, 1"));
         }
         errors
+    }
+
+    /// Milliseconds for which an idle connection is kept. 0 stands for no end, as in Kong.
+    pub(crate) fn kept(&self) -> u32 {
+        if self.keepalive > 0.0 { self.keepalive.min(600_000.0).ceil() as u32 } else { 600_000 }
     }
 
     /// As the host batches; the old names count where they were given.

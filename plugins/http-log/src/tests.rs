@@ -24,6 +24,21 @@ fn a_record_is_sent_as_it_is() {
 }
 
 #[test]
+fn connections_are_kept_as_the_operator_says() {
+    for (config, kept) in [
+        ("", 60_000),
+        (r#","keepalive":5"#, 5),
+        (r#","keepalive":0.5"#, 1),
+        (r#","keepalive":0"#, 600_000),
+        (r#","keepalive":1e9"#, 600_000),
+    ] {
+        let host = answered(200);
+        tester(config).on_log(&host).expect("sent");
+        assert_eq!(host.kept(), [kept], "{config}");
+    }
+}
+
+#[test]
 fn batches_are_arrays() {
     let tester = tester(r#","queue":{"max_batch_size":3}"#);
     let host = answered(204);

@@ -1,49 +1,10 @@
 //! Client certificates.
 
-use std::path::Path;
-
 use http::Request;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-};
-use rustls_pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 
 use super::BOOTSTRAP;
-use crate::harness::{Client, ClientKey, Gateway, TestGateway, Wire, full};
-
-/// Vouches for certificates.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
-    }
-
-    /// A certificate for a client with this name.
-    fn client(&self, name: &str) -> ClientKey {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![format!("{name}.test")]).unwrap();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        (vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-    }
-
-    fn write(&self, folder: &Path) -> String {
-        let file = folder.join("ca.pem");
-        std::fs::write(&file, &self.pem).unwrap();
-        file.to_str().unwrap().to_owned()
-    }
-}
+use crate::harness::{Authority, Client, ClientKey, Gateway, TestGateway, Wire, full};
 
 /// A gateway with TLS and this CA.
 async fn guarded(ca: &str) -> Gateway {

@@ -64,11 +64,26 @@ async fn a_url_becomes_protocol_host_port_and_path() {
         ("http://a.test/", json!(["http", "a.test", 80, "/"])),
         ("https://a.test/x/y", json!(["https", "a.test", 443, "/x/y"])),
         ("http://127.0.0.1:8080/x", json!(["http", "127.0.0.1", 8080, "/x"])),
+        ("http://[::1]:8080/x", json!(["http", "::1", 8080, "/x"])),
+        ("https://user:pass@a.test:444/x?y=1#z", json!(["https", "a.test", 444, "/x"])),
+        ("http://a.test?y=1", json!(["http", "a.test", 80, null])),
+        ("//a.test:443/x;y", json!(["https", "a.test", 443, "/x"])),
+        ("//a.test", json!(["http", "a.test", 80, null])),
+        ("tcp://a.test:9", json!(["tcp", "a.test", 9, null])),
     ];
     for (url, expected) in cases {
         let service = gateway.admin.create("/services", json!({ "url": url })).await;
         let parts = json!([service["protocol"], service["host"], service["port"], service["path"]]);
         assert_eq!((parts, service.get("url")), (expected, None), "{url}");
+    }
+    for (url, fields) in [
+        ("a.test", json!({ "host": "required field missing", "path": "should start with: /" })),
+        ("http:///x", json!({ "host": "required field missing" })),
+        ("http://a.test:99999", json!({ "port": "value should be between 0 and 65535" })),
+        ("http://a.test:x", json!({ "port": "expected an integer" })),
+    ] {
+        let refused = gateway.admin.post("/services", json!({ "url": url })).await.expect(400).json();
+        assert_eq!(refused["fields"], fields, "{url}");
     }
 }
 

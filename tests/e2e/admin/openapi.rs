@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, TestGateway, TestTarget, environment};
+use crate::harness::{Gateway, TestGateway, TestPostgres, TestTarget, environment};
 
 /// Programs of the Python environment.
 async fn programs() -> PathBuf {
@@ -22,9 +22,9 @@ async fn run(mut command: Command) -> (bool, String) {
 }
 
 /// One entity of each kind, so that requests find something.
-async fn furnished() -> (Gateway, TestTarget) {
+async fn furnished(gateway: TestGateway) -> (Gateway, TestTarget) {
     let target = TestTarget::answering("fine").await;
-    let gateway = TestGateway::new().start().await;
+    let gateway = gateway.start().await;
     gateway.route("seed", "/seed", &target).await;
     for (path, entity) in [
         ("/consumers", json!({ "username": "seed", "custom_id": "seed", "tags": ["seed"] })),
@@ -77,8 +77,8 @@ enum Keys {
 }
 
 /// Runs schemathesis against a gateway, with these arguments on top. One worker: with more, it is not repeatable.
-async fn examine(keys: Keys, arguments: &[&str]) {
-    let (mut gateway, _target) = furnished().await;
+async fn examine(gateway: TestGateway, keys: Keys, arguments: &[&str]) {
+    let (mut gateway, _target) = furnished(gateway).await;
     let file = document(&gateway).await;
     let described: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     let mut command = Command::new(programs().await.join("schemathesis"));
@@ -113,16 +113,28 @@ async fn the_document_is_openapi_3_1() {
 
 #[tokio::test]
 async fn every_operation_does_what_the_document_says() {
-    examine(Keys::Known, &["--phases", "examples,fuzzing", "--max-examples", "5"]).await;
+    examine(TestGateway::new(), Keys::Known, &["--phases", "examples,fuzzing", "--max-examples", "5"]).await;
+}
+
+#[tokio::test]
+async fn every_operation_does_so_on_postgresql() {
+    let url = tokio::task::spawn_blocking(|| TestPostgres::shared().database()).await.unwrap();
+    let gateway = TestGateway::new().on_postgres(&url);
+    examine(gateway, Keys::Known, &["--phases", "examples,fuzzing", "--max-examples", "5"]).await;
 }
 
 #[tokio::test]
 async fn every_operation_does_so_for_keys_of_any_kind() {
-    examine(Keys::Random, &["--phases", "fuzzing", "--max-examples", "5"]).await;
+    examine(TestGateway::new(), Keys::Random, &["--phases", "fuzzing", "--max-examples", "5"]).await;
 }
 
 #[tokio::test]
 async fn the_edges_of_every_field_are_as_the_document_says() {
     // Collections and their entities: what hangs below them is made of the same.
-    examine(Keys::Known, &["--phases", "coverage", "--include-path-regex", r"^/[^/]+(/\{[^/]+\})?$"]).await;
+    examine(
+        TestGateway::new(),
+        Keys::Known,
+        &["--phases", "coverage", "--include-path-regex", r"^/[^/]+(/\{[^/]+\})?$"],
+    )
+    .await;
 }

@@ -95,6 +95,22 @@ async fn a_batch_that_fails_is_sent_again() {
 }
 
 #[tokio::test]
+async fn connections_to_the_server_are_kept_for_as_long_as_the_operator_says() {
+    for keepalive in [60_000, 1] {
+        let server = TestTarget::answering("thanks").await;
+        let config = json!({ "http_endpoint": server.url(), "keepalive": keepalive });
+        let (gateway, _target) = logging("http-log", |_| config.clone()).await;
+        for _ in 0..3 {
+            gateway.get("/").await.expect(200);
+            server.arrived().await;
+            // Takes longer than the shorter time.
+            gateway.admin.get("/status").await.expect(200);
+        }
+        assert_eq!(server.connections() == 1, keepalive == 60_000, "{} within {keepalive} ms", server.connections());
+    }
+}
+
+#[tokio::test]
 async fn records_are_batched() {
     let server = TestTarget::answering("thanks").await;
     let queue = json!({ "max_batch_size": 5, "max_coalescing_delay": 5 });

@@ -1,12 +1,18 @@
 //! Several nodes as one gateway.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{database, sql, three};
-use crate::harness::{Gateway, TestGateway, TestTarget};
+use crate::harness::{Call, Gateway, TestGateway, TestTarget};
 
 /// Far more than the 200 ms of docs/performance.md, since tests share a small machine.
 const SEEN: Duration = Duration::from_secs(5);
@@ -124,6 +130,33 @@ async fn a_cut_listening_connection_is_made_anew() {
     other.eventually("/none", |answer| answer.status == 404).await;
     other.admin.create("/routes", json!({ "paths": ["/a"] })).await;
     gateway.process.log.served(other.admin.acknowledged(), SEEN).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_while_a_node_starts_is_served_by_it_without_a_poll() {
+    let url = database().await;
+    let one = TestGateway::new().on_postgres(&url).start().await;
+    for round in 0..4 {
+        let (admin, stop) = (one.admin.clone(), Arc::new(AtomicBool::new(false)));
+        let stopped = stop.clone();
+        let mut writer = JoinSet::new();
+        writer.spawn(async move {
+            let mut last = String::new();
+            for number in 0.. {
+                last = format!("/r{round}-{number}x");
+                admin.create("/routes", json!({ "paths": [last] })).await;
+                if stopped.load(Relaxed) {
+                    break;
+                }
+            }
+            last
+        });
+        let other = TestGateway::new().on_postgres(&url).setting("SANDGATE_DATABASE_POLL_INTERVAL", "1m").start().await;
+        stop.store(true, Relaxed);
+        let last = writer.join_next().await.unwrap().unwrap();
+        other.process.log.served(one.admin.acknowledged(), SEEN).await.unwrap();
+        Call::new(other.proxy(), &format!("GET {last}")).send().await.expect(503);
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::json;
 
 use super::{database, sql};
-use crate::harness::{PASSWORD, TestGateway, TestPostgres};
+use crate::harness::{PASSWORD, TestGateway, TestPostgres, builtin, marked};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_start_at_once_install_the_built_in_plugins_once() {
@@ -17,6 +17,30 @@ async fn nodes_that_start_at_once_install_the_built_in_plugins_once() {
     for other in [second, third] {
         assert_eq!(other.admin.get("/modules").await.expect(200).json()["data"], modules["data"]);
     }
+}
+
+#[tokio::test]
+async fn of_builds_of_one_version_the_first_stays_and_a_later_version_replaces_it() {
+    let url = database().await;
+    let mut gateway = TestGateway::new().on_postgres(&url).start().await;
+    let own = gateway.module("key-auth").await["digest"].clone();
+    let other = marked(&builtin("key-auth"), "another build");
+    gateway.admin.upload("PUT /modules/key-auth?grants=*", other).await.expect(200);
+    let other = gateway.module("key-auth").await["digest"].clone();
+    assert_ne!(own, other);
+    // As if another gateway had brought it.
+    let with = |from: &str, to: &str| {
+        format!("UPDATE modules SET data = replace(data, '{from}', '{to}') WHERE name = 'key-auth'")
+    };
+    sql(&url, &with(r#""source":"upload""#, r#""source":"builtin""#)).await;
+    gateway.restart().await.unwrap();
+    assert_eq!(gateway.module("key-auth").await["digest"], other);
+    let said = "a built-in plugin of another build stays";
+    gateway.process.log.line(said, std::time::Duration::from_secs(5)).await.unwrap();
+    let version = gateway.module("key-auth").await["version"].as_str().unwrap().to_owned();
+    sql(&url, &with(&format!(r#""version":"{version}""#), r#""version":"0.0.1""#)).await;
+    gateway.restart().await.unwrap();
+    assert_eq!(gateway.module("key-auth").await["digest"], own);
 }
 
 #[tokio::test]

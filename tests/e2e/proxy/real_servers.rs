@@ -121,6 +121,21 @@ async fn curl_reaches_nginx_on_every_wire() {
 }
 
 #[tokio::test]
+async fn h2load_gets_every_answer_over_many_streams() {
+    let (_nginx, port) = nginx("").await;
+    let gateway = before(format!("http://127.0.0.1:{port}"), &["http", "https"]).await;
+    let (plain, tls) = (format!("http://{}/a", gateway.proxy()), format!("https://{}/a", gateway.proxy_tls()));
+    for (streams, url) in [(&["-m20"][..], &plain), (&["-m20"], &tls), (&["--h1", "-m1"], &tls)] {
+        let mut command = Command::new("h2load");
+        command.args(streams).args(["-t1", "-c10", "-n4000", "--connection-inactivity-timeout=20", url.as_str()]);
+        let output: Output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(told.contains("4000 succeeded, 0 failed, 0 errored, 0 timeout"), "{streams:?} {url}: {told}");
+        assert!(told.contains("4000 2xx, 0 3xx, 0 4xx, 0 5xx"), "{streams:?} {url}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn long_bodies_pass_to_and_from_nginx() {
     let (nginx, port) = nginx("").await;
     let gateway = before(format!("http://127.0.0.1:{port}"), &["http", "https"]).await;

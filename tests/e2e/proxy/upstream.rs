@@ -1,7 +1,31 @@
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 
-use crate::harness::{Call, Client, TestGateway, TestTarget, Wire};
+use crate::harness::{Call, Client, TestGateway, TestTarget, Wire, read_until};
+
+#[tokio::test]
+async fn an_ipv6_address_stands_in_brackets_in_the_host_header() {
+    let target = TcpListener::bind("[::1]:0").await.unwrap();
+    let at = target.local_addr().unwrap();
+    let gateway = TestGateway::new().start().await;
+    gateway.admin.create("/services", json!({ "name": "a", "url": format!("http://{at}") })).await;
+    assert_eq!(gateway.admin.get("/services/a").await.json()["host"], "::1");
+    gateway.admin.create("/services/a/routes", json!({ "paths": ["/"] })).await;
+    let mut seen = JoinSet::new();
+    seen.spawn(async move {
+        let (mut stream, _) = target.accept().await.unwrap();
+        let head = read_until(&mut stream, "\r\n\r\n").await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        head
+    });
+    gateway.get("/").await.expect(200);
+    let head = seen.join_next().await.unwrap().unwrap();
+    assert!(head.contains(&format!("host: {at}\r\n")), "{head}");
+}
 
 #[tokio::test]
 async fn targets_may_speak_tls() {

@@ -29,8 +29,11 @@ pub(in crate::admin) fn demands<'a>(
         _ => [first, first],
     };
     let demand = |verb, names| Demand { verb, touched: Touched { names, segments } };
-    let verbs = if matches!(resource, Resource::Explain) { &[Verb::Read] } else { verbs(method, first) };
-    let mut demands: Vec<_> = verbs.iter().map(|verb| demand(*verb, names)).collect();
+    if matches!(resource, Resource::Explain) {
+        // It changes nothing, and tells of all of these.
+        return ["routes", "services", "plugins", "consumers"].map(|name| demand(Verb::Read, [name, name])).into();
+    }
+    let mut demands: Vec<_> = verbs(method, first).iter().map(|verb| demand(*verb, names)).collect();
     if let Resource::Referenced(child, ..) = resource
         && *method == Method::PUT
     {

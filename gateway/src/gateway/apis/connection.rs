@@ -36,7 +36,7 @@ where
 {
     let door = Door { peer, public: gate.public, certificate: None };
     let Some(tls) = &gate.tls else { return converse(&api, &gate, stream, door).await };
-    let handshake = TlsAcceptor::from(tls.clone()).accept(stream);
+    let handshake = TlsAcceptor::from(tls.config(gate.http2)).accept(stream);
     match timeout(api.settings.header_timeout, handshake).await {
         Ok(Ok(stream)) => {
             let door = Door { certificate: certificate(&stream), ..door };

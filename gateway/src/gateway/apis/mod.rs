@@ -3,9 +3,8 @@
 mod activity;
 mod connection;
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use rustls::ServerConfig;
 use tokio::sync::Semaphore;
 
 use super::{GatewayError, system};
@@ -13,10 +12,10 @@ use crate::{
     admin::{Access, AccessSettings, Bootstrap, Limits},
     config::{Admin, Config},
     listener::{Bound, Door, Place, Stream},
-    shutdown::Tasks,
+    shutdown::{Shutdown, Tasks},
     snapshot::Published,
     telemetry::{Metrics, metric},
-    tls::{self, DefaultCertificate},
+    tls::OperatorTls,
 };
 
 /// How long accepting pauses when the system has no more descriptors.
@@ -30,6 +29,9 @@ pub(super) struct Api {
     pub(super) settings: Admin,
     pub(super) metrics: Arc<Metrics>,
     pub(super) tasks: Tasks,
+    /// Given when another process took over, whose the sockets are from then on.
+    pub(super) replaced: Shutdown,
+    pub(super) tls: OperatorTls,
 }
 
 /// What the settings say about access.
@@ -79,12 +81,12 @@ fn is_public(place: &Place) -> bool {
 }
 
 /// Serves an API on each of its sockets. Answers with the first one's real address.
-pub(super) async fn serve(config: &Config, sockets: Vec<Bound>, api: Api) -> Result<String, GatewayError> {
+pub(super) async fn serve(sockets: Vec<Bound>, api: Api) -> Result<String, GatewayError> {
     let (api, mut first) = (Arc::new(api), String::new());
     let places = Arc::new(Semaphore::new(api.settings.connections));
     for bound in sockets {
         let failed = system(format!("{} on {}", api.name, bound.place()));
-        let tls = if bound.is_tls() { Some(tls_of(config, bound.is_http2())?) } else { None };
+        let tls = bound.is_tls().then(|| api.tls.clone());
         if first.is_empty() {
             first = bound.place().to_string();
         }
@@ -96,22 +98,11 @@ pub(super) async fn serve(config: &Config, sockets: Vec<Bound>, api: Api) -> Res
     Ok(first)
 }
 
-fn tls_of(config: &Config, http2: bool) -> Result<Arc<ServerConfig>, GatewayError> {
-    let certificate = match &config.admin.certificate {
-        Some((chain, key)) => DefaultCertificate::from_files(chain, key)?,
-        None => {
-            fs::create_dir_all(&config.data_dir).map_err(system("the folder of the certificate"))?;
-            DefaultCertificate::in_folder(&config.data_dir)?
-        }
-    };
-    Ok(tls::operator_tls(&certificate, config.admin.client_ca.as_deref(), http2)?)
-}
-
 /// What is the same for all connections of a listener.
 pub(super) struct Gate {
     public: bool,
     http2: bool,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<OperatorTls>,
 }
 
 async fn accept(api: Arc<Api>, socket: Door, gate: Arc<Gate>, places: Arc<Semaphore>) {
@@ -121,6 +112,7 @@ async fn accept(api: Arc<Api>, socket: Door, gate: Arc<Gate>, places: Arc<Semaph
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
             () = ending.triggered() => return,
+            () = api.replaced.triggered() => return,
         };
         match accepted {
             Ok((stream, peer)) => match places.clone().try_acquire_owned() {

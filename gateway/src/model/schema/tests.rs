@@ -59,7 +59,7 @@ fn a_url_stands_for_its_parts() {
         ("http://b.test:8080", "http", "b.test", 8080, Value::Null),
         ("http://h/", "http", "h", 80, json!("/")),
         ("h:443/x", "https", "h", 443, json!("/x")),
-        ("grpc://[::1]:9000", "grpc", "[::1]", 9000, Value::Null),
+        ("grpc://[::1]:9000", "grpc", "::1", 9000, Value::Null),
     ] {
         let service = create("services", json!({"url": url, "host": "other", "port": 1})).expect(url);
         let parts = json!([service["protocol"], service["host"], service["port"], service["path"]]);

@@ -80,6 +80,13 @@ impl Services {
                 swept.values.sweep();
             }
         });
+        let closing = services.clone();
+        services.tasks.spawn("idle connections of plugins", async move {
+            let ending = closing.tasks.shutdown();
+            while tokio::time::timeout(outbound_http::SWEEP, ending.triggered()).await.is_err() {
+                closing.outbound.sweep();
+            }
+        });
         services
     }
 

@@ -29,9 +29,13 @@ use crate::plugin::{
 
 const LARGEST_ANSWER: usize = 8 << 20;
 const LONGEST: Duration = Duration::from_secs(600);
-/// How long a connection may wait for its next use, and how many of one destination may.
+/// How long a connection may wait for its next use where the plugin does not say, and at most; and how many of one
+/// destination may.
 const KEPT: Duration = Duration::from_secs(60);
+const KEPT_LONGEST: Duration = Duration::from_secs(600);
 const KEPT_MOST: usize = 16;
+/// How late a connection may be closed.
+pub(super) const SWEEP: Duration = Duration::from_secs(1);
 
 /// Connections that may be used again.
 #[derive(Default)]
@@ -43,7 +47,13 @@ pub(in crate::plugin) struct Outbound {
 
 struct Idle {
     sender: SendRequest<Full<Bytes>>,
-    since: Instant,
+    until: Instant,
+}
+
+impl Idle {
+    fn is_usable(&self) -> bool {
+        Instant::now() < self.until && !self.sender.is_closed()
+    }
 }
 
 /// What a connection was made for; equal in every part, or not shared.
@@ -56,33 +66,47 @@ struct Destination {
 }
 
 impl Outbound {
-    async fn send(&self, destination: Destination, request: Request<Full<Bytes>>) -> Result<Response, HostError> {
+    async fn send(
+        &self,
+        destination: Destination,
+        request: Request<Full<Bytes>>,
+        keep: Duration,
+    ) -> Result<Response, HostError> {
         if let Some(mut kept) = self.take_idle(&destination) {
             // A kept connection may have died unseen; a new one is made then.
             if let Ok(answer) = kept.send_request(request.clone()).await {
-                return self.read(destination, kept, answer).await;
+                return self.read((destination, keep), kept, answer).await;
             }
         }
         let mut sender = self.connect(&destination).await?;
         let answer = sender.send_request(request).await.map_err(|error| failed("no answer", error))?;
-        self.read(destination, sender, answer).await
+        self.read((destination, keep), sender, answer).await
+    }
+
+    /// Closes the connections that waited long enough.
+    pub(super) fn sweep(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|_, kept| {
+            kept.retain(Idle::is_usable);
+            !kept.is_empty()
+        });
     }
 
     async fn read(
         &self,
-        destination: Destination,
+        (destination, keep): (Destination, Duration),
         sender: SendRequest<Full<Bytes>>,
         answer: http::Response<hyper::body::Incoming>,
     ) -> Result<Response, HostError> {
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, LARGEST_ANSWER).collect().await;
         let body = body.map_err(|error| HostError::Failed(format!("the answer could not be read: {error}")))?;
-        if !sender.is_closed() {
+        if !sender.is_closed() && !keep.is_zero() {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             let kept = idle.entry(destination).or_default();
-            kept.retain(|kept| kept.since.elapsed() < KEPT);
+            kept.retain(Idle::is_usable);
             if kept.len() < KEPT_MOST {
-                kept.push(Idle { sender, since: Instant::now() });
+                kept.push(Idle { sender, until: Instant::now() + keep });
             }
         }
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -94,7 +118,7 @@ impl Outbound {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = idle.get_mut(destination)?;
         while let Some(last) = kept.pop() {
-            if last.since.elapsed() < KEPT && !last.sender.is_closed() {
+            if last.is_usable() {
                 return Some(last.sender);
             }
         }
@@ -146,6 +170,16 @@ fn failed(what: &str, error: impl std::fmt::Display) -> HostError {
 
 impl Host for HostState {
     async fn send(&mut self, call: Call) -> Result<Response, HostError> {
+        self.send_and_keep(call, KEPT).await
+    }
+
+    async fn send_kept(&mut self, call: Call, keep: u32) -> Result<Response, HostError> {
+        self.send_and_keep(call, Duration::from_millis(keep.into()).min(KEPT_LONGEST)).await
+    }
+}
+
+impl HostState {
+    async fn send_and_keep(&mut self, call: Call, keep: Duration) -> Result<Response, HostError> {
         if !matches!(self.stage, Stage::RequestHeaders | Stage::ResponseHeaders | Stage::Background) {
             return Err(HostError::Denied("outbound-http in this phase".into()));
         }
@@ -153,7 +187,7 @@ impl Host for HostState {
         let (destination, request, limit) = prepare(call)?;
         self.permit_for("outbound-http", &format!("{}:{}", destination.host, destination.port))?;
         let services = self.services().clone();
-        let sent = tokio::time::timeout(limit, services.outbound.send(destination, request));
+        let sent = tokio::time::timeout(limit, services.outbound.send(destination, request, keep));
         sent.await.map_err(|_| HostError::Timeout)?
     }
 }

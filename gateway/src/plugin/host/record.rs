@@ -141,7 +141,11 @@ fn request(part: &mut Record<'_>, exchange: &Exchange) {
     if let Some(tls) = &exchange.connection.tls {
         part.text(b",\"tls\":{\"version\":", tls.version);
         part.text(b",\"cipher\":", &tls.cipher);
-        part.put(b",\"client_verify\":\"NONE\"}");
+        // nginx's words.
+        let verified = tls.client.as_ref().map(|client| client.verified);
+        let word = verified.map_or("NONE", |verified| if verified { "SUCCESS" } else { "FAILED:not verified" });
+        part.text(b",\"client_verify\":", word);
+        part.put(b"}");
     }
 }
 

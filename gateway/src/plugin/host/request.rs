@@ -1,8 +1,11 @@
 //! `request`.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, Version};
 use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
 
 use crate::plugin::{
     bindings::sandgate::plugin::{request::Host, types::HostError},
@@ -127,13 +130,23 @@ impl Host for HostState {
     }
 }
 
-/// Reads up to `limit`. A larger body stays whole: what was read is put before the rest.
+/// How long a body may take that a plugin waits for. Its instance serves nobody else meanwhile, and there are few.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Reads up to `limit`, for as long as [`PATIENCE`] says. A larger body, or a slower one, stays whole: what was read is put
+/// before the rest.
 async fn collect(
     mut body: hyper::body::Incoming,
     limit: usize,
 ) -> Result<(Result<Bytes, HostError>, RequestBody), HostError> {
     let mut read = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let Ok(frame) = timeout_at(end, body.frame()).await else {
+            let late = HostError::Failed(format!("the client did not send its body in {PATIENCE:?}"));
+            return Ok((Err(late), RequestBody::Partial(read.freeze(), body)));
+        };
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| HostError::Failed(format!("the client did not send its body: {error}")))?;
         if let Ok(data) = frame.into_data() {
             read.extend_from_slice(&data);

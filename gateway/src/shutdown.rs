@@ -17,7 +17,7 @@ use std::{
 use tokio::{runtime::Handle, sync::watch};
 
 pub use drain::{Drain, Ending};
-pub use quiet::QuietThread;
+pub use quiet::{QuietThread, yield_to_others};
 
 /// The wish to end, given once and never taken back. Works on any runtime, a worker's local one too: clones may be sent
 /// to other threads and waited for there.

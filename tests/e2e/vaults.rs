@@ -41,7 +41,11 @@ async fn no_file_of_the_gateway_holds_the_secret() {
             if entry.file_type().unwrap().is_dir() {
                 folders.push(entry.path());
             } else {
-                let bytes = fs::read(entry.path()).unwrap();
+                let bytes = match fs::read(entry.path()) {
+                    // What is written aside gets its name only then.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                    read => read.unwrap(),
+                };
                 assert!(!bytes.windows(9).any(|window| window == b"hush-hush"), "{}", entry.path().display());
             }
         }

@@ -11,4 +11,5 @@ mod modules;
 mod routing;
 mod streams;
 mod texts;
+mod tls;
 mod wire;

@@ -51,6 +51,11 @@ impl Authority {
         params
     }
 
+    /// Its key as PEM.
+    pub fn key(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// A certificate for a client or server with this name.
     pub fn vouch(&self, name: &str) -> Vouched {
         self.vouch_with(name, |_| {})

@@ -54,6 +54,9 @@ pub struct Settings {
     /// Certificates between that of a client and an authority, at most: 0 to 100 [default: 1]
     #[arg(long, value_name = "NUMBER")]
     pub ssl_verify_depth: Option<Text>,
+    /// Whether OCSP answers about certificates are fetched and stapled to handshakes, on or off [default: off]
+    #[arg(long, value_name = "SWITCH")]
+    pub ssl_stapling: Option<Text>,
     /// Whether targets that ask are shown a certificate of this node, on or off [default: off]
     #[arg(long, value_name = "SWITCH")]
     pub client_ssl: Option<Text>,

@@ -26,6 +26,8 @@ pub struct Tls {
     pub client_ca: Option<PathBuf>,
     /// How many certificates may stand between that of a client and an authority.
     pub verify_depth: Depth,
+    /// OCSP answers about certificates are fetched and stapled to handshakes.
+    pub stapling: bool,
     /// PEM files of the certificate chain and key for targets that ask for one, where neither service nor upstream has one.
     pub client: Option<(PathBuf, PathBuf)>,
 }
@@ -49,6 +51,7 @@ impl Reader {
             client_certificate: self.take("ssl_verify_client", "off", words),
             client_ca: self.optional("ssl_client_certificate", path),
             verify_depth: Depth(self.take("ssl_verify_depth", "1", number(0, 100))),
+            stapling: self.take("ssl_stapling", "off", switch),
             client: self.client_certificate(),
         }
     }

@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, time::timeout};
 
-use super::GatewayError;
+use super::{GatewayError, stapling};
 use crate::{
     config::Config,
-    shutdown::Shutdown,
+    shutdown::{Shutdown, Tasks},
     tls::{
         ClientRoots, DefaultCertificate, NodeClient, OperatorTls, Resolver, ServerParts, ServerTls, TicketLife,
         Tickets, TlsError, roots_in,
@@ -78,7 +78,17 @@ impl Files {
 }
 
 impl NodeTls {
-    pub(super) fn load(config: &Config) -> Result<Self, GatewayError> {
+    /// Reads the files, and does in the background what there is to do.
+    pub(super) fn start(config: &Config, tasks: &Tasks) -> Result<Arc<Self>, GatewayError> {
+        let tls = Arc::new(Self::load(config)?);
+        tasks.spawn("keys of session tickets", tls.clone().rotate(tasks.shutdown()));
+        if config.tls.stapling {
+            tasks.spawn("OCSP answers", stapling::staple(tls.resolver.clone(), tasks.shutdown()));
+        }
+        Ok(tls)
+    }
+
+    fn load(config: &Config) -> Result<Self, TlsError> {
         let files = Files::read(config)?;
         let life = config.tls.offer.tickets.unwrap_or(NO_TICKETS);
         let tickets = Arc::new(Tickets::new(life).map_err(|_| TlsError::Tickets)?);
@@ -109,7 +119,7 @@ impl NodeTls {
     }
 
     /// Changes the keys of session tickets until the gateway ends.
-    pub(super) async fn rotate(self: Arc<Self>, ending: Shutdown) {
+    async fn rotate(self: Arc<Self>, ending: Shutdown) {
         loop {
             let pause = self.tickets.life().rotation;
             // Dropping any arm loses nothing: a change of the times is seen in the next round.

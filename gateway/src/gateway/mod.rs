@@ -19,6 +19,7 @@ mod outage;
 mod reload;
 mod reporter;
 mod sockets;
+mod stapling;
 mod workers;
 
 use std::{
@@ -39,7 +40,7 @@ use crate::{
     listener,
     model::{self, Registry},
     plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
-    shutdown::{Shutdown, Tasks},
+    shutdown::{self, Shutdown, Tasks},
     snapshot::{self, Builder, Deployments, Pace, Published},
     store::{self, MemoryStore, Refused, Resilient, Store, StoreError},
     telemetry::{LogDial, Metrics},
@@ -60,6 +61,9 @@ use workers::Workers;
 
 /// Threads of the control runtime: Admin, store, background work of plugins.
 const CONTROL_THREADS: usize = 2;
+/// What they and the threads of the database yield to the workers, as Linux counts it: a write of an operator must not make a
+/// request wait for its worker's turn.
+const CONTROL_NICENESS: i32 = 5;
 /// How long background work may take to end after the workers have.
 const BACKGROUND_GRACE: Duration = Duration::from_secs(5);
 
@@ -162,6 +166,7 @@ impl Gateway {
         prepare_folder(&config.data_dir)?;
         let mut control = RuntimeBuilder::new_multi_thread();
         control.worker_threads(CONTROL_THREADS).thread_name("control").enable_all();
+        control.on_thread_start(|| shutdown::yield_to_others(CONTROL_NICENESS));
         let control = control.build().map_err(system("the control runtime"))?;
         let tasks = Tasks::new(control.handle().clone());
         let program = Program::current().map_err(system("the path of this program"))?;
@@ -240,8 +245,7 @@ async fn build(
 ) -> Result<Rooms, GatewayError> {
     let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let builder = builder(config, &store, &registry, &catalog);
-    let tls = Arc::new(NodeTls::load(config)?);
-    tasks.spawn("keys of session tickets", tls.clone().rotate(tasks.shutdown()));
+    let tls = NodeTls::start(config, tasks)?;
     let builder = builder.with_resolver(tls.resolver.clone()).with_node_client(tls.targets.clone());
     let deployments = builder.deployments();
     let desk = Arc::new(Desk::new(catalog.clone(), deployments.clone()));

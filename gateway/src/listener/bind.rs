@@ -312,6 +312,15 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_no_socket_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("precious");
+        fs::write(&path, "words").unwrap();
+        assert!(bound(&[Entry::new(Place::Unix(path.clone()))], 1).is_err());
+        assert_eq!(fs::read_to_string(path).unwrap(), "words");
+    }
+
+    #[test]
     fn every_inherited_socket_is_served() {
         let entries = [entry("127.0.0.1:0"), entry("127.0.0.1:0")];
         let first = bound(&entries, 3).unwrap();

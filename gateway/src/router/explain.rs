@@ -64,6 +64,8 @@ impl fmt::Display for Reason {
                 Mismatch::Path => "the path matches none of its paths",
                 Mismatch::Header => "a header that it asks for is missing or has another value",
                 Mismatch::Sni => "the server name is none of its snis",
+                Mismatch::Source => "the client is at none of its sources",
+                Mismatch::Destination => "the address that the client connected to is none of its destinations",
             }),
             Self::Expression => out.write_str("its expression does not hold"),
         }
@@ -148,7 +150,7 @@ impl<T: Clone> Router<T> {
 fn order(reason: Reason) -> u8 {
     match reason {
         Reason::Outranked(_) => 0,
-        Reason::Mismatch(Mismatch::Sni) => 1,
+        Reason::Mismatch(Mismatch::Sni | Mismatch::Source | Mismatch::Destination) => 1,
         Reason::Mismatch(Mismatch::Header) => 2,
         Reason::Expression | Reason::Mismatch(Mismatch::Method) => 3,
         Reason::Mismatch(Mismatch::Path) => 4,

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::expression::ExpressionError;
@@ -11,6 +12,7 @@ use super::name::{Authority, HostPattern, NamePattern};
 use super::pattern::PathPattern;
 use super::precedence::{HostKind, PathKind, Precedence};
 use super::query::{Query, Transport};
+use super::stream::{AddressTest, StreamAddress};
 
 /// The conditions of a route as its entity has them. All lists that are not empty must match, any one value of each.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,6 +31,10 @@ pub struct Rule {
     pub headers: BTreeMap<Arc<str>, Vec<Arc<str>>>,
     /// Server names like hosts, without port; only asked of requests over TLS.
     pub snis: Vec<Arc<str>>,
+    /// Where the client may be; only in the flavor `expressions`.
+    pub sources: Vec<StreamAddress>,
+    /// Where the client may have connected to; only in the flavor `expressions`.
+    pub destinations: Vec<StreamAddress>,
     /// Orders regular expressions among each other.
     pub regex_priority: i64,
     /// Orders rules that are equal in all but their id: the older one first. 0 where the flavor does not ask.
@@ -118,6 +124,10 @@ pub enum Mismatch {
     Header,
     /// The server name of the TLS handshake is missing or another.
     Sni,
+    /// The client is elsewhere.
+    Source,
+    /// The client connected to another address.
+    Destination,
 }
 
 /// A rule that was understood.
@@ -130,8 +140,17 @@ pub struct CompiledRule {
     paths: Box<[PathTest]>,
     headers: Box<[HeaderCondition]>,
     snis: Box<[NamePattern]>,
+    /// Which hardly any rule asks for.
+    addresses: Option<Box<Addresses>>,
     regex_priority: i64,
     created_at: u64,
+}
+
+/// Where a client may be, and what it may have connected to.
+#[derive(Debug)]
+struct Addresses {
+    sources: Box<[AddressTest]>,
+    destinations: Box<[AddressTest]>,
 }
 
 /// One path of a rule.
@@ -177,6 +196,7 @@ impl Rule {
                 .map(|(name, values)| HeaderCondition::parse(name, values.iter().map(|value| &**value)))
                 .collect::<Result<_, _>>()?,
             snis: self.snis.iter().map(|sni| NamePattern::parse(trim_dot(sni))).collect::<Result<_, _>>()?,
+            addresses: Addresses::parse(&self.sources, &self.destinations)?.map(Box::new),
             regex_priority: self.regex_priority,
             created_at: self.created_at,
         };
@@ -204,7 +224,8 @@ impl CompiledRule {
         holds(self.admits_host(query), Mismatch::Host)?;
         holds(self.paths.is_empty() || self.paths.iter().any(|path| path.matches(query.path)), Mismatch::Path)?;
         holds(self.admits_headers(query), Mismatch::Header)?;
-        holds(self.admits_sni(query), Mismatch::Sni)
+        holds(self.admits_sni(query), Mismatch::Sni)?;
+        self.addresses.as_ref().map_or(Ok(()), |addresses| addresses.matches(query))
     }
 
     /// How specific the rule is on each of its paths, in their order; once if it has none.
@@ -255,16 +276,22 @@ impl CompiledRule {
 
     /// Whether the rule asks for anything but hosts and paths, which the index answers.
     pub(super) fn has_more_conditions(&self) -> bool {
-        !(self.methods.is_empty() && self.headers.is_empty() && self.snis.is_empty())
+        !(self.methods.is_empty() && self.headers.is_empty() && self.snis.is_empty() && self.addresses.is_none())
     }
 
     /// Whether everything but hosts and paths holds.
     pub(super) fn admits_rest(&self, query: &Query<'_>) -> bool {
-        self.admits_method(query) && self.admits_sni(query) && self.admits_headers(query)
+        self.admits_method(query)
+            && self.admits_sni(query)
+            && self.admits_headers(query)
+            && self.addresses.as_ref().is_none_or(|addresses| addresses.matches(query).is_ok())
     }
 
     fn attributes(&self) -> u8 {
+        let addresses = self.addresses.as_deref();
         let set = [
+            addresses.is_some_and(|addresses| !addresses.sources.is_empty()),
+            addresses.is_some_and(|addresses| !addresses.destinations.is_empty()),
             !self.methods.is_empty(),
             !self.hosts.is_empty(),
             !self.headers.is_empty(),
@@ -292,6 +319,28 @@ impl CompiledRule {
                 sni.is_some_and(|sni| self.snis.iter().any(|pattern| pattern.matches(sni)))
             }
             Transport::Tls { .. } | Transport::Plain => true,
+        }
+    }
+}
+
+impl Addresses {
+    fn parse(sources: &[StreamAddress], destinations: &[StreamAddress]) -> Result<Option<Self>, RuleError> {
+        if sources.is_empty() && destinations.is_empty() {
+            return Ok(None);
+        }
+        let tests = |list: &[StreamAddress]| list.iter().map(AddressTest::parse).collect::<Result<Box<[_]>, _>>();
+        Ok(Some(Self { sources: tests(sources)?, destinations: tests(destinations)? }))
+    }
+
+    fn matches(&self, query: &Query<'_>) -> Result<(), Mismatch> {
+        let fits = |tests: &[AddressTest], address: Option<SocketAddr>| {
+            tests.is_empty() || address.is_some_and(|address| tests.iter().any(|test| test.matches(address)))
+        };
+        let destination = query.destination.map(|destination| SocketAddr::new(destination.ip(), query.port));
+        match (fits(&self.sources, query.source), fits(&self.destinations, destination)) {
+            (false, _) => Err(Mismatch::Source),
+            (true, false) => Err(Mismatch::Destination),
+            (true, true) => Ok(()),
         }
     }
 }

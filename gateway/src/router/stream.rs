@@ -139,7 +139,7 @@ struct Protocols {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct AddressTest {
+pub(super) struct AddressTest {
     network: Option<IpNet>,
     port: Option<u16>,
 }
@@ -274,7 +274,7 @@ impl Protocols {
 }
 
 impl AddressTest {
-    fn parse(address: &StreamAddress) -> Result<Self, RuleError> {
+    pub(super) fn parse(address: &StreamAddress) -> Result<Self, RuleError> {
         let network = |text: &Arc<str>| {
             let network = text.parse().ok().or_else(|| Some(IpNet::from(text.parse::<IpAddr>().ok()?.to_canonical())));
             network.map(|network: IpNet| network.trunc()).ok_or_else(|| RuleError::Address(text.clone()))
@@ -282,7 +282,7 @@ impl AddressTest {
         Ok(Self { network: address.ip.as_ref().map(network).transpose()?, port: address.port })
     }
 
-    fn matches(&self, address: SocketAddr) -> bool {
+    pub(super) fn matches(&self, address: SocketAddr) -> bool {
         self.port.is_none_or(|port| port == address.port())
             && self.network.is_none_or(|network| network.contains(&address.ip().to_canonical()))
     }

@@ -218,6 +218,31 @@ fn a_rule_says_which_condition_a_request_fails() {
     }
 }
 
+#[test]
+fn a_client_is_told_by_where_it_is_and_what_it_connected_to() {
+    let at = |ip: Option<&str>, port| vec![StreamAddress { ip: ip.map(Arc::from), port }];
+    let (near, far) = (at(Some("10.0.0.0/8"), None), at(Some("192.0.2.1"), None));
+    let router = router([
+        with_paths("any", &["/"]),
+        Rule { sources: near, ..with_paths("near", &["/"]) },
+        Rule { destinations: at(None, Some(8443)), ..with_paths("port", &["/"]) },
+        Rule { sources: far, destinations: at(None, Some(8443)), ..with_paths("both", &["/"]) },
+    ]);
+    let request = Request::get("h", "/");
+    for (source, port, expected) in [
+        (Some("10.1.2.3:1"), 80, "near"),
+        (Some("[::ffff:10.1.2.3]:1"), 80, "near"),
+        (Some("1.1.1.1:1"), 80, "any"),
+        (Some("1.1.1.1:1"), 8443, "port"),
+        (Some("192.0.2.1:1"), 8443, "both"),
+        (None, 80, "any"),
+    ] {
+        let source = source.map(|source| source.parse().unwrap());
+        let query = Query { source, destination: "127.0.0.1:1".parse().ok(), port, ..request.query() };
+        assert_eq!(&**router.find(&query).unwrap().value, expected, "{source:?} {port}");
+    }
+}
+
 /// Microseconds a lookup, the best of some rounds, over requests drawn from all rules.
 fn cost(rules: Vec<Rule>, requests: &[Request]) -> f64 {
     let router = router(rules);

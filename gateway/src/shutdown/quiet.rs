@@ -6,6 +6,15 @@ use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// Lowers the priority of this thread, and of those that it starts. `niceness` is what Linux calls so: 0 is ordinary, 19 the
+/// least.
+pub fn yield_to_others(niceness: i32) {
+    let thread = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), niceness) {
+        tracing::debug!(%error, "a thread runs with ordinary priority");
+    }
+}
+
 /// A thread with lower priority than the workers have, which does one job after the other. It ends with its last handle.
 #[derive(Debug, Clone)]
 pub struct QuietThread {
@@ -17,10 +26,7 @@ impl QuietThread {
     pub fn start(name: &'static str, niceness: i32) -> Self {
         let (sender, jobs) = mpsc::channel::<Job>();
         let started = thread::Builder::new().name(name.into()).spawn(move || {
-            let thread = rustix::thread::gettid();
-            if let Err(error) = rustix::process::setpriority_process(Some(thread), niceness) {
-                tracing::debug!(%error, name, "a thread runs with ordinary priority");
-            }
+            yield_to_others(niceness);
             jobs.into_iter().for_each(|job| job());
         });
         started.expect("the process can start a thread at its start");

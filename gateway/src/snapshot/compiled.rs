@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Quarantined, RouteEntry, Security, ServiceEntry, Upstreams,
+    Quarantined, RouteEntry, Security, ServiceEntry, UpstreamEntry, Upstreams,
     certificates::Shelf,
     chains::{Affected, Rows},
     entries, people,
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     model::{self, Registry},
     plugin::{Directory, RouteFacts},
-    router::{Flavor, PathHandling, RankedExpression, Rule, Table},
+    router::{Flavor, PathHandling, RankedExpression, Rule, StreamAddress, Table},
 };
 
 /// Upstreams, services, routes and people, ready to serve.
@@ -25,6 +25,8 @@ pub(super) struct Compiled {
     /// Set before each change.
     pub(super) flavor: Flavor,
     pub(super) upstreams: Arc<Upstreams>,
+    /// Under which name each of them stands there, by id.
+    upstream_names: HashMap<Arc<str>, Arc<str>>,
     services: HashMap<Arc<str>, Arc<ServiceEntry>>,
     pub(super) secured: Secured,
     pub(super) table: Table<Arc<RouteEntry>>,
@@ -49,6 +51,7 @@ impl Compiled {
             *self = Self {
                 flavor: self.flavor,
                 upstreams: std::mem::take(&mut self.upstreams),
+                upstream_names: std::mem::take(&mut self.upstream_names),
                 secured: std::mem::take(&mut self.secured),
                 directory: self.directory.clone(),
                 registry: registry.clone(),
@@ -82,22 +85,35 @@ impl Compiled {
 
     /// The names that lead to other upstreams than before.
     fn upstreams(&mut self, state: &State, touched: &Touched) -> HashSet<Arc<str>> {
-        let is_touched = |id: &Arc<str>| touched.everything || touched.upstreams.contains(id);
         if !touched.everything && touched.upstreams.is_empty() {
             return HashSet::new();
         }
+        let ids: Vec<Arc<str>> = match touched.everything {
+            true => self
+                .upstream_names
+                .keys()
+                .chain(state.upstreams.keys())
+                .cloned()
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
+            false => touched.upstreams.iter().cloned().collect(),
+        };
         let upstreams = Arc::make_mut(&mut self.upstreams);
-        let before: HashMap<_, _> = upstreams.extract_if(|_, entry| is_touched(&entry.upstream.id)).collect();
-        let mut targets: HashMap<&Arc<str>, Vec<_>> = HashMap::new();
-        for target in state.targets.values().filter(|target| is_touched(&target.upstream.id)) {
-            targets.entry(&target.upstream.id).or_default().push(&**target);
+        let mut before: HashMap<Arc<str>, Arc<UpstreamEntry>> = HashMap::new();
+        for name in ids.iter().filter_map(|id| self.upstream_names.remove(id)) {
+            before.extend(upstreams.get(&name).cloned().map(|entry| (name.clone(), entry)));
+            upstreams.remove_mut(&name);
         }
         let mut names: HashSet<_> = before.keys().cloned().collect();
-        for upstream in state.upstreams.values().filter(|upstream| is_touched(&upstream.id)) {
-            let own = targets.get(&upstream.id).map_or(&[][..], Vec::as_slice);
+        for upstream in ids.iter().filter_map(|id| state.upstreams.get(id)) {
+            let own =
+                state.members.targets.of(&upstream.id).filter_map(|id| state.targets.get(id)).map(|target| &**target);
             let known = before.get(&upstream.name).map(|entry| &**entry);
+            let entry = entries::upstream(upstream, &own.collect::<Vec<_>>(), known);
             names.insert(upstream.name.clone());
-            upstreams.insert(upstream.name.clone(), Arc::new(entries::upstream(upstream, own, known)));
+            self.upstream_names.insert(upstream.id.clone(), upstream.name.clone());
+            upstreams.insert_mut(upstream.name.clone(), Arc::new(entry));
         }
         names
     }
@@ -141,12 +157,14 @@ impl Compiled {
         let mut ids: HashSet<Arc<str>> = touched.services.iter().cloned().collect();
         if touched.everything {
             ids.extend(state.services.keys().cloned());
-        } else if !(names.is_empty() && shelf.changed.is_empty() && touched.authorities.is_empty()) {
+            return ids;
+        }
+        ids.extend(names.iter().flat_map(|name| state.members.services.of(name)).cloned());
+        if !(shelf.changed.is_empty() && touched.authorities.is_empty()) {
             let is_other = |service: &model::Service| {
                 let upstream = self.upstreams.get(&service.host).map(|entry| &entry.upstream);
                 let certificate = secured::certificate(service, upstream);
-                names.contains(&service.host)
-                    || certificate.is_some_and(|id| shelf.changed.contains(id))
+                certificate.is_some_and(|id| shelf.changed.contains(id))
                     || service.ca_certificates.iter().flatten().any(|id| touched.authorities.contains(id))
             };
             let others = state.services.iter().filter(|(_, shown)| is_other(&shown.entity));
@@ -185,19 +203,20 @@ fn routes(state: &State, touched: &Touched, affected: &Affected, services: &Hash
         return ids;
     }
     ids.extend(affected.routes.iter().cloned());
-    if !services.is_empty() || !affected.services.is_empty() {
-        let leads = |shown: &RouteShown| {
-            let service = shown.route.service.as_ref();
-            service.is_some_and(|service| services.contains(&service.id) || affected.services.contains(&service.id))
-        };
-        ids.extend(state.routes.iter().filter(|(_, shown)| leads(shown)).map(|(id, _)| id.clone()));
-    }
+    let services = services.iter().chain(&affected.services);
+    ids.extend(services.flat_map(|service| state.members.routes.of(service)).cloned());
     ids
 }
 
 fn rule(shown: &RouteShown, flavor: Flavor) -> Rule {
     let route = &shown.route;
     let expression = route.expression.as_ref().filter(|text| flavor == Flavor::Expressions && !text.is_empty());
+    let addresses = |list: &Option<Vec<model::Endpoint>>| match (flavor, list) {
+        (Flavor::Expressions, Some(list)) => {
+            list.iter().map(|entry| StreamAddress { ip: entry.ip.clone(), port: entry.port }).collect()
+        }
+        _ => Vec::new(),
+    };
     Rule {
         id: route.id.clone(),
         protocols: route.protocols.clone(),
@@ -206,6 +225,8 @@ fn rule(shown: &RouteShown, flavor: Flavor) -> Rule {
         paths: route.paths.clone().unwrap_or_default(),
         headers: route.headers.clone().unwrap_or_default(),
         snis: route.snis.clone().unwrap_or_default(),
+        sources: addresses(&route.sources),
+        destinations: addresses(&route.destinations),
         regex_priority: route.regex_priority.unwrap_or(0),
         created_at: if flavor == Flavor::Traditional { route.created_at as u64 } else { 0 },
         expression: expression

@@ -17,7 +17,9 @@ mod secured;
 mod state;
 mod upstreams;
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use rpds::HashTrieMapSync;
 
 use crate::{
     balancer::{Balancer, Health},
@@ -144,8 +146,8 @@ pub enum Security {
     Unfit(String),
 }
 
-/// Upstreams by name.
-pub type Upstreams = HashMap<Arc<str>, Arc<UpstreamEntry>>;
+/// Upstreams by name. A clone shares everything.
+pub type Upstreams = HashTrieMapSync<Arc<str>, Arc<UpstreamEntry>>;
 
 /// An upstream, ready to serve.
 #[derive(Debug)]

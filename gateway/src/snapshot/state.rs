@@ -1,7 +1,7 @@
 //! The configuration as the store has it, kept up to date by its deltas, with the typed form of what requests need.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) plugins: Typed<PluginShown>,
     pub(super) upstreams: Typed<model::Upstream>,
     pub(super) targets: Typed<model::Target>,
+    /// Ids by what they belong to: a change must not look through everything there is.
+    pub(super) members: Members,
     pub(super) certificates: Typed<model::Certificate>,
     pub(super) snis: Typed<model::Sni>,
     pub(super) ca_certificates: Typed<model::CaCertificate>,
@@ -48,6 +50,43 @@ pub(super) struct State {
     pub(super) access: Arc<AccessRows>,
     /// Entities that cannot be read.
     pub(super) unreadable: BTreeMap<(&'static str, Arc<str>), String>,
+}
+
+/// Who belongs to whom.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    /// Routes by their service.
+    pub(super) routes: Groups,
+    /// Services by their host, which may be an upstream's name.
+    pub(super) services: Groups,
+    /// Targets by their upstream.
+    pub(super) targets: Groups,
+}
+
+/// Ids by something that they have in common.
+#[derive(Debug, Default)]
+pub(super) struct Groups(HashMap<Arc<str>, BTreeSet<Arc<str>>>);
+
+impl Groups {
+    /// All of a group.
+    pub(super) fn of(&self, group: &str) -> impl Iterator<Item = &Arc<str>> {
+        self.0.get(group).into_iter().flatten()
+    }
+
+    /// Takes an entity out of its group and puts it into another.
+    fn turn(&mut self, id: &Arc<str>, before: Option<&Arc<str>>, after: Option<&Arc<str>>) {
+        if let Some(group) = before
+            && let Some(ids) = self.0.get_mut(group)
+        {
+            ids.remove(id);
+            if ids.is_empty() {
+                self.0.remove(group);
+            }
+        }
+        if let Some(group) = after {
+            self.0.entry(group.clone()).or_default().insert(id.clone());
+        }
+    }
 }
 
 /// A route, with what logs show of it.
@@ -89,6 +128,13 @@ pub(super) struct Turn<T> {
     pub(super) after: Option<Arc<T>>,
 }
 
+impl<T> Turn<T> {
+    /// Something of each of them.
+    fn each<'t, U: ?Sized>(&'t self, pick: impl Fn(&'t T) -> Option<&'t U>) -> [Option<&'t U>; 2] {
+        [&self.before, &self.after].map(|entity| entity.as_deref().and_then(&pick))
+    }
+}
+
 impl State {
     /// Takes a delta over.
     pub(super) fn apply(&mut self, delta: Delta) -> Touched {
@@ -112,11 +158,15 @@ impl State {
         match &**collection {
             "services" => {
                 touched.services.insert(id.clone());
-                put(&mut self.services, bad, ("services", id), entity, shown);
+                let turn = put(&mut self.services, bad, ("services", id.clone()), entity, shown::<model::Service>);
+                let [before, after] = turn.each(|shown| Some(&shown.entity.host));
+                self.members.services.turn(&id, before, after);
             }
             "routes" => {
                 touched.routes.insert(id.clone());
-                put(&mut self.routes, bad, ("routes", id), entity, route_shown);
+                let turn = put(&mut self.routes, bad, ("routes", id.clone()), entity, route_shown);
+                let [before, after] = turn.each(|shown| shown.route.service.as_ref().map(|service| &service.id));
+                self.members.routes.turn(&id, before, after);
             }
             "plugins" => {
                 touched.plugins.insert(id.clone());
@@ -138,7 +188,9 @@ impl State {
                 put(&mut self.upstreams, bad, ("upstreams", id), entity, plain);
             }
             "targets" => {
-                let turn = put(&mut self.targets, bad, ("targets", id), entity, plain::<model::Target>);
+                let turn = put(&mut self.targets, bad, ("targets", id.clone()), entity, plain::<model::Target>);
+                let [before, after] = turn.each(|target| Some(&target.upstream.id));
+                self.members.targets.turn(&id, before, after);
                 let both = turn.before.into_iter().chain(turn.after);
                 touched.upstreams.extend(both.map(|target| target.upstream.id.clone()));
             }

@@ -1,5 +1,7 @@
 //! Snapshots built change by change against those built at once.
 
+mod cost;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,

@@ -86,7 +86,7 @@ impl Hash for TargetTls {
 
 impl ResolvesClientCert for Pair {
     fn resolve(&self, _authorities: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        Some(self.choose(schemes).clone())
+        Some(self.choose(schemes))
     }
 
     fn has_certs(&self) -> bool {
@@ -108,7 +108,7 @@ impl NodeClient {
 
 impl ResolvesClientCert for NodeClient {
     fn resolve(&self, _authorities: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.0.load().as_ref().map(|pair| pair.choose(schemes).clone())
+        self.0.load().as_ref().map(|pair| pair.choose(schemes))
     }
 
     fn has_certs(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use rustls::{SignatureScheme, crypto::aws_lc_rs::sign::any_supported_type, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
@@ -49,26 +50,62 @@ pub fn certified_key(chain: &str, key: &str) -> Result<CertifiedKey, LoadError> 
 /// What a name is answered with: a certificate, and perhaps another one with another kind of key.
 #[derive(Debug, Clone)]
 pub struct Pair {
-    first: Arc<CertifiedKey>,
-    alternative: Option<Arc<CertifiedKey>>,
+    first: Arc<Shown>,
+    alternative: Option<Arc<Shown>>,
+}
+
+/// A certificate, with what is stapled to it at the moment.
+#[derive(Debug)]
+pub struct Shown {
+    key: Arc<CertifiedKey>,
+    stapled: ArcSwapOption<CertifiedKey>,
+}
+
+impl Shown {
+    /// The certificate as it was given.
+    pub fn key(&self) -> &CertifiedKey {
+        &self.key
+    }
+
+    /// Staples this answer to handshakes from now on, or none.
+    pub fn staple(&self, answer: Option<&[u8]>) {
+        let made = answer.map(|answer| CertifiedKey { ocsp: Some(answer.to_vec()), ..(*self.key).clone() });
+        self.stapled.store(made.map(Arc::new));
+    }
+
+    fn current(&self) -> Arc<CertifiedKey> {
+        self.stapled.load_full().unwrap_or_else(|| self.key.clone())
+    }
+}
+
+impl From<Arc<CertifiedKey>> for Shown {
+    fn from(key: Arc<CertifiedKey>) -> Self {
+        Self { key, stapled: ArcSwapOption::empty() }
+    }
 }
 
 impl Pair {
     /// The first is preferred where the client takes both.
     pub fn new(first: CertifiedKey, alternative: Option<CertifiedKey>) -> Self {
-        Self { first: Arc::new(first), alternative: alternative.map(Arc::new) }
+        let shown = |key: CertifiedKey| Arc::new(Shown::from(Arc::new(key)));
+        Self { first: shown(first), alternative: alternative.map(shown) }
     }
 
     /// The one that a client can check; the first if none.
-    pub(crate) fn choose(&self, schemes: &[SignatureScheme]) -> &Arc<CertifiedKey> {
-        let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
+    pub(crate) fn choose(&self, schemes: &[SignatureScheme]) -> Arc<CertifiedKey> {
+        let fits = |shown: &&Arc<Shown>| shown.key.key.choose_scheme(schemes).is_some();
         let alternative = self.alternative.as_ref().filter(|_| !fits(&&self.first));
-        alternative.filter(fits).unwrap_or(&self.first)
+        alternative.filter(fits).unwrap_or(&self.first).current()
+    }
+
+    /// Both.
+    pub(super) fn shown(&self) -> impl Iterator<Item = &Arc<Shown>> {
+        std::iter::once(&self.first).chain(&self.alternative)
     }
 }
 
 impl From<Arc<CertifiedKey>> for Pair {
     fn from(first: Arc<CertifiedKey>) -> Self {
-        Self { first, alternative: None }
+        Self { first: Arc::new(first.into()), alternative: None }
     }
 }

@@ -80,6 +80,6 @@ struct Only(Pair);
 
 impl ResolvesServerCert for Only {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.choose(hello.signature_schemes()).clone())
+        Some(self.0.choose(hello.signature_schemes()))
     }
 }

@@ -7,8 +7,9 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
+use tokio::sync::Notify;
 
-use super::{DefaultCertificate, Pair};
+use super::{DefaultCertificate, Pair, Shown};
 
 /// Certificates by the names of `snis`: exact ones, `*.x` for one label in front, `x.*` for one at the end, and `*`.
 #[derive(Debug, Default)]
@@ -45,22 +46,37 @@ fn after_first_label(name: &str) -> Option<&str> {
 pub struct Resolver {
     current: ArcSwap<Certificates>,
     default: ArcSwap<Pair>,
+    changed: Notify,
 }
 
 impl Resolver {
     /// A resolver that only has the default certificate.
     pub fn new(default: &DefaultCertificate) -> Self {
-        Self { current: ArcSwap::default(), default: ArcSwap::from_pointee(default.pair()) }
+        let default = ArcSwap::from_pointee(default.pair());
+        Self { current: ArcSwap::default(), default, changed: Notify::new() }
     }
 
     /// Puts another default certificate in place for handshakes from now on.
     pub fn replace_default(&self, default: &DefaultCertificate) {
         self.default.store(Arc::new(default.pair()));
+        self.changed.notify_one();
     }
 
     /// Puts other certificates in place for handshakes from now on.
     pub fn replace(&self, certificates: Certificates) {
         self.current.store(Arc::new(certificates));
+        self.changed.notify_one();
+    }
+
+    /// Waits until the certificates are others than at the last call, which one may do.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Every certificate that a handshake may get.
+    pub fn shown(&self) -> Vec<Arc<Shown>> {
+        let (current, default) = (self.current.load(), self.default.load());
+        current.by_name.values().chain([&**default]).flat_map(Pair::shown).cloned().collect()
     }
 }
 
@@ -69,8 +85,8 @@ impl ResolvesServerCert for Resolver {
         let current = self.current.load();
         let schemes = hello.signature_schemes();
         match hello.server_name().and_then(|name| current.find(name)) {
-            Some(pair) => Some(pair.choose(schemes).clone()),
-            None => Some(self.default.load().choose(schemes).clone()),
+            Some(pair) => Some(pair.choose(schemes)),
+            None => Some(self.default.load().choose(schemes)),
         }
     }
 }
@@ -84,7 +100,7 @@ mod tests {
         let mut certificates = Certificates::default();
         let keys: HashMap<&str, Arc<CertifiedKey>> = ["a.b.c", "*.b.c", "a.b.*", "*"]
             .into_iter()
-            .map(|name| (name, DefaultCertificate::generate().unwrap().pair().choose(&[]).clone()))
+            .map(|name| (name, DefaultCertificate::generate().unwrap().pair().choose(&[])))
             .collect();
         keys.iter().for_each(|(name, key)| certificates.add(name, key.clone()));
         let cases = [
@@ -98,7 +114,7 @@ mod tests {
         ];
         for (asked, expected) in cases {
             let found = certificates.find(asked).unwrap();
-            assert!(Arc::ptr_eq(found.choose(&[]), &keys[expected]), "{asked}");
+            assert!(Arc::ptr_eq(&found.choose(&[]), &keys[expected]), "{asked}");
         }
     }
 }

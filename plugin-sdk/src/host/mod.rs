@@ -32,6 +32,7 @@ pub use crate::{
         crypto::{Digest, Signature},
         logging::Level,
         outbound_http::Call,
+        request::ShownCertificates,
         response::Source,
         types::{Header, HostError},
     },

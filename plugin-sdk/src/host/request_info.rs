@@ -2,7 +2,7 @@
 
 use crate::{
     bindings::sandgate::plugin::request,
-    host::{Header, HostError, WasmHost},
+    host::{Header, HostError, ShownCertificates, WasmHost},
 };
 
 /// About the request in hand, with the changes of earlier plugins.
@@ -29,6 +29,8 @@ pub trait RequestInfo {
     fn connection(&self) -> (u64, u64);
     /// 32 hexadecimal digits.
     fn request_id(&self) -> String;
+    /// What the client showed in the TLS handshake; `None` without TLS, or where it was not asked or had none.
+    fn client_certificates(&self) -> Option<ShownCertificates>;
     /// First value of a header. A declared header costs less.
     fn request_header(&self, name: &str) -> Option<String>;
     /// Every value of a header, as bytes.
@@ -92,6 +94,10 @@ impl RequestInfo for WasmHost {
 
     fn request_id(&self) -> String {
         request::request_id()
+    }
+
+    fn client_certificates(&self) -> Option<ShownCertificates> {
+        request::client_certificates()
     }
 
     fn request_header(&self, name: &str) -> Option<String> {

@@ -3,8 +3,8 @@
 use super::{MockHost, calendar};
 use crate::host::{
     Answer, Call, Clock, Consumer, Consumers, Counters, Credential, Crypto, Digest, Header, HostError, KeyValue, Level,
-    Limit, Logging, Metrics, Node, Notes, OutboundHttp, Queue, Random, RequestInfo, ResponseInfo, Secrets, Signature,
-    Sinks, Source, Usage,
+    Limit, Logging, Metrics, Node, Notes, OutboundHttp, Queue, Random, RequestInfo, ResponseInfo, Secrets,
+    ShownCertificates, Signature, Sinks, Source, Usage,
 };
 
 type Answered<T> = Result<T, HostError>;
@@ -61,6 +61,11 @@ impl RequestInfo for MockHost {
 
     fn request_id(&self) -> String {
         "0123456789abcdef0123456789abcdef".into()
+    }
+
+    fn client_certificates(&self) -> Option<ShownCertificates> {
+        let (chain, verified) = self.request.certificates.clone()?;
+        Some(ShownCertificates { chain, verified })
     }
 
     fn request_header(&self, name: &str) -> Option<String> {

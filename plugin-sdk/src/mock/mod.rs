@@ -33,6 +33,7 @@ pub(crate) struct Head {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
     client: String,
+    certificates: Option<(Vec<Vec<u8>>, bool)>,
     route: Option<(String, String)>,
     service: Option<(String, String)>,
     captures: Vec<(String, String)>,
@@ -105,6 +106,13 @@ impl MockHost {
     #[must_use]
     pub fn client(mut self, address: &str) -> Self {
         self.request.client = address.into();
+        self
+    }
+
+    /// Certificates in DER that the client showed, its own first, and whether an authority of the listener vouches for it.
+    #[must_use]
+    pub fn client_certificates(mut self, chain: &[&[u8]], verified: bool) -> Self {
+        self.request.certificates = Some((chain.iter().map(|certificate| certificate.to_vec()).collect(), verified));
         self
     }
 

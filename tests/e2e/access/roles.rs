@@ -205,3 +205,15 @@ async fn access_is_no_part_of_the_configuration_that_others_see() {
     }
     root.post("/schemas/admin_tokens/validate", json!({ "name": "a" })).await.expect(404);
 }
+
+#[tokio::test]
+async fn explaining_takes_the_right_to_read_all_that_it_tells_of() {
+    let (_gateway, root) = prepared().await;
+    let cases = [("little", json!(["routes"])), ("enough", json!(["routes", "services", "plugins", "consumers"]))];
+    for (name, resources) in cases {
+        let rules = json!([{ "verbs": ["read"], "resources": resources }]);
+        root.create("/admin-roles", json!({ "name": name, "rules": rules })).await;
+        let reader = holder(&root, name, &[name]).await;
+        assert_eq!(is_allowed(&reader, "POST /routes/explain").await, name == "enough", "{name}");
+    }
+}

@@ -217,3 +217,21 @@ async fn an_import_reaches_a_gateway_that_runs_and_takes_over_what_it_knows() {
     assert_eq!(gateway.admin.get("/routes/r/service").await.expect(200).json()["id"], service["id"]);
     gateway.eventually("/a", |answer| answer.status == 401).await;
 }
+
+#[test]
+fn a_pruning_import_reads_its_tags_as_it_reads_the_rest_of_the_file() {
+    let desk = Desk::new();
+    let database = desk.path("kong.db");
+    let services = "services:\n- {name: a, host: h, tags: [from.deck]}\n- {name: b, host: h, tags: [theirs]}\n";
+    desk.write("kong.yaml", &format!("_format_version: '3.0'\n{services}"));
+    desk.config(&database, &["import", "kong.yaml"]).well();
+    let tagged = |tags: &str| format!("_format_version: '3.0'\n_info: {{select_tags: {tags}}}\n");
+    for wrong in ["theirs", "{a: b}", "[1]"] {
+        desk.write("ours.yaml", &tagged(wrong));
+        let said = desk.config(&database, &["import", "--prune", "ours.yaml"]);
+        assert!(said.code != 0 && said.error.contains("select_tags"), "{wrong}: {}{}", said.out, said.error);
+    }
+    desk.write("ours.yaml", &tagged("[${{ env \"DECK_HOST\" }}]"));
+    let said = desk.config(&database, &["import", "--prune", "ours.yaml"]).well();
+    assert_eq!(said, "- services a\n0 added, 0 changed, 0 unchanged, 1 deleted\n");
+}

@@ -134,3 +134,21 @@ async fn bodies_beyond_the_limit_are_refused_however_they_say_their_length() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_body_that_a_plugin_has_read_has_its_limit_too() {
+    let target = TestTarget::echoing().await;
+    let gateway = TestGateway::new().setting("SANDGATE_REQUEST_BODY_LIMIT", "1KiB").route("/", [&target]).start().await;
+    let reads = serde_json::json!({ "name": "key-auth", "config": { "key_in_body": true } });
+    gateway.admin.create("/services/service-0/plugins", reads).await;
+    gateway.admin.create("/consumers", serde_json::json!({ "username": "a" })).await;
+    gateway.admin.create("/consumers/a/key-auth", serde_json::json!({ "key": "k" })).await;
+    gateway.applied().await;
+    for (size, expected) in [(1000, "200"), (2000, "413")] {
+        let form = format!("apikey=k&pad={}", "a".repeat(size - 13));
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded";
+        let request = format!("{head}\r\nTransfer-Encoding: chunked\r\n\r\n{size:x}\r\n{form}\r\n0\r\n\r\n");
+        let answer = exchange(gateway.proxy(), request.as_bytes()).await;
+        assert_eq!(answer.split(' ').nth(1).unwrap_or_default(), expected, "{answer:.300}");
+    }
+}

@@ -136,3 +136,25 @@ async fn of_equal_routes_the_older_one_wins_in_the_traditional_flavor() {
     // The text of both paths put together without a slash, as v1 does.
     assert_eq!(target_of(&gateway, "GET /a", &[]).await, "/olda");
 }
+
+#[tokio::test]
+async fn requests_are_told_by_where_they_come_from() {
+    let (gateway, _target) = with_routes(&[
+        ("any", json!({ "paths": ["/"] })),
+        ("far", json!({ "paths": ["/"], "sources": [{ "ip": "192.0.2.0/24" }] })),
+        ("near", json!({ "paths": ["/near"], "sources": [{ "ip": "127.0.0.0/8" }], "protocols": ["http"] })),
+    ])
+    .await;
+    assert_eq!(target_of(&gateway, "GET /near/x", &[]).await, "/near/x");
+    assert_eq!(target_of(&gateway, "GET /x", &[]).await, "/any/x");
+    let said = gateway.admin.post("/routes/explain", json!({ "path": "/x", "client_ip": "192.0.2.9" })).await;
+    assert_eq!(said.expect(200).json()["service"]["name"], "far");
+}
+
+#[tokio::test]
+async fn in_other_flavors_only_streams_have_sources() {
+    let gateway = TestGateway::new().start().await;
+    let route = json!({ "paths": ["/"], "sources": [{ "ip": "127.0.0.1" }] });
+    let refused = gateway.admin.post("/routes", route).await.expect(400).json();
+    assert_eq!(refused["fields"]["sources"], "cannot set 'sources' when 'protocols' is 'http' or 'https'");
+}

@@ -1,7 +1,7 @@
 use http::Response;
 use serde_json::json;
 
-use crate::harness::{TestGateway, TestTarget, full};
+use crate::harness::{TestGateway, TestTarget, exchange, full};
 
 #[tokio::test]
 async fn the_target_learns_who_asked_for_what() {
@@ -123,4 +123,36 @@ async fn the_request_id_is_one_for_client_target_and_errors() {
     assert_eq!(answer.echo().header("x-kong-request-id"), id);
     let answer = gateway.get("/nothing").await.expect(404);
     assert_eq!(answer.json()["request_id"], json!(answer.header("x-kong-request-id")));
+}
+
+#[tokio::test]
+async fn a_client_cannot_name_away_what_a_plugin_adds() {
+    let target = TestTarget::echoing().await;
+    let gateway = TestGateway::new().route("/", [&target]).start().await;
+    let adds = json!({ "name": "request-transformer", "config": { "add": { "headers": ["x-vouched:yes"] } } });
+    gateway.admin.create("/services/service-0/plugins", adds).await;
+    gateway.applied().await;
+    let headers = [("connection", "close, x-vouched, x-own"), ("x-own", "1"), ("x-vouched", "no")];
+    let echo = gateway.get_with("/", &headers).await.echo();
+    assert_eq!(echo.header("x-vouched"), "yes");
+    assert!(!echo.has("x-own"));
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_hide_no_address() {
+    let target = TestTarget::replying(|request| {
+        let address = request.headers.get("x-real-ip").map_or("-", |value| value.to_str().unwrap()).to_owned();
+        Response::new(full(address))
+    })
+    .await;
+    let gateway = TestGateway::new()
+        .setting("SANDGATE_TRUSTED_IPS", "127.0.0.0/8")
+        .setting("SANDGATE_REAL_IP_HEADER", "X-Forwarded-For")
+        .route("/", [&target])
+        .start()
+        .await;
+    gateway.applied().await;
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Forwarded-For: \xff, 203.0.113.9\r\n\r\n";
+    let answer = exchange(gateway.proxy(), request).await;
+    assert!(answer.ends_with("203.0.113.9"), "{answer}");
 }

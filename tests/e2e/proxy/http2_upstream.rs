@@ -131,3 +131,14 @@ async fn a_client_that_goes_away_resets_its_stream_only() {
     answer(asked(&mut connection).await, "the same connection");
     assert_eq!(ended(call, &mut connection).await.expect(200).text(), "the same connection");
 }
+
+#[tokio::test]
+async fn a_target_that_goes_on_ending_streams_is_asked_no_more_often_than_retries_say() {
+    let (gateway, target) = before_frames().await;
+    let call = sent(&gateway, "PUT /").await;
+    let mut connection = accept(&target).await;
+    for _ in 0..2 {
+        asked(&mut connection).await.1.send_reset(Reason::INTERNAL_ERROR);
+    }
+    ended(call, &mut connection).await.expect(502);
+}

@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use serde_json::Value;
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use serde_json::{Value, json};
 
 use super::is_answered;
-use crate::harness::{Authority, Gateway, TestGateway, s_client};
+use crate::harness::{Authority, Gateway, TestGateway, TestTarget, s_client};
 
 /// Who vouches, who does not, and clients of both, as files of a folder.
 struct Cast {
@@ -107,6 +108,45 @@ async fn a_chain_may_be_as_long_as_the_setting_says() {
             let found = lets_in(&gateway, "-tls1_3", &deep(&cast, between)).await;
             assert_eq!(found, expected, "{between} between, depth {depth:?}");
         }
+    }
+}
+
+/// What a guest that asks for the certificates of the client is told.
+async fn told(gateway: &Gateway, arguments: &[String]) -> String {
+    let arguments: Vec<&str> = ["-ign_eof"].into_iter().chain(arguments.iter().map(String::as_str)).collect();
+    let said = s_client(gateway.proxy_tls(), &arguments).await;
+    let body = said.0.split("\r\n\r\n").nth(1).unwrap_or_else(|| panic!("no answer:\n{}", said.0));
+    body.lines().next().unwrap_or_default().trim_end_matches("closed").to_owned()
+}
+
+#[tokio::test]
+async fn plugins_see_what_the_client_showed() {
+    let (cast, target) = (Cast::new(), TestTarget::answering("a").await);
+    let hexadecimal = |pem: &str| {
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        der.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let below = cast.authority.below("between");
+    let deep = below.vouch("deep");
+    deep.write(cast.folder.path(), "deep");
+    let chain = cast.folder.path().join("between.pem");
+    std::fs::write(&chain, &below.pem).unwrap();
+    let mut shows = cast.shows("deep");
+    shows.extend(["-cert_chain".to_owned(), chain.to_str().unwrap().to_owned()]);
+    for (word, verified) in [("optional", "verified"), ("optional_no_ca", "unverified")] {
+        let gateway = cast.gateway(word).start().await;
+        gateway.upload("badge").await;
+        gateway.route("a", "/", &target).await;
+        gateway.plugin("a", "badge", json!({})).await;
+        gateway.plugin("a", "file-log", json!({ "path": gateway.file("access.log") })).await;
+        gateway.applied().await;
+        assert_eq!(gateway.get("/").await.text(), "none", "clear text");
+        assert_eq!(told(&gateway, &[]).await, "none");
+        let expected = format!("{verified} {} {}", hexadecimal(&deep.chain), hexadecimal(&below.pem));
+        assert_eq!(told(&gateway, &shows).await, expected);
+        let records = gateway.lines("access.log", 3).await.join("");
+        let logged = if verified == "verified" { "SUCCESS" } else { "FAILED:not verified" };
+        assert!(records.contains(&format!("\"client_verify\":\"{logged}\"")), "{records}");
     }
 }
 

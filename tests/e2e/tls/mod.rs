@@ -4,6 +4,7 @@ mod clients;
 mod files;
 mod matrix;
 mod sessions;
+mod stapling;
 
 use serde_json::{Value, json};
 

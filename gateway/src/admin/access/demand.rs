@@ -92,7 +92,6 @@ mod tests {
             ("DELETE", "modules/a", Verb::Upload, "modules"),
             ("PATCH", "modules/a", Verb::Grant, "modules"),
             ("GET", "modules/a/code", Verb::Read, "modules"),
-            ("POST", "routes/explain", Verb::Read, "routes"),
             ("POST", "schemas/services/validate", Verb::Read, "schemas"),
             ("GET", "admin-tokens", Verb::Read, "admin-tokens"),
             ("POST", "admin-tokens", Verb::Administer, "admin-tokens"),
@@ -104,6 +103,15 @@ mod tests {
             let found: Vec<_> = demands.iter().map(|demand| (demand.verb, demand.touched.names[0])).collect();
             assert_eq!(found, [(verb, name)], "{method} {path}");
         }
+    }
+
+    #[test]
+    fn an_explanation_reads_all_that_it_tells_of() {
+        let (registry, segments) = (core_registry(), ["routes", "explain"]);
+        let resource = Resource::find(&registry, &segments).unwrap();
+        let demands = demands(&Method::POST, &resource, &segments);
+        let found: Vec<_> = demands.iter().map(|demand| (demand.verb, demand.touched.names[0])).collect();
+        assert_eq!(found, ["routes", "services", "plugins", "consumers"].map(|name| (Verb::Read, name)));
     }
 
     #[test]

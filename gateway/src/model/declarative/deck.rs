@@ -65,8 +65,8 @@ fn share(plugin: &mut Object, shared: &Object) -> Result<(), String> {
     Ok(())
 }
 
-/// Puts environment variables in place of `${{ env "DECK_X" }}`. Error: the variable that is not set, or an expression that
-/// is more than that.
+/// Puts environment variables in place of `${{ env "DECK_X" }}`, also of `${{ env "DECK_X" | toInt }}` and the other pipes
+/// that decK has. Error: the variable that is not set or not of that kind, or an expression that is more than that.
 pub fn substitute(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some((before, after)) = rest.split_once("${{") {
@@ -74,14 +74,40 @@ pub fn substitute(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Resu
         let Some((expression, after)) = after.split_once("}}") else {
             return Err("'${{' without '}}'".to_owned());
         };
-        let name = expression.trim().strip_prefix("env").map(str::trim);
+        let mut parts = expression.split('|').map(str::trim);
+        let name = parts.next().and_then(|part| part.strip_prefix("env")).map(str::trim);
         let name = name.and_then(|name| name.strip_prefix('"')?.strip_suffix('"'));
-        match name.filter(|name| name.starts_with("DECK_")) {
-            Some(name) => out.push_str(&variable(name).ok_or_else(|| format!("the variable {name} is not set"))?),
-            None => return Err(format!("'${{{{{expression}}}}}' is not understood: write ${{{{ env \"DECK_…\" }}}}")),
-        }
+        let Some(name) = name.filter(|name| name.starts_with("DECK_")) else {
+            return Err(format!("'${{{{{expression}}}}}' is not understood: write ${{{{ env \"DECK_…\" }}}}"));
+        };
+        let value = variable(name).ok_or_else(|| format!("the variable {name} is not set"))?;
+        // The value may be a secret, and is not repeated.
+        let value = parts.try_fold(value, |value, pipe| piped(pipe, value));
+        out.push_str(&value.map_err(|problem| format!("the variable {name} {problem}"))?);
         rest = after;
     }
     out.push_str(rest);
     Ok(out)
+}
+
+/// What a pipe makes of a text. It stands in the file as it is: a number there is a number.
+fn piped(pipe: &str, text: String) -> Result<String, String> {
+    let (pipe, argument) = pipe.split_once(' ').unwrap_or((pipe, ""));
+    let made = match (pipe, argument.trim()) {
+        ("toInt", "") => text.parse::<i64>().ok().map(|number| number.to_string()),
+        ("toFloat", "") => {
+            text.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number.to_string())
+        }
+        ("toBool", "") => match &*text {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Some("true".to_owned()),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Some("false".to_owned()),
+            _ => None,
+        },
+        ("indent", spaces) => match spaces.parse::<u8>() {
+            Ok(spaces) => Some(text.replace('\n', &format!("\n{}", " ".repeat(spaces.into())))),
+            Err(_) => return Err("is to be indented by no number".to_owned()),
+        },
+        _ => return Err(format!("goes into '{pipe}', which is none of toInt, toFloat, toBool and indent")),
+    };
+    made.ok_or_else(|| format!("does not fit {pipe}"))
 }

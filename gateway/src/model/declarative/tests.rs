@@ -258,3 +258,35 @@ fn an_export_makes_the_same_entities_again() {
     let again = resolve(parse(&first, Syntax::Yaml).unwrap(), &later).unwrap_or_else(|invalid| panic!("{invalid}"));
     assert_eq!(export(again), first);
 }
+
+#[test]
+fn decks_pipes_make_numbers_truths_and_indented_lines() {
+    let variable = |name: &str| {
+        let value = match name {
+            "DECK_INT" => "-80",
+            "DECK_FLOAT" => "0.50",
+            "DECK_TRUE" => "T",
+            "DECK_LINES" => "a\nb\nc",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    };
+    for (pipes, expected) in [
+        ("DECK_INT\" | toInt", Ok("-80")),
+        ("DECK_INT\"|toFloat", Ok("-80")),
+        ("DECK_FLOAT\" | toFloat", Ok("0.5")),
+        ("DECK_TRUE\" | toBool", Ok("true")),
+        ("DECK_LINES\" | indent 2", Ok("a\n  b\n  c")),
+        ("DECK_FLOAT\" | toInt", Err("the variable DECK_FLOAT does not fit toInt")),
+        ("DECK_LINES\" | toBool", Err("the variable DECK_LINES does not fit toBool")),
+        ("DECK_INT\" | indent x", Err("the variable DECK_INT is to be indented by no number")),
+        (
+            "DECK_INT\" | shell",
+            Err("the variable DECK_INT goes into 'shell', which is none of toInt, toFloat, toBool and indent"),
+        ),
+        ("DECK_NONE\" | toInt", Err("the variable DECK_NONE is not set")),
+    ] {
+        let said = substitute(&format!("${{{{ env \"{pipes} }}}}"), &variable);
+        assert_eq!(said.as_deref().map_err(String::as_str), expected, "{pipes}");
+    }
+}

@@ -47,8 +47,9 @@ pub(super) fn schema() -> Schema {
     super::schema(fields, checks, [http(), grpc(), stream(), passthrough()].map(or_expression))
 }
 
-/// A variant in which an expression is a condition as well.
+/// A variant in which an expression is a condition as well, and addresses are for requests, too.
 fn or_expression(mut variant: Schema) -> Schema {
+    variant.fields.retain(|field| !matches!(&*field.name, "sources" | "destinations"));
     for check in &mut variant.checks {
         if let Check::SomeIf { then, message, .. } = check {
             (*then, *message) = with_expression(message).unwrap_or((*then, *message));

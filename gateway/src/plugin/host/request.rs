@@ -8,7 +8,10 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
 use crate::plugin::{
-    bindings::sandgate::plugin::{request::Host, types::HostError},
+    bindings::sandgate::plugin::{
+        request::{Host, ShownCertificates},
+        types::HostError,
+    },
     exchange::{Exchange, RequestBody},
     instance::{HostState, Stage},
 };
@@ -71,6 +74,14 @@ impl Host for HostState {
 
     fn request_id(&mut self) -> String {
         self.of_request(|exchange| exchange.id.as_str().to_owned())
+    }
+
+    fn client_certificates(&mut self) -> Option<ShownCertificates> {
+        self.of_request(|exchange| {
+            let client = exchange.connection.tls.as_ref()?.client.as_ref()?;
+            let chain = client.certificates.iter().map(|certificate| certificate.to_vec()).collect();
+            Some(ShownCertificates { chain, verified: client.verified })
+        })
     }
 
     fn get_header(&mut self, name: String) -> Option<String> {

@@ -166,3 +166,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_lookup_among_many_streams_costs_about_as_much_as_among_few() {
+    let cost = |size: usize| {
+        let rules = (0..size).map(|at| match at % 3 {
+            0 => rule(&format!("{at:05}"), &["tls"], &[&format!("h{at}.test")], &[], &[]),
+            1 => rule(&format!("{at:05}"), &["tcp"], &[], &[], &[&format!("10.{}.{}.1", at / 256, at % 256)]),
+            _ => rule(&format!("{at:05}"), &["tcp"], &[], &[&format!("10.{}.{}.2", at / 256, at % 256)], &[]),
+        });
+        let rules: Vec<_> = rules.map(|rule| (rule.clone(), rule.id)).collect();
+        let began = std::time::Instant::now();
+        let (router, rejected) = StreamRouter::build(rules);
+        let built = began.elapsed();
+        assert!(rejected.is_empty());
+        let round = || {
+            let began = std::time::Instant::now();
+            for at in (0..size).step_by(3).cycle().take(300) {
+                let sni = format!("h{at}.test");
+                let found = router.find(&query(StreamProtocol::Tls, "1.1.1.1:1", "1.1.1.1:2", Some(&sni)));
+                assert_eq!(&**found.unwrap().value, format!("{at:05}"));
+            }
+            began.elapsed() / 300
+        };
+        (built, (0..5).map(|_| round()).min().unwrap())
+    };
+    let ((_, few), (built, many)) = (cost(6), cost(10_000));
+    println!("{few:?} among 6, {many:?} among 10,000, which were built in {built:?}");
+    assert!(many < few * 10, "{few:?} among 6, {many:?} among 10,000");
+}

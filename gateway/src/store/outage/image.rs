@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use rpds::RedBlackTreeMapSync;
 use serde_json::{Value, value::RawValue};
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     store::{Change, Delta, Filter, Key, Page, Result, Rows, Tags, Version, entity},
 };
 
-/// Every entity of one version. Texts are shared among copies.
+/// Every entity of one version. Copies share everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Image {
     pub(super) version: Version,
@@ -22,7 +23,7 @@ pub(super) struct Image {
     pub(super) cluster: String,
     /// Texts of [`Store::once`](crate::store::Store::once) that were asked for.
     pub(super) values: BTreeMap<String, String>,
-    pub(super) entities: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<str>>>,
+    pub(super) entities: BTreeMap<Arc<str>, RedBlackTreeMapSync<Arc<str>, Arc<str>>>,
 }
 
 /// Text of an entity as it stands on disk.
@@ -46,14 +47,14 @@ impl Image {
             Some(text) => self.put(change.collection.clone(), change.id.clone(), text.into()),
             None => {
                 if let Some(entities) = self.entities.get_mut(&change.collection) {
-                    entities.remove(&change.id);
+                    entities.remove_mut(&change.id);
                 }
             }
         }
     }
 
     fn put(&mut self, collection: Arc<str>, id: Arc<str>, text: Arc<str>) {
-        self.entities.entry(collection).or_default().insert(id, text);
+        self.entities.entry(collection).or_default().insert_mut(id, text);
     }
 
     /// All of it.
@@ -130,7 +131,7 @@ impl Image {
 
     /// Digests of the modules.
     pub(super) fn digests(&self) -> BTreeSet<String> {
-        let modules = self.entities.get("modules").into_iter().flat_map(BTreeMap::values);
+        let modules = self.entities.get("modules").into_iter().flat_map(RedBlackTreeMapSync::values);
         let digest = |text: &Arc<str>| {
             let module: Value = serde_json::from_str(text).ok()?;
             Some(module.get("digest")?.as_str()?.to_owned())

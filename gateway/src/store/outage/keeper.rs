@@ -6,9 +6,13 @@ use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 
 use super::{Resilient, disk::Rotate, image::Image};
 use crate::{
-    shutdown::Shutdown,
+    shutdown::{QuietThread, Shutdown},
     store::{Store, StoreError, Version},
 };
+
+/// What the writer's thread yields to the workers, as Linux counts it: a large configuration is read through and through,
+/// again and again while it changes.
+const NICENESS: i32 = 15;
 
 /// Why a snapshot was not written.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +39,10 @@ struct Kept {
 /// Writes a snapshot after each configuration that is served, at most one in `interval`, and the last one at the end.
 pub async fn keep(store: Arc<Resilient>, mut served: watch::Receiver<Version>, interval: Duration, ending: Shutdown) {
     let mut kept = Kept::default();
+    let thread = QuietThread::start("snapshot-writer", NICENESS);
     loop {
         served.borrow_and_update();
-        let done = write(&store, &mut kept).await;
+        let done = write(&store, &mut kept, &thread).await;
         if let Err(error) = &done {
             tracing::error!(error = error as &dyn std::error::Error, "the snapshot on disk is not up to date");
         }
@@ -49,7 +54,7 @@ pub async fn keep(store: Arc<Resilient>, mut served: watch::Receiver<Version>, i
             () = tokio::time::sleep(interval), if done.is_err() => {}
         }
         if ending.is_triggered() {
-            if let Err(error) = write(&store, &mut kept).await {
+            if let Err(error) = write(&store, &mut kept, &thread).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "the snapshot on disk is not up to date");
             }
             return;
@@ -57,7 +62,7 @@ pub async fn keep(store: Arc<Resilient>, mut served: watch::Receiver<Version>, i
     }
 }
 
-async fn write(store: &Arc<Resilient>, kept: &mut Kept) -> Result<(), KeepError> {
+async fn write(store: &Arc<Resilient>, kept: &mut Kept, thread: &QuietThread) -> Result<(), KeepError> {
     let (image, generation) = {
         let known = store.read();
         if known.generation == kept.generation {
@@ -68,10 +73,10 @@ async fn write(store: &Arc<Resilient>, kept: &mut Kept) -> Result<(), KeepError>
     keep_code(store, &image, kept).await?;
     if !kept.whole {
         let disk = store.disk.clone();
-        kept.whole = spawn_blocking(move || disk.is_whole()).await.unwrap_or(false);
+        kept.whole = thread.run(move || disk.is_whole()).await;
     }
     let (disk, rotate) = (store.disk.clone(), if kept.whole { Rotate::Yes } else { Rotate::No });
-    spawn_blocking(move || disk.write(&image, rotate)).await.map_err(io::Error::other)??;
+    thread.run(move || disk.write(&image, rotate)).await?;
     (kept.generation, kept.whole) = (generation, true);
     Ok(())
 }

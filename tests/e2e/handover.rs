@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tokio::task::JoinSet;
 
 use crate::harness::{Client, Load, TestGateway, TestTarget, Wire};
 
@@ -61,4 +62,27 @@ async fn an_idle_connection_of_http_2_is_told_to_go_away() {
     gateway.process.hand_over(PATIENCE).await.unwrap();
     // The old process has ended: nothing held it up.
     Client::connect(gateway.proxy_tls(), Wire::TlsHttp2).await.unwrap().get("/").await.unwrap().expect(200);
+}
+
+#[tokio::test]
+async fn requests_that_are_open_are_answered_by_the_process_that_began_them() {
+    for wire in [Wire::Http2, Wire::Tls, Wire::TlsHttp2] {
+        let target = TestTarget::waiting().await;
+        let mut gateway = TestGateway::new().route("/", [&target]).start().await;
+        gateway.applied().await;
+        let at = if wire == Wire::Http2 { gateway.proxy() } else { gateway.proxy_tls() };
+        let mut calls = JoinSet::new();
+        let ask = || async move { Client::connect(at, wire).await?.get("/").await };
+        calls.spawn(ask());
+        target.arrived().await;
+        let before = gateway.process.take_over(PATIENCE).await.unwrap();
+        calls.spawn(ask());
+        target.arrived().await;
+        target.release();
+        target.release();
+        for _ in 0..2 {
+            calls.join_next().await.unwrap().unwrap().unwrap().expect(200);
+        }
+        gateway.process.gone(before, PATIENCE).await.unwrap_or_else(|error| panic!("{wire:?}: {error:#}"));
+    }
 }

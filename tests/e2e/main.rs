@@ -25,6 +25,7 @@ mod outage;
 mod plugins;
 mod postgres;
 mod proxy;
+mod reload;
 mod startup;
 mod tls;
 mod under_load;

@@ -56,11 +56,22 @@ impl Process {
 
     /// Has another process take over, and waits until it serves and the one before has ended.
     pub async fn hand_over(&mut self, patience: Duration) -> Result<()> {
+        let before = self.take_over(patience).await?;
+        self.gone(before, patience).await
+    }
+
+    /// Has another process take over, and waits until it serves. The process before, which may still have connections.
+    pub async fn take_over(&mut self, patience: Duration) -> Result<u32> {
         let before = self.id();
         self.signal(Signal::USR2)?;
         let (heir, at) = self.log.taken_over(before, patience).await?;
         self.heirs.push(heir);
         self.at = at;
+        Ok(before)
+    }
+
+    /// Waits until a process before has ended.
+    pub async fn gone(&mut self, before: u32, patience: Duration) -> Result<()> {
         let end = Instant::now() + patience;
         while self.runs(before)? {
             if Instant::now() > end {

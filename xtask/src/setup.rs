@@ -38,7 +38,7 @@ struct Need {
 }
 
 /// For what each Debian package is needed. A C compiler and cmake build aws-lc and SQLite.
-const NEEDS: [Need; 16] = [
+const NEEDS: [Need; 17] = [
     Need { since: Purpose::Run, present: || program("cc"), package: "build-essential" },
     Need { since: Purpose::Run, present: || program("cmake"), package: "cmake" },
     Need { since: Purpose::Run, present: || program("pkg-config"), package: "pkg-config" },
@@ -50,6 +50,7 @@ const NEEDS: [Need; 16] = [
     Need { since: Purpose::Test, present: || package("postgresql"), package: "postgresql" },
     Need { since: Purpose::Test, present: || program("haproxy"), package: "haproxy" },
     Need { since: Purpose::Test, present: || program("nginx"), package: "nginx" },
+    Need { since: Purpose::Test, present: || program("slowhttptest"), package: "slowhttptest" },
     Need { since: Purpose::Test, present: || program("systemd-socket-activate"), package: "systemd" },
     Need { since: Purpose::Bench, present: || package("libnginx-mod-http-lua"), package: "libnginx-mod-http-lua" },
     Need { since: Purpose::Bench, present: || package("lua-cjson"), package: "lua-cjson" },

@@ -102,7 +102,7 @@ impl Life {
                 }
             }
         });
-        let access_log = self.workers.access_log();
+        let access_log = self.workers.dial().access_log();
         self.workers.join();
         if let Some(access_log) = access_log {
             access_log.flush(BACKGROUND_GRACE);

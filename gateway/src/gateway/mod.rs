@@ -197,8 +197,8 @@ impl Gateway {
         let admin = control.block_on(apis::serve(sockets.admin, admin))?;
         let status = control.block_on(apis::serve(sockets.status, status))?;
         let notifier = Notifier::from_environment();
-        let (access_log, kept) = (workers.access_log(), config.clone());
-        let live = Live { config: kept, origin, log, access_log, notifier: notifier.clone(), tls: rooms.tls };
+        let (dial, kept) = (workers.dial(), config.clone());
+        let live = Live { config: kept, origin, log, dial, notifier: notifier.clone(), tls: rooms.tls };
         control.block_on(async { live.heed(&tasks) })?;
         // Whoever reads the file, or hears that this process is ready, may send a signal at once.
         let signals = control.block_on(async { Signals::new() }).map_err(system("the signals"))?;

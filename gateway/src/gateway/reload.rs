@@ -9,23 +9,45 @@ use super::{
     certificates::{self, NodeTls},
     notify::Notifier,
     system,
+    workers::Dial,
 };
 use crate::{
     config::{Config, Origin},
-    proxy::AccessLog,
     shutdown::Tasks,
     telemetry::LogDial,
 };
 
 /// Settings that a running process takes over.
-const LIVE: [&str; 1] = ["log_level"];
+const LIVE: [&str; 21] = [
+    "client_connections",
+    "client_handshake_timeout",
+    "client_header_timeout",
+    "client_keepalive_timeout",
+    "client_send_timeout",
+    "drain_grace_period",
+    "http2_control_frames",
+    "log_level",
+    "real_ip_header",
+    "real_ip_recursive",
+    "request_body_limit",
+    "request_header_count",
+    "request_header_limit",
+    "request_uri_limit",
+    "trusted_ips",
+    "upstream_keepalive_idle_timeout",
+    "upstream_keepalive_max_requests",
+    "upstream_keepalive_pool_size",
+    "upstream_outlier_failures",
+    "upstream_outlier_time",
+    "upstream_slow_start",
+];
 
 /// What a running process can change about itself.
 pub(super) struct Live {
     pub(super) config: Config,
     pub(super) origin: Origin,
     pub(super) log: LogDial,
-    pub(super) access_log: Option<AccessLog>,
+    pub(super) dial: Dial,
     pub(super) notifier: Notifier,
     pub(super) tls: Arc<NodeTls>,
 }
@@ -50,7 +72,7 @@ impl Live {
     }
 
     fn reopen(&self) {
-        if let Some(log) = &self.access_log {
+        if let Some(log) = self.dial.access_log() {
             log.reopen();
             tracing::info!("the access log is opened again");
         }
@@ -73,6 +95,19 @@ impl Live {
         }
         self.notifier.ready();
         self
+    }
+
+    /// What stands behind the names of [`LIVE`].
+    fn take_over(&mut self, next: &Config) {
+        let config = &mut self.config;
+        config.take_over(next, &LIVE);
+        config.log_level = next.log_level;
+        config.drain_grace_period = next.drain_grace_period;
+        config.request_limits = next.request_limits;
+        config.client_limits = next.client_limits;
+        config.real_ip.clone_from(&next.real_ip);
+        config.keepalive = next.keepalive;
+        config.target_care = next.target_care;
     }
 
     /// Certificates are read again, also where no setting changed.
@@ -103,10 +138,12 @@ impl Live {
         let changed = next.differing(&self.config);
         let (live, waiting): (Vec<_>, Vec<_>) =
             changed.into_iter().partition(|name| LIVE.contains(name) || certificates::LIVE.contains(name));
-        if self.config.log_level != next.log_level {
-            self.log.configure(next.log_level);
-            self.config.take_over(next, &LIVE);
-            self.config.log_level = next.log_level;
+        if !live.is_empty() {
+            if self.config.log_level != next.log_level {
+                self.log.configure(next.log_level);
+            }
+            self.take_over(next);
+            self.dial.turn(&self.config);
         }
         let (live, waiting) = (live.join(", "), waiting.join(", "));
         tracing::info!(changed = live, "the settings were read again");

@@ -10,6 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
 
 use super::{GatewayError, system};
 use crate::{
@@ -30,7 +31,27 @@ pub(super) struct Workers {
     threads: Vec<JoinHandle<io::Result<Drained>>>,
     tally: Tally,
     order: Drain,
-    access_log: Option<proxy::AccessLog>,
+    dial: Dial,
+}
+
+/// Changes what the running workers go by.
+#[derive(Clone)]
+pub(super) struct Dial {
+    listener: watch::Sender<listener::Settings>,
+    proxy: watch::Sender<proxy::Settings>,
+}
+
+impl Dial {
+    /// What the settings say of connections, requests and targets from now on. Workers follow within a second.
+    pub(super) fn turn(&self, config: &Config) {
+        self.listener.send_modify(|now| *now = listener_settings(config, now.tls.take()));
+        self.proxy.send_modify(|now| *now = proxy_settings(config, now.access_log.take(), now.refusals.clone()));
+    }
+
+    /// The log that all of them write.
+    pub(super) fn access_log(&self) -> Option<proxy::AccessLog> {
+        self.proxy.borrow().access_log.clone()
+    }
 }
 
 /// What the workers count.
@@ -96,15 +117,15 @@ impl Workers {
         current: Arc<ArcSwap<Snapshot>>,
         server: ServerTls,
     ) -> Result<Self, GatewayError> {
-        let settings = Settings {
-            stream: stream_settings(config, &server),
-            listener: listener_settings(config, server),
-            proxy: proxy_settings(config)?,
-            upstream: upstream_settings(config),
+        let refusals = Arc::<Refusals>::default();
+        let streaming = stream_settings(config, &server);
+        let settings = proxy_settings(config, open_access_log(config)?, refusals.clone());
+        let dial = Dial {
+            listener: watch::Sender::new(listener_settings(config, Some(server))),
+            proxy: watch::Sender::new(settings),
         };
         let (mut threads, mut counters, mut streams) = (Vec::new(), Vec::new(), Vec::new());
         let order = Drain::default();
-        let (access_log, refusals) = (settings.proxy.access_log.clone(), settings.proxy.refusals.clone());
         for (number, doors) in doors.into_iter().enumerate() {
             let (counted, of_streams) = (Arc::<Counters>::default(), Arc::<stream::Counters>::default());
             counters.push(counted.clone());
@@ -112,7 +133,9 @@ impl Workers {
             let worker = Worker {
                 number,
                 doors,
-                settings: settings.clone(),
+                streaming: streaming.clone(),
+                limits: dial.listener.subscribe(),
+                settings: dial.proxy.subscribe(),
                 current: current.clone(),
                 counters: counted,
                 of_streams,
@@ -121,7 +144,7 @@ impl Workers {
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || worker.run()).map_err(system("a worker thread"))?);
         }
-        Ok(Self { threads, tally: Tally { connections: counters, streams, refusals }, order, access_log })
+        Ok(Self { threads, tally: Tally { connections: counters, streams, refusals }, order, dial })
     }
 
     /// What they count.
@@ -134,9 +157,9 @@ impl Workers {
         self.order.clone()
     }
 
-    /// The log that all of them write.
-    pub(super) fn access_log(&self) -> Option<proxy::AccessLog> {
-        self.access_log.clone()
+    /// Changes what they go by.
+    pub(super) fn dial(&self) -> Dial {
+        self.dial.clone()
     }
 
     /// Waits for the threads, which end after the order to.
@@ -151,18 +174,12 @@ impl Workers {
     }
 }
 
-#[derive(Clone)]
-struct Settings {
-    listener: listener::Settings,
-    stream: stream::Settings,
-    proxy: proxy::Settings,
-    upstream: upstream::Settings,
-}
-
 struct Worker {
     number: usize,
     doors: Doors,
-    settings: Settings,
+    streaming: stream::Settings,
+    limits: watch::Receiver<listener::Settings>,
+    settings: watch::Receiver<proxy::Settings>,
     current: Arc<ArcSwap<Snapshot>>,
     counters: Arc<Counters>,
     of_streams: Arc<stream::Counters>,
@@ -174,12 +191,12 @@ impl Worker {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         plugin::enter_worker(u32::try_from(self.number).unwrap_or(u32::MAX));
         runtime.block_on(async move {
-            let Settings { listener, stream, proxy, upstream } = self.settings;
+            let upstream = self.settings.borrow().upstream;
             let client = || upstream::Client::new(upstream);
-            let streams = Rc::new(Streams::new(self.current.clone(), client(), stream, self.of_streams));
+            let streams = Rc::new(Streams::new(self.current.clone(), client(), self.streaming, self.of_streams));
             let streaming = stream::serve(self.doors.stream, streams, self.order.clone());
-            let proxy = Rc::new(Proxy::new(self.current, client(), proxy));
-            let serving = listener::serve(self.doors.proxy, proxy, listener, self.counters, self.order);
+            let proxy = Rc::new(Proxy::new(self.current, client(), self.settings));
+            let serving = listener::serve(self.doors.proxy, proxy, self.limits, self.counters, self.order);
             let (streamed, served) = tokio::join!(streaming, serving);
             plugin::leave_worker();
             let (streamed, served) = (streamed?, served?);
@@ -188,10 +205,10 @@ impl Worker {
     }
 }
 
-fn listener_settings(config: &Config, tls: ServerTls) -> listener::Settings {
+fn listener_settings(config: &Config, tls: Option<ServerTls>) -> listener::Settings {
     let (limits, client) = (&config.request_limits, &config.client_limits);
     listener::Settings {
-        tls: Some(tls),
+        tls,
         head_bytes: limits.headers.as_usize(),
         uri_bytes: limits.uri.as_usize(),
         header_count: limits.header_count,
@@ -220,12 +237,15 @@ fn stream_settings(config: &Config, tls: &ServerTls) -> stream::Settings {
     }
 }
 
-fn proxy_settings(config: &Config) -> Result<proxy::Settings, GatewayError> {
-    let access_log = match &config.access_log {
+fn open_access_log(config: &Config) -> Result<Option<proxy::AccessLog>, GatewayError> {
+    Ok(match &config.access_log {
         AccessLog::Off => None,
         AccessLog::File(path) => Some(proxy::AccessLog::open(path)?),
-    };
-    Ok(proxy::Settings {
+    })
+}
+
+fn proxy_settings(config: &Config, access_log: Option<proxy::AccessLog>, refusals: Arc<Refusals>) -> proxy::Settings {
+    proxy::Settings {
         uri_bytes: config.request_limits.uri.as_usize(),
         body_bytes: match config.request_limits.body.as_usize() {
             0 => u64::MAX,
@@ -236,8 +256,9 @@ fn proxy_settings(config: &Config) -> Result<proxy::Settings, GatewayError> {
         real_ip_recursive: config.real_ip.recursive,
         access_log,
         manner: manner(config),
-        refusals: Arc::default(),
-    })
+        upstream: upstream_settings(config),
+        refusals,
+    }
 }
 
 fn manner(config: &Config) -> Manner {

@@ -137,15 +137,22 @@ async fn secure<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
     watch: Rc<Watch>,
 ) -> Result<(), ConnectionError> {
     // Boxed, both: those on clear text and without a proxy before them need no room for it.
-    let limit = worker.settings.handshake_timeout;
+    let limit = worker.rules().settings.handshake_timeout;
     let passed = if entry.proxied { Box::pin(introduced(&mut stream, limit)).await? } else { None };
     let accepted = Accepted { serial: super::next_serial(), peer, local, passed, tls: None };
-    match &worker.settings.tls {
-        Some(tls) if entry.tls => {
-            let handshake = TlsAcceptor::from(tls.config(entry.http2, entry.client_certificate)).accept(stream);
+    let tls = worker
+        .rules()
+        .settings
+        .tls
+        .as_ref()
+        .filter(|_| entry.tls)
+        .map(|tls| tls.config(entry.http2, entry.client_certificate));
+    match tls {
+        Some(config) => {
+            let handshake = TlsAcceptor::from(config).accept(stream);
             Box::pin(shake_hands(worker, handshake, (accepted, entry), watch)).await
         }
-        _ => converse(worker, stream, accepted, watch, Protocol::Unknown).await,
+        None => converse(worker, stream, accepted, watch, Protocol::Unknown).await,
     }
 }
 
@@ -155,7 +162,7 @@ async fn shake_hands<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
     (accepted, entry): (Accepted, &Entry),
     watch: Rc<Watch>,
 ) -> Result<(), ConnectionError> {
-    let stream = tokio::time::timeout(worker.settings.handshake_timeout, handshake).await;
+    let stream = tokio::time::timeout(worker.rules().settings.handshake_timeout, handshake).await;
     let handshakes = &worker.counters.handshakes;
     let stream = stream.map_err(|_| ConnectionError::HandshakeTimeout)?.map_err(|error| {
         handshakes.fail(&error);
@@ -216,7 +223,7 @@ async fn converse<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
         let (service, session) = (service.clone(), session.clone());
         Box::new(move |malformed| service.refuse(&session, malformed))
     };
-    let mut io = ClientIo::new(io, watch.clone(), worker.settings.uri_bytes, refuse);
+    let mut io = ClientIo::new(io, watch.clone(), worker.rules().settings.uri_bytes, refuse);
     let is_http2 = match protocol {
         Protocol::Unknown => io.speaks_http2().await.map_err(ConnectionError::Read)?,
         Protocol::Http1 => false,
@@ -231,12 +238,13 @@ async fn converse<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
         }
     };
     if is_http2 {
-        watch.multiplex(worker.settings.http2_control_frames);
-        let connection = worker.http2.serve_connection(TokioIo::new(io), service_fn(serve));
+        let rules = worker.rules();
+        watch.multiplex(rules.settings.http2_control_frames);
+        let connection = rules.http2.serve_connection(TokioIo::new(io), service_fn(serve));
         return Box::pin(async move { drive(pin!(connection), &watch).await.map(drop) }).await;
     }
     loop {
-        let connection = worker.http1.serve_connection(TokioIo::new(io), service_fn(serve.clone()));
+        let connection = worker.rules().http1.serve_connection(TokioIo::new(io), service_fn(serve.clone()));
         let mut connection = Box::new(connection);
         let end = drive(Pin::new(&mut *connection), &watch).await?;
         let afterwards = if end == End::Asleep { None } else { follows.afterwards(&of) };

@@ -9,12 +9,14 @@ mod head;
 mod inherit;
 mod io;
 pub mod proxy_protocol;
+mod rules;
 mod service;
 #[cfg(test)]
 mod tests;
 mod watch;
 
 use std::{
+    cell::RefCell,
     future::Future,
     io as std_io,
     net::SocketAddr,
@@ -27,9 +29,9 @@ use std::{
     time::Duration,
 };
 
-use hyper::server::conn::{http1, http2};
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::watch::Receiver as Changes,
     task::JoinHandle,
     time::{Instant, MissedTickBehavior},
 };
@@ -40,6 +42,7 @@ use crate::{
     telemetry::Throttle,
     tls::ServerTls,
 };
+use rules::{Rules, Worker};
 use watch::Registry;
 
 pub use bind::{BindError, Bound, Entry, Place, Probes, bind};
@@ -218,30 +221,21 @@ pub struct Drained {
     pub cut: usize,
 }
 
-struct Worker<S> {
-    service: Rc<S>,
-    settings: Settings,
-    counters: Arc<Counters>,
-    registry: Rc<Registry>,
-    http1: http1::Builder,
-    http2: http2::Builder<Local>,
-}
-
 /// Serves the sockets of one worker until the end is asked for, then drains. Must run on a current-thread runtime that has
-/// local tasks.
+/// local tasks. Other settings are met within a second: timeouts by every connection, what a head may hold by new ones.
 ///
 /// # Cancel safety
 /// Not safe: connections would go on without limits and without a drain.
 pub async fn serve<S: Service>(
     sockets: Vec<Bound>,
     service: Rc<S>,
-    settings: Settings,
+    mut changes: Changes<Settings>,
     counters: Arc<Counters>,
     end: Drain,
 ) -> std_io::Result<Drained> {
     let registry = Rc::<Registry>::default();
-    let (http1, http2) = (http1_builder(&settings), http2_builder(&settings));
-    let worker = Rc::new(Worker { service, settings, counters, registry, http1, http2 });
+    let rules = RefCell::new(Rules::new(changes.borrow_and_update().clone()));
+    let worker = Rc::new(Worker { service, rules, changes: RefCell::new(changes), counters, registry });
     let mut accepting = Vec::with_capacity(sockets.len());
     for Bound { socket, entry, .. } in sockets {
         let (door, entry) = (Rc::new(Door::open(socket, &entry)?), Rc::new(entry));
@@ -255,37 +249,6 @@ pub async fn serve<S: Service>(
         accepting.clear();
     }
     Ok(drain(&worker, accepting, &end).await)
-}
-
-fn http1_builder(settings: &Settings) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder.half_close(false).max_header_size(settings.head_bytes);
-    builder.max_buf_size((settings.head_bytes + settings.uri_bytes).max(8192));
-    if settings.header_count != 100 {
-        // Any other number costs two allocations a request.
-        builder.max_headers(settings.header_count);
-    }
-    builder
-}
-
-fn http2_builder(settings: &Settings) -> http2::Builder<Local> {
-    let mut builder = http2::Builder::new(Local);
-    builder.max_concurrent_streams(MAX_STREAMS);
-    builder.max_send_buf_size(SEND_BUFFER);
-    builder.max_header_list_size(u32::try_from(settings.head_bytes).unwrap_or(u32::MAX));
-    builder
-}
-
-/// Streams of HTTP/2 connections run beside them on the worker.
-#[derive(Debug, Clone, Copy)]
-struct Local;
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
-    fn execute(&self, stream: F) {
-        tokio::task::spawn_local(async move {
-            stream.await;
-        });
-    }
 }
 
 /// Number of a connection in this process, from 1.
@@ -360,7 +323,7 @@ async fn accept<S: Service>(worker: Rc<Worker<S>>, socket: Rc<Door>, entry: Rc<E
 fn start<S: Service>(worker: &Rc<Worker<S>>, stream: Stream, peer: SocketAddr, entry: &Rc<Entry>) {
     let counters = &worker.counters;
     counters.accepted.fetch_add(1, Ordering::Relaxed);
-    if worker.registry.open() >= worker.settings.connections {
+    if worker.registry.open() >= worker.rules().settings.connections {
         return refuse(counters, peer, Refusal::Connections);
     }
     counters.handled.fetch_add(1, Ordering::Relaxed);
@@ -435,10 +398,7 @@ async fn tick_until<S: Service>(worker: &Worker<S>, shutdown: impl Future<Output
     loop {
         tokio::select! {
             // Dropping a tick loses nothing: the next one comes on time.
-            _ = seconds.tick() => {
-                worker.registry.tick(&worker.settings);
-                worker.service.tick();
-            }
+            _ = seconds.tick() => worker.tick(),
             () = &mut shutdown => return,
         }
     }
@@ -455,7 +415,7 @@ async fn retire<S: Service>(worker: &Rc<Worker<S>>, accepting: &[Accepting], end
     // Dropping any arm loses nothing: the connections go on.
     tokio::select! {
         () = gone => {}
-        () = tokio::time::sleep(RETIREMENT.min(worker.settings.grace)) => {}
+        () = tokio::time::sleep(RETIREMENT.min(worker.rules().settings.grace)) => {}
         () = end.reached(Ending::Close) => {}
     }
 }
@@ -473,7 +433,7 @@ async fn drain<S: Service>(worker: &Rc<Worker<S>>, accepting: Vec<Accepting>, en
     tokio::task::yield_now().await;
     let open = worker.registry.open();
     worker.registry.finish();
-    let last = Instant::now() + worker.settings.grace;
+    let last = Instant::now() + worker.rules().settings.grace;
     // Dropping any arm loses nothing: what is still open is counted and cut.
     tokio::select! {
         () = tick_until(worker, worker.registry.emptied()) => {}

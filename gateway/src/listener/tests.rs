@@ -16,9 +16,10 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
-use super::*;
+use super::{rules::Local, *};
 use crate::{
     shutdown::{Drain, Ending},
     tls::{self, DefaultCertificate, Resolver},
@@ -111,7 +112,8 @@ fn serving(sockets: Vec<Bound>, settings: Settings) -> Running {
     let worker = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
         let service = Rc::new(Describe { panics: Cell::new(0) });
-        let serving = async move { serve(sockets, service, settings, counted, signal).await.unwrap() };
+        let serving =
+            async move { serve(sockets, service, watch::channel(settings).1, counted, signal).await.unwrap() };
         runtime.unwrap().block_on(serving)
     });
     Running { plain, tls, counters, end, worker }

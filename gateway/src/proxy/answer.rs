@@ -56,7 +56,7 @@ pub(super) fn malformed(proxy: &Proxy, session: &Session, malformed: Malformed) 
         Malformed::Crashed => Failure::Crashed,
     };
     let id = proxy.next_id();
-    failure.log(id.as_str(), session.connection.peer.ip(), &proxy.settings.refusals);
+    failure.log(id.as_str(), session.connection.peer.ip(), &proxy.settings().refusals);
     let mut headers = HeaderMap::with_capacity(8);
     let body = word_plain(Format::Plain, &failure, id, &mut headers);
     headers.insert(header::SERVER, HeaderValue::from_static(words::IDENTITY));

@@ -24,10 +24,11 @@ pub(super) fn begin(
     snapshot: &Snapshot,
     request: Box<Request<Incoming>>,
 ) -> (Held, Result<(), Failure>) {
+    let settings = proxy.settings();
     let (mut parts, body) = request.into_parts();
     let asks_to_switch = upgrade::disarm(&mut parts);
     let switches = asks_to_switch && body.is_end_stream() && upgrade::is_websocket(&parts);
-    let client = client(session, &parts.headers, &proxy.settings);
+    let client = client(session, &parts.headers, &settings);
     headers::drop_named_by_connection(&mut parts.headers);
     let agreed = give_host(&mut parts);
     let number = session.requests.get() + 1;
@@ -39,7 +40,7 @@ pub(super) fn begin(
     let normal = NormalPath::parse(parts.uri.path());
     let path = Arc::from(normal.as_ref().map_or(parts.uri.path(), NormalPath::as_str));
     let admitted =
-        admit(&parts, &body, &proxy.settings).and(agreed).and(has_host).and(normal.map(drop).map_err(Failure::from));
+        admit(&parts, &body, &settings).and(agreed).and(has_host).and(normal.map(drop).map_err(Failure::from));
     let exchange = Exchange {
         number,
         id: proxy.next_id(),

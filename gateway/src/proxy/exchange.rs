@@ -147,12 +147,12 @@ impl Care {
 
     /// Logs and counts what went wrong.
     pub(super) fn tell(&self, failure: &Failure) {
-        failure.log(self.id.as_str(), self.client, &self.proxy.settings.refusals);
+        failure.log(self.id.as_str(), self.client, &self.proxy.settings().refusals);
     }
 
     /// Whether anyone wants to hear of the exchange when it is over.
     fn is_logged(&self) -> bool {
-        self.proxy.settings.access_log.is_some() || (!self.selected.is_empty() && Chain::logs(self))
+        self.proxy.settings().access_log.is_some() || (!self.selected.is_empty() && Chain::logs(self))
     }
 }
 
@@ -191,7 +191,7 @@ async fn log(proxy: Rc<Proxy>, mut exchange: Held) {
         exchange.response = Some(ResponseHead { status, headers: HeaderMap::new(), origin: Origin::Gateway });
     }
     Chain::on_log(&mut exchange).await;
-    if let Some(access_log) = proxy.settings.access_log.as_ref().filter(|_| !exchange.is_away()) {
+    if let Some(access_log) = proxy.settings().access_log.as_ref().filter(|_| !exchange.is_away()) {
         access_log.note(&exchange);
     }
 }

@@ -47,7 +47,7 @@ pub(super) async fn send(
 ) -> Result<Response<Proxied>, Failure> {
     let service = routed.entry.service.as_deref().ok_or(Failure::NoService)?;
     let ahead = (reading(&routed.entry.route, service), service.write_timeout);
-    let payload = Payload::take(exchange, ahead, proxy.settings.body_bytes).await?;
+    let payload = Payload::take(exchange, ahead, proxy.settings().body_bytes).await?;
     exchange.timing.upstream_started = Some(Instant::now());
     let hashing = service.upstream.as_deref().and_then(|upstream| upstream.hashing.as_ref());
     let hash = hashing.and_then(|hashing| hashing::hash(exchange, hashing));
@@ -127,7 +127,7 @@ impl Picked {
             Ok(status) => upstream.checks.passive.of_status(status.as_u16()),
             Err(error) => report_of(error),
         };
-        upstream.report(balanced, report, sent.ok().map(|status| status.as_u16()), &proxy.settings.manner);
+        upstream.report(balanced, report, sent.ok().map(|status| status.as_u16()), &proxy.settings().manner);
     }
 }
 
@@ -184,8 +184,8 @@ impl Forwarding<'_> {
     }
 
     async fn pick(&mut self, exchange: &Exchange) -> Result<Picked, Failure> {
-        let (service, manner) = (self.service, &self.proxy.settings.manner);
-        let chosen = match service.choose(&mut self.tried, self.hash, manner) {
+        let (service, settings) = (self.service, self.proxy.settings());
+        let chosen = match service.choose(&mut self.tried, self.hash, &settings.manner) {
             Ok(chosen) => chosen,
             Err(NoChoice::Pending) => Box::pin(self.pick_late()).await?,
             Err(none) => return Err(none.into()),
@@ -213,7 +213,7 @@ impl Forwarding<'_> {
     async fn pick_late(&mut self) -> Result<Chosen, Failure> {
         let service = self.service;
         service.settled().await;
-        match service.choose(&mut self.tried, self.hash, &self.proxy.settings.manner) {
+        match service.choose(&mut self.tried, self.hash, &self.proxy.settings().manner) {
             Err(NoChoice::Pending) => Err(service.overdue().into()),
             chosen => Ok(chosen?),
         }

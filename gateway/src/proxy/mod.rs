@@ -32,6 +32,7 @@ use arc_swap::{ArcSwap, Cache};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
+use tokio::sync::watch;
 
 use crate::{
     config::{Naming, Trusted},
@@ -66,6 +67,8 @@ pub struct Settings {
     pub access_log: Option<AccessLog>,
     /// How targets are treated beyond what their upstreams say. Default: not at all.
     pub manner: Manner,
+    /// How connections to targets are kept.
+    pub upstream: upstream::Settings,
     /// Counts the requests that are refused.
     pub refusals: Arc<Refusals>,
 }
@@ -80,6 +83,7 @@ impl Default for Settings {
             real_ip_recursive: false,
             access_log: None,
             manner: Manner::default(),
+            upstream: upstream::Settings::default(),
             refusals: Arc::default(),
         }
     }
@@ -87,7 +91,8 @@ impl Default for Settings {
 
 /// The proxy of one worker.
 pub struct Proxy {
-    settings: Settings,
+    settings: RefCell<Rc<Settings>>,
+    changes: RefCell<watch::Receiver<Settings>>,
     words: Words,
     upstream: upstream::Client,
     source: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
@@ -99,12 +104,18 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy that serves whatever `snapshot` holds when a request begins.
-    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, upstream: upstream::Client, settings: Settings) -> Self {
+    /// A proxy that serves whatever `snapshot` holds when a request begins. Changes of the settings are met within a second.
+    pub fn new(
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        upstream: upstream::Client,
+        mut changes: watch::Receiver<Settings>,
+    ) -> Self {
+        let settings = RefCell::new(Rc::new(changes.borrow_and_update().clone()));
         let current = RefCell::new(Rc::new(Served(snapshot.load_full())));
         let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
         Self {
             settings,
+            changes: RefCell::new(changes),
             words: Words::new(),
             upstream,
             source: RefCell::new(Cache::new(snapshot)),
@@ -117,6 +128,19 @@ impl Proxy {
     /// The connections to targets, for metrics.
     pub fn upstream(&self) -> &upstream::Client {
         &self.upstream
+    }
+
+    fn settings(&self) -> Rc<Settings> {
+        self.settings.borrow().clone()
+    }
+
+    fn follow_settings(&self) {
+        let mut changes = self.changes.borrow_mut();
+        if changes.has_changed().unwrap_or(false) {
+            let settings = changes.borrow_and_update().clone();
+            self.upstream.configure(settings.upstream);
+            *self.settings.borrow_mut() = Rc::new(settings);
+        }
     }
 
     fn snapshot(&self) -> Rc<Served> {
@@ -211,7 +235,7 @@ impl Service for Proxy {
     type Session = Session;
 
     fn open(&self, accepted: Accepted) -> Session {
-        Session::new(accepted, &self.settings)
+        Session::new(accepted, &self.settings())
     }
 
     fn serve(
@@ -231,6 +255,7 @@ impl Service for Proxy {
     }
 
     fn tick(&self) {
+        self.follow_settings();
         self.upstream.tick();
     }
 }

@@ -42,7 +42,7 @@ const PLACES: usize = 4096;
 /// The HTTP/2 connections of a worker, by where they lead.
 #[derive(Debug)]
 pub(super) struct Trunks {
-    settings: Settings,
+    settings: Rc<Cell<Settings>>,
     places: RefCell<HashMap<PoolKey, Rc<Place>, BuildHasherDefault<KeyHasher>>>,
     clock: Cell<u32>,
 }
@@ -86,7 +86,7 @@ impl Drop for Stream {
 }
 
 impl Trunks {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Rc<Cell<Settings>>) -> Self {
         Self { settings, places: RefCell::default(), clock: Cell::new(0) }
     }
 
@@ -112,7 +112,7 @@ impl Trunks {
     fn find(&self, place: &Place) -> Option<Stream> {
         let trunks = place.trunks.borrow();
         let has_room = |trunk: &&Rc<Trunk>| {
-            let is_fresh = trunk.requests.get() < self.settings.requests_per_connection;
+            let is_fresh = trunk.requests.get() < self.settings.get().requests_per_connection;
             is_fresh && trunk.open.get() < trunk.limit.get().min(STREAMS) && trunk.sender.borrow().is_ready()
         };
         trunks.iter().find(has_room).cloned().map(Stream::on)
@@ -137,9 +137,10 @@ impl Trunks {
             trunk.idle_since.set(now);
             return true;
         }
-        let is_worn_out = trunk.requests.get() >= self.settings.requests_per_connection;
+        let is_worn_out = trunk.requests.get() >= self.settings.get().requests_per_connection;
         let idle = u64::from(now.wrapping_sub(trunk.idle_since.get()));
-        let keeps_idle = self.settings.pool_size > 0 && !is_crowded && idle <= self.settings.idle_timeout.as_secs();
+        let keeps_idle =
+            self.settings.get().pool_size > 0 && !is_crowded && idle <= self.settings.get().idle_timeout.as_secs();
         keeps_idle && !is_worn_out && !trunk.sender.borrow().is_closed()
     }
 }

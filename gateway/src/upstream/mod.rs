@@ -16,7 +16,7 @@ mod retry;
 mod tests;
 mod tunnel;
 
-use std::{io, net::SocketAddr, rc::Rc, time::Duration};
+use std::{cell::Cell, io, net::SocketAddr, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -146,6 +146,7 @@ pub enum UploadError {
 /// The connections to targets of one worker.
 #[derive(Debug)]
 pub struct Client {
+    settings: Rc<Cell<Settings>>,
     pool: Rc<Pool>,
     trunks: Trunks,
 }
@@ -153,7 +154,14 @@ pub struct Client {
 impl Client {
     /// A client with an empty pool.
     pub fn new(settings: Settings) -> Self {
-        Self { pool: Rc::new(Pool::new(settings)), trunks: Trunks::new(settings) }
+        let settings = Rc::new(Cell::new(settings));
+        let (pool, trunks) = (Rc::new(Pool::new(settings.clone())), Trunks::new(settings.clone()));
+        Self { settings, pool, trunks }
+    }
+
+    /// Other limits from now on.
+    pub fn configure(&self, settings: Settings) {
+        self.settings.set(settings);
     }
 
     /// Sends a request over an idle connection or a new one. Returns when the head of the answer was read; its body

@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     future::poll_fn,
     hash::{BuildHasherDefault, Hasher},
+    rc::Rc,
     task::{Context, Poll, Waker},
 };
 
@@ -27,7 +28,7 @@ const PLACES: usize = 4096;
 /// Idle connections by where they lead.
 #[derive(Debug)]
 pub(super) struct Pool {
-    settings: Settings,
+    settings: Rc<Cell<Settings>>,
     #[expect(clippy::vec_box, reason = "a connection is large and goes in and out of here with every request")]
     idle: RefCell<HashMap<PoolKey, Vec<Box<Link>>, BuildHasherDefault<KeyHasher>>>,
     status: Cell<PoolStatus>,
@@ -35,7 +36,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Rc<Cell<Settings>>) -> Self {
         Self { settings, idle: RefCell::default(), status: Cell::default(), clock: Cell::new(0) }
     }
 
@@ -71,16 +72,16 @@ impl Pool {
 
     /// Keeps a connection whose exchange is over, unless it is worn out or there are too many.
     pub(super) fn put(&self, mut link: Box<Link>) {
-        if link.requests >= self.settings.requests_per_connection || !link.is_idle() {
+        if link.requests >= self.settings.get().requests_per_connection || !link.is_idle() {
             return;
         }
         link.idle_since = self.clock.get();
         let mut idle = self.idle.borrow_mut();
         let is_crowded = idle.len() >= PLACES;
         match idle.get_mut(&*link.key) {
-            Some(links) if links.len() >= self.settings.pool_size => return,
+            Some(links) if links.len() >= self.settings.get().pool_size => return,
             Some(links) => links.push(link),
-            None if self.settings.pool_size == 0 || is_crowded => return,
+            None if self.settings.get().pool_size == 0 || is_crowded => return,
             None => drop(idle.insert((*link.key).clone(), vec![link])),
         }
         self.note(|status| status.idle += 1);
@@ -90,7 +91,7 @@ impl Pool {
     pub(super) fn tick(&self) {
         let now = self.clock.get().wrapping_add(1);
         self.clock.set(now);
-        let limit = self.settings.idle_timeout.as_secs();
+        let limit = self.settings.get().idle_timeout.as_secs();
         let mut cx = Context::from_waker(Waker::noop());
         let (mut kept, mut stale) = (0, 0);
         self.idle.borrow_mut().retain(|_, links| {

@@ -2,6 +2,7 @@
 
 mod applied;
 mod both;
+mod handover;
 mod nodes;
 mod outage;
 mod start;

@@ -32,6 +32,9 @@ use tonic_prost::ProstCodec;
 
 use crate::harness::{Call, Gateway, TestGateway, Wire, acceptor, connect_tls};
 
+/// A hand-over takes no longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What both sides say.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Words {
@@ -203,7 +206,12 @@ async fn both(client: &mut Grpc<Channel>) -> (mpsc::Sender<Words>, Streaming<Wor
 
 /// A gateway before a gRPC server.
 async fn before(server: &Server, protocol: &str, service: serde_json::Value) -> Gateway {
-    let gateway = TestGateway::new().start().await;
+    before_with("30s", server, protocol, service).await
+}
+
+/// As `before`, with so much time for open calls at the end.
+async fn before_with(grace: &str, server: &Server, protocol: &str, service: serde_json::Value) -> Gateway {
+    let gateway = TestGateway::new().setting("SANDGATE_DRAIN_GRACE_PERIOD", grace).start().await;
     let mut service = service;
     service["url"] = format!("{protocol}://127.0.0.1:{}", server.port).into();
     service["name"] = "words".into();
@@ -344,4 +352,36 @@ async fn only_grpc_over_http2_takes_grpc_routes() {
     );
     let other = call("text/plain").over(Wire::Http2).send().await.expect(415);
     assert_eq!(other.json()["message"], "Non-gRPC request matched gRPC route");
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_while_another_process_takes_over() {
+    let server = Server::start(false, 100).await;
+    let mut gateway = before(&server, "grpc", json!({})).await;
+    let mut tasks = JoinSet::new();
+    let mut open = client(&gateway, true, &mut tasks).await;
+    let (say, mut heard) = both(&mut open).await;
+    say.send(Words::new("before")).await.unwrap();
+    assert_eq!(heard.message().await.unwrap().unwrap().text, "before");
+    let first = gateway.process.take_over(PATIENCE).await.unwrap();
+    let mut other = client(&gateway, true, &mut tasks).await;
+    assert_eq!(once(&mut other, "new").await.unwrap().into_inner().text, "new");
+    say.send(Words::new("after")).await.unwrap();
+    assert_eq!(heard.message().await.unwrap().unwrap().text, "after");
+    drop(say);
+    assert!(heard.message().await.unwrap().is_none());
+    gateway.process.gone(first, PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_drain_cuts_streams_after_the_grace_period() {
+    let server = Server::start(false, 100).await;
+    let mut gateway = before_with("300ms", &server, "grpc", json!({})).await;
+    let mut tasks = JoinSet::new();
+    let mut client = client(&gateway, false, &mut tasks).await;
+    let (say, mut heard) = both(&mut client).await;
+    say.send(Words::new("a")).await.unwrap();
+    heard.message().await.unwrap().unwrap();
+    assert_eq!(gateway.terminate().await.code(), Some(0));
+    assert!(heard.message().await.is_err(), "the stream is broken off, not ended");
 }

@@ -22,6 +22,7 @@ mod real_servers;
 mod refusals;
 mod retries;
 mod shutdown;
+mod slow;
 mod smuggling;
 mod spellings;
 mod streaming;

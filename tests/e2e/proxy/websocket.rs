@@ -26,8 +26,13 @@ async fn before_websockets() -> (Gateway, Peer) {
 
 /// A gateway before a target whose bytes the test writes itself.
 async fn before_bytes(service: serde_json::Value) -> (Gateway, TcpListener) {
+    before_bytes_with("300ms", service).await
+}
+
+/// As `before_bytes`, with so much time for open connections at the end.
+async fn before_bytes_with(grace: &str, service: serde_json::Value) -> (Gateway, TcpListener) {
     let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let gateway = TestGateway::new().setting("SANDGATE_DRAIN_GRACE_PERIOD", "300ms").start().await;
+    let gateway = TestGateway::new().setting("SANDGATE_DRAIN_GRACE_PERIOD", grace).start().await;
     let mut service = service;
     (service["name"], service["url"]) = ("ws".into(), format!("http://{}", target.local_addr().unwrap()).into());
     gateway.admin.create("/services", service).await;
@@ -228,4 +233,19 @@ async fn a_drain_cuts_upgraded_connections_after_the_grace_period() {
     assert_eq!(gateway.terminate().await.code(), Some(0));
     assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
     assert_eq!(upstream.read(&mut [0]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_outlives_a_handover_for_the_grace_period() {
+    let (mut gateway, target) = before_bytes_with("3s", json!({})).await;
+    let (mut client, mut upstream) = switched(&gateway, &target).await;
+    let patience = Duration::from_secs(60);
+    let before = gateway.process.take_over(patience).await.unwrap();
+    client.write_all(b"still here").await.unwrap();
+    assert_eq!(read_until(&mut upstream, "still here").await, "still here");
+    upstream.write_all(b"so am I").await.unwrap();
+    assert_eq!(read_until(&mut client, "so am I").await, "so am I");
+    gateway.process.gone(before, patience).await.unwrap();
+    assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
+    switched(&gateway, &target).await;
 }

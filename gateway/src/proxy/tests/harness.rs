@@ -15,6 +15,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::{
     listener::{self, Counters, Drained, Entry, Inherited, Place},
@@ -55,9 +56,9 @@ impl Gateway {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
             runtime.unwrap().block_on(async move {
                 let upstream = upstream::Client::new(upstream::Settings::default());
-                let proxy = Rc::new(Proxy::new(snapshot, upstream, settings));
+                let proxy = Rc::new(Proxy::new(snapshot, upstream, watch::channel(settings).1));
                 let counters = Arc::<Counters>::default();
-                listener::serve(sockets, proxy, limits, counters, signal).await.unwrap()
+                listener::serve(sockets, proxy, watch::channel(limits).1, counters, signal).await.unwrap()
             })
         });
         Self { address, tls_address, end, worker: Some(worker) }

@@ -1,5 +1,7 @@
 //! Which failures of the database mean that it is away, and which that waiting cannot help.
 
+use std::io;
+
 use super::PROBE;
 use crate::store::StoreError;
 
@@ -29,10 +31,17 @@ pub(super) fn is_refusal(error: &StoreError) -> bool {
     let StoreError::Unreachable(error) = error else { return false };
     match &**error {
         sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => true,
+        sqlx::Error::Io(error) => is_distrust(error),
         // Appendix A of PostgreSQL's manual: authorization, and a database that does not exist.
         sqlx::Error::Database(said) => said.code().is_some_and(|code| code.starts_with("28") || code == "3D000"),
         _ => false,
     }
+}
+
+/// Whether the server showed a certificate that is not trusted, or is another's.
+fn is_distrust(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// Code of SQLite for a file that is locked (5, 6), fails (10), is damaged (11, 26) or cannot be opened (14).

@@ -36,7 +36,7 @@ impl Plugin for Keyring {
     fn on_request(&self, request: &mut Request, host: &impl Host) -> Flow {
         match host.authenticate("keyring_credentials", request.header(0).value().unwrap_or_default(), None) {
             Ok(true) => Flow::Next,
-            _ => refuse(401, "Unauthorized").into(),
+            _ => refuse(401, "Unauthorized"),
         }
     }
 }

@@ -159,10 +159,27 @@ pub(super) async fn install_in_memory(
     Ok(())
 }
 
+/// What a new version of a built-in may: what it asks for, but for what an operator has narrowed or taken from the one before.
+fn grants(mut requested: Object, known: Option<&Object>) -> Object {
+    let Some(known) = known else { return requested };
+    let asked = known.get("manifest").and_then(|manifest| manifest.get("capabilities")).and_then(Value::as_array);
+    for wanted in asked.into_iter().flatten() {
+        let Some(name) = wanted.get("name").and_then(Value::as_str) else { continue };
+        match known.get("grants").and_then(|grants| grants.get(name)) {
+            // Nobody has touched it.
+            Some(granted) if Some(granted) == wanted.get("scope") => {}
+            Some(granted) if requested.contains_key(name) => drop(requested.insert(name.to_owned(), granted.clone())),
+            Some(_) => {}
+            None => drop(requested.remove(name)),
+        }
+    }
+    requested
+}
+
 fn row(inspected: &Inspected, known: Option<&Object>) -> Object {
     let now = crate::clock::unix_now().as_secs();
-    let requested = inspected.manifest.capabilities.iter();
-    let grants: Object = requested.map(|wanted| (wanted.name.clone(), json!(wanted.scope))).collect();
+    let requested = inspected.manifest.capabilities.iter().map(|wanted| (wanted.name.clone(), json!(wanted.scope)));
+    let grants = grants(requested.collect(), known);
     let before = |field: &str| known.and_then(|row| row.get(field)).cloned();
     let row = json!({
         "id": before("id").unwrap_or_else(|| uuid::Uuid::new_v4().to_string().into()),
@@ -212,6 +229,24 @@ mod tests {
             }
         }
         assert!(!outlasts(None, "a", "1.2.3", Sharing::Shared));
+    }
+
+    #[test]
+    fn what_an_operator_took_from_a_built_in_is_not_given_to_its_next_version() {
+        let known = json!({
+            "manifest": { "capabilities": [
+                { "name": "kept", "scope": ["a"] },
+                { "name": "narrowed", "scope": ["a", "b"] },
+                { "name": "taken", "scope": null },
+                { "name": "no longer asked for", "scope": null },
+            ] },
+            "grants": { "kept": ["a"], "narrowed": ["a"], "no longer asked for": null },
+        });
+        let requested = json!({ "kept": ["a", "c"], "narrowed": ["a", "b"], "taken": null, "new": null });
+        let requested = requested.as_object().unwrap();
+        let expected = json!({ "kept": ["a", "c"], "narrowed": ["a"], "new": null });
+        assert_eq!(Value::Object(grants(requested.clone(), known.as_object())), expected);
+        assert_eq!(&grants(requested.clone(), None), requested);
     }
 
     #[test]

@@ -247,15 +247,13 @@ async fn converse<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
         let connection = worker.rules().http1.serve_connection(TokioIo::new(io), service_fn(serve.clone()));
         let mut connection = Box::new(connection);
         let end = drive(Pin::new(&mut *connection), &watch).await?;
-        let afterwards = if end == End::Asleep { None } else { follows.afterwards(&of) };
-        if end == End::Closed && afterwards.is_none() {
-            return Ok(());
-        }
         let parts = connection.into_parts();
         io = parts.io.into_inner();
-        if let Some(afterwards) = afterwards {
-            watch.leave_http();
-            afterwards(Box::new(io.into_io()), parts.read_buf).await;
+        if end == End::Closed {
+            if let Some(afterwards) = follows.afterwards(&of) {
+                watch.leave_http();
+                afterwards(Box::new(io.into_io()), parts.read_buf).await;
+            }
             return Ok(());
         }
         worker.counters.slept.fetch_add(1, Ordering::Relaxed);

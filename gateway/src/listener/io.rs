@@ -10,7 +10,7 @@ use std::{
     time::SystemTime,
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use http::Response;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
@@ -34,20 +34,15 @@ pub(super) struct ClientIo<T> {
     watch: Rc<Watch>,
     refuse: Box<Refuse>,
     uri_limit: usize,
-    replay: [u8; 24],
-    replay_at: usize,
-    replay_end: usize,
-    /// What the engine had read and not understood when the connection fell asleep; comes before `replay`.
-    left: Bytes,
+    /// What was read before its engine was there, and is read again.
+    replay: BytesMut,
     refusal: Option<Bytes>,
     thrown_away: usize,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
     pub(super) fn new(io: T, watch: Rc<Watch>, uri_limit: usize, refuse: Box<Refuse>) -> Self {
-        let (replay, replay_at, replay_end) = ([0; 24], 0, 0);
-        let left = Bytes::new();
-        Self { io, watch, refuse, uri_limit, replay, replay_at, replay_end, left, refusal: None, thrown_away: 0 }
+        Self { io, watch, refuse, uri_limit, replay: BytesMut::new(), refusal: None, thrown_away: 0 }
     }
 
     /// The connection without all this, for what follows HTTP.
@@ -60,13 +55,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
     /// # Cancel safety
     /// Safe: what was read stays here.
     pub(super) async fn speaks_http2(&mut self) -> io::Result<bool> {
-        while self.replay[..self.replay_end] == PREFACE[..self.replay_end] {
-            if self.replay_end == PREFACE.len() {
+        let mut some = [0; PREFACE.len()];
+        while self.replay == PREFACE[..self.replay.len()] {
+            let missing = PREFACE.len() - self.replay.len();
+            if missing == 0 {
                 return Ok(true);
             }
-            match self.io.read(&mut self.replay[self.replay_end..]).await? {
+            match self.io.read(&mut some[..missing]).await? {
                 0 => break,
-                length => self.replay_end += length,
+                length => self.replay.extend_from_slice(&some[..length]),
             }
         }
         Ok(false)
@@ -78,8 +75,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
     /// # Cancel safety
     /// Safe: what was read stays here.
     pub(super) async fn sleep(&mut self, left: Bytes) -> io::Result<bool> {
-        (self.left, self.replay_at, self.replay_end) = (left, 0, 0);
-        if self.left.is_empty() && self.doze().await? == 0 {
+        self.replay = left.into();
+        if self.replay.is_empty() {
+            self.doze().await?;
+        }
+        if self.replay.is_empty() {
             self.shutdown().await?;
             return Ok(false);
         }
@@ -88,15 +88,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ClientIo<T> {
     }
 
     /// Reads the first bytes of a request, or none if the client or this side ends the connection.
-    async fn doze(&mut self) -> io::Result<usize> {
+    async fn doze(&mut self) -> io::Result<()> {
         poll_fn(|cx| {
             if self.watch.order() >= Order::Finish {
-                return Poll::Ready(Ok(0));
+                return Poll::Ready(Ok(()));
             }
-            let mut buffer = ReadBuf::new(&mut self.replay);
+            let mut some = [0; PREFACE.len()];
+            let mut buffer = ReadBuf::new(&mut some);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
-            self.replay_end = buffer.filled().len();
-            Poll::Ready(Ok(self.replay_end))
+            self.replay.extend_from_slice(buffer.filled());
+            Poll::Ready(Ok(()))
         })
         .await
     }
@@ -166,17 +167,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientIo<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        if !this.left.is_empty() {
-            let length = buffer.remaining().min(this.left.len());
-            buffer.put_slice(&this.left.split_to(length));
-            // They were looked at when they came.
-            this.watch.on_read(&[]);
-            return Poll::Ready(Ok(()));
-        }
-        if this.replay_at < this.replay_end {
-            let length = buffer.remaining().min(this.replay_end - this.replay_at);
-            buffer.put_slice(&this.replay[this.replay_at..this.replay_at + length]);
-            this.replay_at += length;
+        if !this.replay.is_empty() {
+            let length = buffer.remaining().min(this.replay.len());
+            buffer.put_slice(&this.replay.split_to(length));
         } else {
             ready!(Pin::new(&mut this.io).poll_read(cx, buffer))?;
         }

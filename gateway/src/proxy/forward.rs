@@ -12,7 +12,6 @@ use http::{
     HeaderValue, Request, Response, StatusCode, Uri, Version, header,
     uri::{Authority, PathAndQuery},
 };
-use rustls_pki_types::ServerName;
 
 use super::{
     Failure, Proxy, Session,
@@ -187,7 +186,10 @@ impl Forwarding<'_> {
         let (service, settings) = (self.service, self.proxy.settings());
         let chosen = match service.choose(&mut self.tried, self.hash, &settings.manner) {
             Ok(chosen) => chosen,
-            Err(NoChoice::Pending) => Box::pin(self.pick_late()).await?,
+            // Boxed: it is rare.
+            Err(NoChoice::Pending) => {
+                Box::pin(service.choose_late(&mut self.tried, self.hash, &settings.manner)).await?
+            }
             Err(none) => return Err(none.into()),
         };
         let Chosen { address, host, balanced } = chosen;
@@ -207,16 +209,6 @@ impl Forwarding<'_> {
             return Err(Failure::BadRequest(Reason::Host, "its host cannot be sent on"));
         }
         Ok(Picked { address, host, balanced: balanced.map(|balanced| (balanced, Instant::now())) })
-    }
-
-    /// Waits for names that nobody has asked for before.
-    async fn pick_late(&mut self) -> Result<Chosen, Failure> {
-        let service = self.service;
-        service.settled().await;
-        match service.choose(&mut self.tried, self.hash, &self.proxy.settings().manner) {
-            Err(NoChoice::Pending) => Err(service.overdue().into()),
-            chosen => Ok(chosen?),
-        }
     }
 
     /// What a plugin set, else what the client sent where the route keeps that, else the target's.
@@ -263,10 +255,7 @@ impl Forwarding<'_> {
 
 /// The name is that of the Host header; an address if that cannot be a name.
 fn identity(settings: &TargetTls, picked: &Picked) -> TlsIdentity {
-    let host = picked.host.to_str().map(without_port).unwrap_or_default();
-    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
-    let server_name = name.unwrap_or_else(|_| ServerName::IpAddress(picked.address.ip().into()));
-    TlsIdentity { server_name, settings: settings.clone() }
+    TlsIdentity::of(picked.host.to_str().map(without_port).unwrap_or_default(), picked.address, settings)
 }
 
 /// Sends a body that needs the exchange on its way.

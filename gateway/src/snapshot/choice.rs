@@ -54,7 +54,7 @@ impl ServiceEntry {
     /// Chooses an address that was not tried yet, else one that was.
     ///
     /// # Errors
-    /// [`NoChoice::Pending`] calls for [`settled`](Self::settled).
+    /// [`NoChoice::Pending`] calls for [`choose_late`](Self::choose_late).
     pub fn choose(&self, tried: &mut Tried, hash: Option<u64>, manner: &Manner) -> Result<Chosen, NoChoice> {
         if let Some(upstream) = &self.upstream {
             return upstream.choose(tried, hash, manner);
@@ -72,17 +72,24 @@ impl ServiceEntry {
         })
     }
 
-    /// Waits until there is an address, or none will come; at most for as long as a connection may take.
-    pub async fn settled(&self) {
+    /// The same, for names that nobody has asked for before: waits until there is an address, or none will come; at most for as
+    /// long as a connection may take.
+    ///
+    /// # Errors
+    /// Never [`NoChoice::Pending`].
+    pub async fn choose_late(&self, tried: &mut Tried, hash: Option<u64>, manner: &Manner) -> Result<Chosen, NoChoice> {
+        self.settled().await;
+        match self.choose(tried, hash, manner) {
+            Err(NoChoice::Pending) => Err(NoChoice::Unresolved(self.service.host.clone(), NameError::Timeout)),
+            chosen => chosen,
+        }
+    }
+
+    async fn settled(&self) {
         let ring = self.upstream.as_ref().map(|upstream| &upstream.ring).or(self.ring.as_ref());
         if let Some(ring) = ring {
             ring.settled(self.connect_timeout.min(PATIENCE)).await;
         }
-    }
-
-    /// What is said of a name that could not be waited for any longer.
-    pub fn overdue(&self) -> NoChoice {
-        NoChoice::Unresolved(self.service.host.clone(), NameError::Timeout)
     }
 
     fn why(&self, peers: &Peers) -> NoChoice {

@@ -2,8 +2,6 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use rustls_pki_types::ServerName;
-
 use super::{Failure, Streams, address_bytes};
 use crate::{
     balancer::{InFlight, Report, stable_hash},
@@ -79,13 +77,7 @@ pub(super) async fn pick(
     let manner = &streams.settings.manner;
     let hash = service.upstream.as_deref().and_then(|upstream| hash(upstream, client));
     let chosen = match service.choose(tried, hash, manner) {
-        Err(NoChoice::Pending) => {
-            service.settled().await;
-            match service.choose(tried, hash, manner) {
-                Err(NoChoice::Pending) => Err(service.overdue()),
-                chosen => chosen,
-            }
-        }
+        Err(NoChoice::Pending) => service.choose_late(tried, hash, manner).await,
         chosen => chosen,
     };
     let Chosen { address, balanced, .. } = chosen?;
@@ -133,11 +125,7 @@ fn identity(service: &ServiceEntry, picked: &Picked) -> Result<Option<TlsIdentit
     match &service.tls {
         Security::Clear => Ok(None),
         Security::Unfit(reason) => Err(Failure::NoTls(reason.clone())),
-        Security::Tls(settings) => {
-            let name = ServerName::try_from(without_port(&picked.host).trim_matches(['[', ']']).to_owned());
-            let server_name = name.unwrap_or_else(|_| ServerName::IpAddress(picked.address.ip().into()));
-            Ok(Some(TlsIdentity { server_name, settings: settings.clone() }))
-        }
+        Security::Tls(settings) => Ok(Some(TlsIdentity::of(without_port(&picked.host), picked.address, settings))),
     }
 }
 

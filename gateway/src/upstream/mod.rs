@@ -60,6 +60,15 @@ pub struct TlsIdentity {
     pub settings: TargetTls,
 }
 
+impl TlsIdentity {
+    /// Who is called by this host, without a port; by its address if that cannot be a name.
+    pub fn of(host: &str, address: SocketAddr, settings: &TargetTls) -> Self {
+        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
+        let server_name = name.unwrap_or_else(|_| ServerName::IpAddress(address.ip().into()));
+        Self { server_name, settings: settings.clone() }
+    }
+}
+
 /// What is spoken to a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {

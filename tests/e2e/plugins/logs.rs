@@ -1,6 +1,9 @@
 //! file-log and http-log
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use http::Response;
 use serde_json::{Value, json};
@@ -103,8 +106,8 @@ async fn connections_to_the_server_are_kept_for_as_long_as_the_operator_says() {
         for _ in 0..3 {
             gateway.get("/").await.expect(200);
             server.arrived().await;
-            // Takes longer than the shorter time.
-            gateway.admin.get("/status").await.expect(200);
+            // Time itself is the condition: longer than the shorter one, on a busy machine too.
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         assert_eq!(server.connections() == 1, keepalive == 60_000, "{} within {keepalive} ms", server.connections());
     }

@@ -1,9 +1,14 @@
 //! Plugins that misbehave: each is contained, its own route answers by policy, and nobody else notices.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::harness::{Call, Gateway, Load, TestGateway, TestTarget};
+
+/// A plugin that failed three times is not called for so long; a machine may be too slow to see it.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What harms whom: a guest and how it is told to misbehave on every request.
 fn hostile() -> [(&'static str, Value); 6] {
@@ -67,11 +72,13 @@ async fn an_operator_may_let_requests_pass_a_failing_plugin() {
 async fn the_module_says_why_it_is_not_called_any_more() {
     for (name, config) in hostile() {
         let (gateway, _targets) = with_hostile(name, config.clone()).await;
+        let begun = Instant::now();
         for _ in 0..4 {
             gateway.get("/harmed").await.expect(503);
         }
-        let module = gateway.module(name).await;
-        assert_eq!(module["circuit"], "open", "{name} {config}: {module}");
+        let (is_quick, module) = (begun.elapsed() < PAUSE, gateway.module(name).await);
+        let is_open = module["circuit"] == "open" || (module["circuit"] == "half-open" && !is_quick);
+        assert!(is_open, "{name} {config}: {module}");
         assert!(module["traps"].as_u64().unwrap() >= 3, "{name} {config}: {}", module["traps"]);
         assert!(module["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{name} {config}: {module}");
     }
@@ -80,18 +87,21 @@ async fn the_module_says_why_it_is_not_called_any_more() {
 #[tokio::test]
 async fn failures_of_a_plugin_are_counted_in_the_metrics() {
     let (gateway, _targets) = with_hostile("trap", json!({ "every": 1 })).await;
+    let begun = Instant::now();
     for _ in 0..4 {
         gateway.get("/harmed").await.expect(503);
     }
+    let is_quick = begun.elapsed() < PAUSE;
     let call = Call::new(gateway.process.at.status, "GET /metrics").send().await;
     let text = call.expect(200).text();
     for (line, why) in [
-        ("sandgate_plugin_traps_total{plugin=\"trap\"} 3", "the fourth was not called"),
         ("sandgate_plugin_rejections_total{plugin=\"trap\"} 4", "every one was refused"),
         ("sandgate_plugin_circuit_open{plugin=\"trap\"} 1", "it is not called any more"),
     ] {
         assert!(text.contains(line), "{line}: {why}\n{text}");
     }
+    let traps = |count: u32| text.contains(&format!("sandgate_plugin_traps_total{{plugin=\"trap\"}} {count}\n"));
+    assert!(traps(3) || (traps(4) && !is_quick), "the fourth was not called\n{text}");
     assert!(!text.contains("subsystem=\"http\"} 0\n"), "requests were counted\n{text}");
 }
 
@@ -113,10 +123,13 @@ async fn a_plugin_that_traps_now_and_then_costs_those_requests_alone() {
 #[tokio::test]
 async fn a_plugin_in_back_off_gets_another_chance() {
     let (gateway, _targets) = with_hostile("spin", json!({})).await;
+    let mut begun = Instant::now();
     for _ in 0..3 {
+        begun = Instant::now();
         gateway.get_with("/harmed", &[("x-misbehave", "1")]).await.expect(503);
     }
-    gateway.get("/harmed").await.expect(503);
+    let status = gateway.get("/harmed").await.status;
+    assert!(status == 503 || begun.elapsed() >= PAUSE, "{status} after {:?}", begun.elapsed());
     gateway.eventually("/harmed", |answer| answer.status == 200).await;
     assert_eq!(gateway.module("spin").await["circuit"], "closed");
 }

@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::harness::{Client, Gateway, TestGateway, TestTarget, Wire};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A gateway with these settings in its file.
 async fn gateway(text: &str, target: &TestTarget) -> (Gateway, NamedTempFile) {

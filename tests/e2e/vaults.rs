@@ -77,7 +77,7 @@ async fn a_plugin_that_cannot_do_without_the_secret_is_quarantined() {
     gateway.get("/").await.expect(503);
     let quarantined = gateway.admin.get("/").await.json()["sandgate"]["quarantined"].clone();
     assert_eq!(quarantined[0]["id"], plugin["id"], "{quarantined}");
-    gateway.process.log.line("a vault reference does not resolve", std::time::Duration::from_secs(5)).await.unwrap();
+    gateway.process.log.line("a vault reference does not resolve", std::time::Duration::from_secs(30)).await.unwrap();
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// No answer takes longer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An open connection.
 pub struct Client {

@@ -15,7 +15,10 @@ use super::{
 };
 
 /// A change is served within this, even on a machine that does a lot else.
-const SERVED: Duration = Duration::from_secs(10);
+const SERVED: Duration = Duration::from_secs(30);
+
+/// A gateway ends within this: its grace period is half of it.
+const ENDED: Duration = Duration::from_secs(60);
 
 /// A gateway that is not started yet.
 pub struct TestGateway {
@@ -268,7 +271,7 @@ impl Gateway {
     /// Asks it to end, and waits until it has.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.process.terminate().expect("the gateway runs");
-        self.process.ended(Duration::from_secs(20)).await.unwrap_or_else(|error| panic!("{error:#}"))
+        self.process.ended(ENDED).await.unwrap_or_else(|error| panic!("{error:#}"))
     }
 
     /// Ends it as a power failure would.

@@ -15,7 +15,7 @@ use tokio::{
 use super::environment;
 
 /// Nothing here takes longer.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A running program; killed when dropped.
 pub struct Peer {

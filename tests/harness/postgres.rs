@@ -4,7 +4,6 @@
 use std::{
     fs,
     io::Write,
-    net::TcpListener,
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -16,8 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::Port;
+
 /// No start takes longer.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(120);
 /// Must never be seen in an answer or a log.
 pub const PASSWORD: &str = "the-password-of-the-tests";
 /// Starts the server, again for each line it reads, and stops it at the end of its input.
@@ -33,7 +34,7 @@ kill -QUIT $pid; wait $pid; rm -rf "$FOLDER"
 pub struct TestPostgres {
     bin: PathBuf,
     folder: PathBuf,
-    port: u16,
+    port: Port,
     keeper: Mutex<Child>,
     databases: AtomicU32,
 }
@@ -59,10 +60,9 @@ impl TestPostgres {
         own(&folder, user.as_ref());
         let made = run(as_user(user.as_ref(), &bin.join("initdb")).args(initial(&folder)));
         certify(&folder, user.as_ref());
-        // The port is free now; should another take it, the server says so and the test fails.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = Port::reserve();
         let mut server = as_user(user.as_ref(), &bin.join("postgres"));
-        server.args(settings(&folder, port));
+        server.args(settings(&folder, port.number()));
         let mut keeper = Command::new("sh");
         keeper.args(["-c", KEEPER, "sh"]).arg(server.get_program()).args(server.get_args());
         let keeper = keeper.env("FOLDER", &folder).current_dir("/").stdin(Stdio::piped()).spawn().expect("a shell");
@@ -91,7 +91,7 @@ impl TestPostgres {
 
     /// Where the server listens.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// Ends it as the kernel does when memory runs out.
@@ -119,12 +119,12 @@ impl TestPostgres {
     }
 
     fn url(&self, database: &str) -> String {
-        format!("postgres://sandgate:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://sandgate:{PASSWORD}@127.0.0.1:{}/{database}", self.port.number())
     }
 
     fn is_ready(&self) -> bool {
         let mut ready = Command::new(self.bin.join("pg_isready"));
-        let ready = ready.args(["-q", "-h", "127.0.0.1", "-d", "postgres", "-p", &self.port.to_string()]);
+        let ready = ready.args(["-q", "-h", "127.0.0.1", "-d", "postgres", "-p", &self.port.number().to_string()]);
         ready.status().is_ok_and(|status| status.success())
     }
 

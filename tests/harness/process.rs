@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -13,13 +13,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::log::{Addresses, Log};
 
 /// No gateway needs longer to start: a first start compiles every built-in plugin.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(120);
 
 /// A running gateway; killed when dropped.
 pub struct Process {
     child: Child,
     /// Processes that took over from it; the last one serves.
     heirs: Vec<u32>,
+    data: PathBuf,
+    /// Another process may be at work on the same data by now.
+    is_killed: bool,
     pub log: Log,
     pub at: Addresses,
 }
@@ -35,7 +38,7 @@ impl Process {
         let mut child = command.stderr(Stdio::piped()).spawn().context("starting the gateway")?;
         let log = Log::listen(child.stderr.take().context("a gateway without standard error")?);
         match log.ready(START).await {
-            Ok(at) => Ok(Self { child, heirs: Vec::new(), log, at }),
+            Ok(at) => Ok(Self { child, heirs: Vec::new(), data: data.to_owned(), is_killed: false, log, at }),
             Err(error) => {
                 _ = child.kill();
                 _ = child.wait();
@@ -101,10 +104,15 @@ impl Process {
         Ok(kill_process(self.pid()?, if frozen { Signal::STOP } else { Signal::CONT })?)
     }
 
-    /// Ends it at once, as kill -9 does.
+    /// Ends it at once, as kill -9 does, and those that took over or were about to.
     pub fn kill(&mut self) -> Result<()> {
+        self.is_killed = true;
         self.child.kill()?;
         self.child.wait()?;
+        for process in at_work(&self.data) {
+            // It may end by itself just now.
+            _ = kill_process(process, Signal::KILL);
+        }
         Ok(())
     }
 
@@ -147,10 +155,20 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if !self.heirs.is_empty() {
-            _ = self.signal(Signal::KILL);
+        if !self.is_killed {
+            _ = self.kill();
         }
-        _ = self.child.kill();
-        _ = self.child.wait();
     }
+}
+
+/// The processes of gateways on this data.
+fn at_work(data: &Path) -> Vec<Pid> {
+    let mark = format!("SANDGATE_DATA_DIR={}", data.display());
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let works = |id: &i32| {
+        let variables = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        variables.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+    };
+    ids.filter(works).filter_map(Pid::from_raw).collect()
 }

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 /// The other side closes before, or has nothing more to say.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Sends the bytes and reads until the other side closes.
 pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {

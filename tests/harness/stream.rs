@@ -18,7 +18,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 /// Nothing here takes longer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that says its name, then what it hears, and `.` when it hears no more. It ends with its value.
 pub struct StreamTarget {

@@ -297,7 +297,7 @@ impl TestTarget {
 
     /// Waits for the next request that nobody waited for yet.
     pub async fn arrived(&self) {
-        let wait = tokio::time::timeout(std::time::Duration::from_secs(10), self.state.arrived.acquire());
+        let wait = tokio::time::timeout(std::time::Duration::from_secs(30), self.state.arrived.acquire());
         wait.await.expect("a request comes").expect("the semaphore stays open").forget();
     }
 

@@ -239,7 +239,7 @@ fn a_target_that_speaks_no_http_is_not_asked_twice() {
 fn a_target_that_says_nothing_times_out_and_is_asked_as_often_as_the_service_says() {
     let target = Target::serving(|mut stream| {
         let _ = read_request(&mut stream);
-        thread::sleep(Duration::from_secs(5));
+        thread::sleep(Duration::from_secs(60));
     });
     let quick = Route::to("/p1", target.address).service(|service| {
         service.read_timeout = Duration::from_millis(100);
@@ -249,11 +249,12 @@ fn a_target_that_says_nothing_times_out_and_is_asked_as_often_as_the_service_say
     let begun = Instant::now();
     let answer = gateway.get("/p1");
     assert!(answer.starts_with("HTTP/1.1 504 Gateway Timeout\r\n"), "{answer}");
-    assert_eq!(target.connections(), 3);
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(begun.elapsed() < Duration::from_secs(30));
+    target.has_accepted(3);
     let posted = gateway.ask("POST /p1 HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 1\r\n\r\na");
     assert!(posted.starts_with("HTTP/1.1 504 "), "{posted}");
-    assert_eq!(target.connections(), 4, "a POST that was sent is not sent again");
+    // A POST that was sent is not sent again.
+    target.has_accepted(4);
 }
 
 #[test]

@@ -518,7 +518,7 @@ pub(super) async fn versions_have_no_gaps_under_many_writers<H: Harness>() {
             made
         });
     }
-    let collected = tokio::time::timeout(Duration::from_secs(60), writers.join_all()).await.expect("no deadlock");
+    let collected = tokio::time::timeout(Duration::from_secs(180), writers.join_all()).await.expect("no deadlock");
     let mut versions = collected.concat();
     versions.sort_unstable();
     assert!(versions.len() >= 150, "{}", versions.len());

@@ -27,8 +27,8 @@ fn key(address: SocketAddr) -> PoolKey {
 }
 
 fn timeouts(read: u64) -> Timeouts {
-    let second = Duration::from_secs(1);
-    Timeouts { connect: second, write: second, read: Duration::from_millis(read) }
+    let long = Duration::from_secs(60);
+    Timeouts { connect: long, write: long, read: Duration::from_millis(read) }
 }
 
 fn get() -> Request<RequestBody> {
@@ -87,7 +87,7 @@ fn connections_are_used_again_whatever_the_framing() {
         let (address, client) = (answering(answer), client(Settings::default()));
         block_on(async {
             for _ in 0..5 {
-                let answer = client.send(&key(address), get(), &timeouts(1000)).await.unwrap();
+                let answer = client.send(&key(address), get(), &timeouts(60_000)).await.unwrap();
                 assert_eq!(text(answer).await.unwrap(), expected);
             }
         });
@@ -114,7 +114,7 @@ fn connections_that_cannot_be_used_again_are_not_kept() {
     for (label, answer, settings) in cases {
         let (address, client) = (answering(answer), client(settings));
         block_on(async {
-            let answer = client.send(&key(address), get(), &timeouts(1000)).await.unwrap();
+            let answer = client.send(&key(address), get(), &timeouts(60_000)).await.unwrap();
             assert_eq!(text(answer).await.unwrap(), "ok");
         });
         assert_eq!(client.status().idle, 0, "{label}");
@@ -125,7 +125,7 @@ fn connections_that_cannot_be_used_again_are_not_kept() {
 fn a_body_that_is_not_read_to_its_end_costs_the_connection() {
     let address = answering("HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\nok");
     let client = client(Settings::default());
-    block_on(async { drop(client.send(&key(address), get(), &timeouts(1000)).await.unwrap()) });
+    block_on(async { drop(client.send(&key(address), get(), &timeouts(60_000)).await.unwrap()) });
     assert_eq!(client.status().idle, 0);
 }
 
@@ -141,7 +141,7 @@ fn an_idle_connection_that_its_target_closed_is_noticed() {
     });
     let client = client(Settings::default());
     block_on(async {
-        let answer = client.send(&key(address), get(), &timeouts(1000)).await.unwrap();
+        let answer = client.send(&key(address), get(), &timeouts(60_000)).await.unwrap();
         text(answer).await.unwrap();
         assert_eq!(client.status().idle, 1);
         close.send(()).unwrap();
@@ -158,7 +158,7 @@ fn an_idle_connection_ends_at_its_limit() {
     let address = answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
     let client = client(Settings { idle_timeout: Duration::from_secs(2), ..Settings::default() });
     block_on(async {
-        text(client.send(&key(address), get(), &timeouts(1000)).await.unwrap()).await.unwrap();
+        text(client.send(&key(address), get(), &timeouts(60_000)).await.unwrap()).await.unwrap();
         client.tick();
         client.tick();
         assert_eq!(client.status().idle, 1);
@@ -172,11 +172,11 @@ fn a_target_that_stops_in_the_middle_of_a_body_times_out() {
     let address = target(|mut stream| {
         read_head(&mut stream);
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok").unwrap();
-        thread::sleep(Duration::from_secs(5));
+        thread::sleep(Duration::from_secs(60));
     });
     let client = client(Settings::default());
     let error = block_on(async {
-        let answer = client.send(&key(address), get(), &timeouts(50)).await.unwrap();
+        let answer = client.send(&key(address), get(), &timeouts(2000)).await.unwrap();
         text(answer).await.unwrap_err()
     });
     assert!(matches!(error, BodyError::Timeout(_)), "{error:?}");
@@ -190,7 +190,7 @@ fn a_target_that_breaks_off_a_body_is_an_error() {
     });
     let client = client(Settings::default());
     let error = block_on(async {
-        let answer = client.send(&key(address), get(), &timeouts(1000)).await.unwrap();
+        let answer = client.send(&key(address), get(), &timeouts(60_000)).await.unwrap();
         text(answer).await.unwrap_err()
     });
     assert!(matches!(error, BodyError::Broken(_)), "{error:?}");
@@ -218,10 +218,10 @@ impl hyper::body::Body for Stalling {
 fn an_upload_that_stalls_is_the_clients_fault_and_one_that_is_not_taken_the_targets() {
     let address = target(|mut stream| {
         read_head(&mut stream);
-        thread::sleep(Duration::from_secs(5));
+        thread::sleep(Duration::from_secs(60));
     });
     let client = client(Settings::default());
-    let limits = Timeouts { write: Duration::from_millis(50), ..timeouts(1000) };
+    let limits = Timeouts { write: Duration::from_millis(50), ..timeouts(60_000) };
     let post = |length| {
         let body = Stalling(Some(Bytes::from(vec![0; length])));
         Request::post("/").header("host", "a").body(RequestBody::Stream(Upload::new(body))).unwrap()
@@ -251,10 +251,10 @@ fn tls_targets_need_no_certificate_that_leads_anywhere_unless_asked_for() {
         PoolKey { tls, ..key(address) }
     };
     block_on(async {
-        let answer = client.send(&over_tls(Trust::Anyone), get(), &timeouts(1000)).await.unwrap();
+        let answer = client.send(&over_tls(Trust::Anyone), get(), &timeouts(60_000)).await.unwrap();
         assert_eq!(text(answer).await.unwrap(), "ok");
         let refused =
-            client.send(&over_tls(Trust::System(Depth::default())), get(), &timeouts(1000)).await.unwrap_err();
+            client.send(&over_tls(Trust::System(Depth::default())), get(), &timeouts(60_000)).await.unwrap_err();
         assert!(matches!(refused, SendError::Connect(..)), "{refused:?}");
     });
 }

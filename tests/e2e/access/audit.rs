@@ -8,7 +8,7 @@ use super::{close, holder};
 use crate::harness::{Admin, TestGateway};
 
 /// How long the log may take to be written.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Somebody who may read the history and the audit log, and services of all else.
 async fn auditor(root: &Admin) -> Admin {
@@ -28,6 +28,7 @@ async fn refusals(root: &Admin, count: usize) -> Value {
         if rows(&listed).len() == count {
             return listed;
         }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

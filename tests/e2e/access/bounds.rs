@@ -19,6 +19,7 @@ async fn after_ten_failures_a_client_is_told_to_wait_but_a_valid_token_works() {
     assert!((1..=60).contains(&answer.header("retry-after").parse::<u32>().unwrap()));
     assert_eq!(answer.json(), json!({ "message": "too many failed attempts" }));
     gateway.admin.with_token(BOOTSTRAP).get("/").await.expect(200);
+    gateway.process.log.lines("was denied", 10, Duration::from_secs(30)).await.unwrap();
     let log = gateway.process.log.all();
     assert_eq!(log.matches("was denied").count(), 10, "{log}");
 }
@@ -30,7 +31,7 @@ async fn a_head_that_comes_in_drops_is_cut_off() {
         let (mut stream, start) = (TcpStream::connect(gateway.admin.address).await.unwrap(), Instant::now());
         stream.write_all(begin.as_bytes()).await.unwrap();
         let answer = read_until(&mut stream, "no such text").await;
-        assert!(start.elapsed() < Duration::from_secs(4), "{begin:?} {answer}");
+        assert!(start.elapsed() < Duration::from_secs(15), "{begin:?} {answer}");
     }
 }
 

@@ -16,11 +16,11 @@ async fn put(gateway: &Gateway, target: &str) -> (u16, String) {
 async fn the_log_level_is_changed_and_comes_back() {
     let gateway = TestGateway::new().start().await;
     assert_eq!(level(&gateway).await, "log level: notice");
-    let debug = "/debug/node/log-level/debug?timeout=1";
+    let debug = "/debug/node/log-level/debug?timeout=6";
     assert_eq!(put(&gateway, debug).await, (200, "log level changed".into()));
     assert_eq!(level(&gateway).await, "log level: debug");
     assert_eq!(put(&gateway, debug).await, (200, "log level is already debug".into()));
-    gateway.process.log.line("the log level is back", std::time::Duration::from_secs(10)).await.unwrap();
+    gateway.process.log.line("the log level is back", std::time::Duration::from_secs(30)).await.unwrap();
     assert_eq!(level(&gateway).await, "log level: notice");
 }
 
@@ -30,7 +30,7 @@ async fn the_changed_level_decides_what_is_logged() {
     assert_eq!(put(&gateway, "/debug/node/log-level/error").await.0, 200);
     assert!(!gateway.process.log.tail().contains("the log level was changed"), "a notice, which is now left out");
     assert_eq!(put(&gateway, "/debug/cluster/log-level/notice").await.0, 200);
-    let wait = std::time::Duration::from_secs(10);
+    let wait = std::time::Duration::from_secs(30);
     gateway.process.log.line("the log level was changed", wait).await.unwrap();
 }
 

@@ -90,7 +90,7 @@ async fn examine(gateway: TestGateway, keys: Keys, arguments: &[&str]) {
     }
     command.arg("run").arg(&file).args(["--url", &format!("http://{}", gateway.admin.address), "--checks", CHECKS]);
     command.args(["--workers", "1", "--seed", "4", "--generation-database", "none", "--no-shrink", "--no-color"]);
-    command.args(["--request-timeout", "20", "--continue-on-failure", "--suppress-health-check", "all"]);
+    command.args(["--request-timeout", "60", "--continue-on-failure", "--suppress-health-check", "all"]);
     // Kong's answer there is 501; and the first token that is made locks out who has none.
     command.args(["--warnings", "off", "--exclude-path", "/status/dns", "--exclude-path-regex", "^/admin-"]);
     command.args(arguments);

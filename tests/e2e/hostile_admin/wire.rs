@@ -96,7 +96,7 @@ async fn a_write_whose_client_is_gone_is_not_done_or_served() {
         }
         drop(stream);
     }
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(30);
     while served().await != before + written().await {
         assert!(Instant::now() < end, "{} written since {before}, {} served", written().await, served().await);
     }
@@ -114,9 +114,9 @@ async fn slow_bodies_hinder_nobody_and_are_cut_off() {
     }
     let began = Instant::now();
     besieged.is_unharmed("while bodies are awaited").await;
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     let mut heard = String::new();
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(60);
     while heard.is_empty() && Instant::now() < end {
         heard = read_until(&mut slow[0], "\r\n\r\n").await;
     }

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Gateway, Load, TestGateway, TestTarget, guest, marked};
+use crate::harness::{Gateway, Load, TestGateway, TestTarget, guest, marked, within_an_hour};
 
 async fn with_greeting() -> (Gateway, TestTarget) {
     let target = TestTarget::echoing().await;
@@ -30,6 +30,7 @@ async fn it_counts_once_that_is_granted() {
     gateway.plugin("demo", "greeting", json!({ "hourly": 2 })).await;
     gateway.get("/demo").await.expect(200);
     gateway.admin.patch("/modules/greeting", json!({ "grants": { "counters": [] } })).await.expect(200);
+    within_an_hour().await;
     for count in ["1", "2"] {
         assert_eq!(gateway.get("/demo").await.expect(200).header("x-greetings"), count);
     }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::harness::{Gateway, TestGateway, TestPostgres};
 
 /// An event in the gateway's log is waited for so long.
-const SAID: Duration = Duration::from_secs(20);
+const SAID: Duration = Duration::from_secs(60);
 
 /// A gateway on a server that may be killed, with snapshots as soon as there is something new.
 fn gateway(server: &TestPostgres) -> TestGateway {

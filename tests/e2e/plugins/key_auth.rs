@@ -139,7 +139,7 @@ async fn a_key_that_is_deleted_or_changed_opens_nothing_more() {
 #[tokio::test]
 async fn a_key_lives_as_long_as_its_ttl() {
     let (gateway, _target) = guarded(json!({})).await;
-    gateway.admin.create("/consumers/ann/key-auth", json!({ "key": "short", "ttl": 1 })).await;
+    gateway.admin.create("/consumers/ann/key-auth", json!({ "key": "short", "ttl": 6 })).await;
     gateway.get("/?apikey=short").await.expect(200);
     gateway.eventually("/?apikey=short", |answer| answer.status == 401).await;
 }

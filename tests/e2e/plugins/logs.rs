@@ -116,7 +116,7 @@ async fn connections_to_the_server_are_kept_for_as_long_as_the_operator_says() {
 #[tokio::test]
 async fn records_are_batched() {
     let server = TestTarget::answering("thanks").await;
-    let queue = json!({ "max_batch_size": 5, "max_coalescing_delay": 5 });
+    let queue = json!({ "max_batch_size": 5, "max_coalescing_delay": 600 });
     let config = |_: &Gateway| json!({ "http_endpoint": server.url(), "queue": queue });
     let target = TestTarget::answering("a").await;
     let gateway = TestGateway::new().setting("SANDGATE_WORKERS", "1").start().await;

@@ -1,12 +1,13 @@
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, TestGateway, TestTarget};
+use crate::harness::{Gateway, TestGateway, TestTarget, within_an_hour};
 
 async fn limited(config: Value) -> (Gateway, TestTarget) {
     let target = TestTarget::echoing().await;
     let gateway = TestGateway::new().start().await;
     gateway.route("a", "/", &target).await;
     gateway.plugin("a", "rate-limiting", config).await;
+    within_an_hour().await;
     (gateway, target)
 }
 

@@ -19,7 +19,7 @@ use crate::harness::{Admin, Call, Gateway, TestPostgres, TestTarget};
 const WRITERS: usize = 24;
 
 /// Time to notice, reconnect and catch up on a busy machine.
-const RECOVERED: Duration = Duration::from_secs(60);
+const RECOVERED: Duration = Duration::from_secs(120);
 
 /// Versions that nobody made.
 const GAP: u64 = 7;

@@ -15,7 +15,7 @@ use super::{database, sql, three};
 use crate::harness::{Call, Gateway, TestGateway, TestTarget};
 
 /// Far more than the 200 ms of docs/performance.md, since tests share a small machine.
-const SEEN: Duration = Duration::from_secs(5);
+const SEEN: Duration = Duration::from_secs(30);
 
 /// Waits until each of them serves what any of them acknowledged.
 async fn settle(nodes: &[Gateway]) -> u64 {
@@ -29,7 +29,10 @@ async fn settle(nodes: &[Gateway]) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_through_any_node_is_served_by_all() {
     let target = TestTarget::answering("hello").await;
-    let nodes = three(&database().await).await;
+    let url = database().await;
+    // Only word of it can be quick.
+    let start = || TestGateway::new().on_postgres(&url).setting("SANDGATE_DATABASE_POLL_INTERVAL", "1m").start();
+    let nodes = [start().await, start().await, start().await];
     nodes[0].admin.create("/services", json!({ "name": "a", "url": target.url() })).await;
     let mut took = Vec::new();
     for round in 0..9 {
@@ -44,7 +47,7 @@ async fn a_change_through_any_node_is_served_by_all() {
     }
     took.sort_unstable();
     println!("served by all after {took:?}");
-    assert!(took[took.len() / 2] < Duration::from_secs(1), "{took:?}");
+    assert!(took[took.len() / 2] < Duration::from_secs(5), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,7 +15,7 @@ use super::three;
 use crate::harness::{Admin, Call, Gateway, Load, TestPostgres, TestTarget};
 
 /// Time to notice, reconnect and catch up on a busy machine.
-const RECOVERED: Duration = Duration::from_secs(30);
+const RECOVERED: Duration = Duration::from_secs(120);
 
 /// Writers, one a node, that go on until they are stopped.
 #[derive(Default, Clone)]
@@ -119,7 +119,7 @@ async fn a_write_while_the_database_is_away_is_refused_at_once_and_says_why() {
     assert_eq!(refused.status, 503, "{}", refused.text());
     assert!(refused.text().contains("cannot be reached"), "{}", refused.text());
     let (took, said) = (began.elapsed(), gateway.process.log.tail());
-    assert!(took < Duration::from_secs(3), "after {took:?}: {said}");
+    assert!(took < Duration::from_secs(8), "after {took:?}: {said}");
     gateway.get("/a").await.expect(503);
     server.start_again();
     let end = tokio::time::Instant::now() + RECOVERED;

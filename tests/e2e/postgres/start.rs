@@ -36,7 +36,7 @@ async fn of_builds_of_one_version_the_first_stays_and_a_later_version_replaces_i
     gateway.restart().await.unwrap();
     assert_eq!(gateway.module("key-auth").await["digest"], other);
     let said = "a built-in plugin of another build stays";
-    gateway.process.log.line(said, std::time::Duration::from_secs(5)).await.unwrap();
+    gateway.process.log.line(said, std::time::Duration::from_secs(30)).await.unwrap();
     let version = gateway.module("key-auth").await["version"].as_str().unwrap().to_owned();
     sql(&url, &with(&format!(r#""version":"{version}""#), r#""version":"0.0.1""#)).await;
     gateway.restart().await.unwrap();

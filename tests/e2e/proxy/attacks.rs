@@ -7,7 +7,9 @@ use serde_json::Value;
 use crate::harness::{Client, Gateway, Peer, TestGateway, TestTarget, Wire, exchange};
 
 /// How long an attack is tried, in seconds; the connection is gone before.
-const SECONDS: f64 = 5.0;
+const SECONDS: f64 = 15.0;
+/// Another client may have to wait for so long, on a busy machine: not for as long as the attack goes on.
+const NOTICED: Duration = Duration::from_secs(5);
 /// What an attack may cost, in bytes.
 const GROWTH: u64 = 16 << 20;
 
@@ -20,8 +22,10 @@ async fn besieged() -> (Gateway, TestTarget) {
         .start()
         .await;
     gateway.applied().await;
-    // What a first request costs is no growth.
-    gateway.get("/").await.expect(200);
+    // What first requests cost each worker is no growth.
+    for _ in 0..6 {
+        gateway.get("/").await.expect(200);
+    }
     (gateway, target)
 }
 
@@ -49,7 +53,7 @@ async fn endure(attack: &str) -> (Gateway, Value) {
         }
     };
     assert!(grown <= GROWTH, "{attack}: {} KiB more", grown >> 10);
-    assert!(slowest < Duration::from_secs(2), "{attack}: another client waited {slowest:?}");
+    assert!(slowest < NOTICED, "{attack}: another client waited {slowest:?}");
     gateway.get("/").await.expect(200);
     (gateway, serde_json::from_str(&line).unwrap_or_else(|_| panic!("{attack}: {line}")))
 }
@@ -79,13 +83,13 @@ async fn header_blocks_without_end_and_without_bytes() {
 #[tokio::test]
 async fn settings_over_and_over() {
     let gateway = the_attacker_is_cut_off("settings_flood").await;
-    assert_eq!(refused(&gateway, "http2-flood").await, 1);
+    gateway.refused("http2-flood", 1).await;
 }
 
 #[tokio::test]
 async fn pings_over_and_over() {
     let gateway = the_attacker_is_cut_off("ping_flood").await;
-    assert_eq!(refused(&gateway, "http2-flood").await, 1);
+    gateway.refused("http2-flood", 1).await;
 }
 
 #[tokio::test]
@@ -106,7 +110,7 @@ async fn windows_beyond_their_size() {
 #[tokio::test]
 async fn windows_that_never_open() {
     let gateway = the_attacker_is_cut_off("window_pinned").await;
-    assert_eq!(refused(&gateway, "send-timeout").await, 1);
+    gateway.refused("send-timeout", 1).await;
 }
 
 #[tokio::test]
@@ -127,7 +131,7 @@ async fn more_connections_than_allowed_are_refused_and_counted() {
     }
     let mut late = Client::connect(gateway.proxy(), Wire::Http1).await.unwrap();
     assert!(late.get("/").await.is_err(), "the fourth is closed");
-    assert_eq!(refused(&gateway, "too-many-connections").await, 1);
+    gateway.refused("too-many-connections", 1).await;
     for client in &mut open {
         client.get("/").await.unwrap().expect(200);
     }
@@ -138,13 +142,5 @@ async fn a_head_that_does_not_come_to_an_end_is_given_up() {
     let gateway = TestGateway::new().setting("SANDGATE_CLIENT_HEADER_TIMEOUT", "1s").start().await;
     let answer = exchange(gateway.proxy(), b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ").await;
     assert_eq!(answer, "", "closed without a word");
-    assert_eq!(refused(&gateway, "header-timeout").await, 1);
-}
-
-/// How many connections were ended for this reason. It is counted before the connection is closed.
-async fn refused(gateway: &Gateway, reason: &str) -> u64 {
-    let text = gateway.admin.get("/metrics").await.expect(200).text();
-    let start = format!("sandgate_connections_refused_total{{reason=\"{reason}\"}} ");
-    let line = text.lines().find_map(|line| line.strip_prefix(&start).map(str::to_owned));
-    line.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+    gateway.refused("header-timeout", 1).await;
 }

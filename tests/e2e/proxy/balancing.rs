@@ -167,7 +167,8 @@ async fn latency_leaves_a_failing_target_alone() {
     gateway.admin.create("/services", json!({ "name": "s", "host": "u" })).await;
     gateway.admin.create("/services/s/routes", json!({ "paths": ["/"] })).await;
     assert_eq!(gateway.get_times("/", 40).await, ["quick"; 40]);
-    assert!(failing.count() <= 1, "it was asked {} times", failing.count());
+    // It is forgiven in time, and the other one may be slow for a moment; taking turns would be twenty.
+    assert!(failing.count() <= 4, "it was asked {} times", failing.count());
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ async fn a_target_that_never_answers_times_out() {
     gateway.admin.patch("/services/a", json!({ "read_timeout": 100, "retries": 0 })).await.expect(200);
     let answer = gateway.get("/").await.expect(504);
     assert!(answer.text().starts_with("The upstream server is timing out"), "{}", answer.text());
+    gateway.until(async || target.count() > 0).await;
     assert_eq!(target.count(), 1);
 }
 

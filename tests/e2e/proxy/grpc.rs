@@ -30,9 +30,9 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use crate::harness::{Call, Gateway, TestGateway, Wire, acceptor, connect_tls};
+use crate::harness::{Call, Gateway, TestGateway, Wire, acceptor, connect_tls, within_an_hour};
 
-/// A hand-over takes no longer.
+/// Nothing takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What both sides say.
@@ -270,13 +270,13 @@ async fn both_sides_stream_at_once() {
 #[tokio::test]
 async fn a_stream_that_is_silent_beyond_the_read_timeout_is_reset() {
     let server = Server::start(false, 100).await;
-    let gateway = before(&server, "grpc", json!({ "read_timeout": 300 })).await;
+    let gateway = before(&server, "grpc", json!({ "read_timeout": 3000 })).await;
     let mut tasks = JoinSet::new();
     let mut client = client(&gateway, false, &mut tasks).await;
     let (say, mut heard) = both(&mut client).await;
     say.send(Words::new("a")).await.unwrap();
     heard.message().await.unwrap().unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(5), heard.message()).await.unwrap();
+    let ended = tokio::time::timeout(PATIENCE, heard.message()).await.unwrap();
     assert!(ended.is_err(), "{ended:?}");
     assert_eq!(once(&mut client, "still here").await.unwrap().into_inner().text, "still here");
 }
@@ -320,6 +320,7 @@ async fn what_a_plugin_answers_is_a_status() {
     let server = Server::start(false, 100).await;
     let gateway = before(&server, "grpc", json!({})).await;
     gateway.plugin("words", "rate-limiting", json!({ "hour": 1, "policy": "local" })).await;
+    within_an_hour().await;
     let mut tasks = JoinSet::new();
     let mut client = client(&gateway, false, &mut tasks).await;
     once(&mut client, "hello").await.unwrap();

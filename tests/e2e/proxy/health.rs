@@ -70,7 +70,7 @@ fn active(kind: &str) -> Value {
         counters
     };
     json!({ "healthchecks": { "active": {
-        "type": kind, "http_path": "/health", "headers": { "x-check": ["a", "b"] },
+        "type": kind, "http_path": "/health", "timeout": 30, "headers": { "x-check": ["a", "b"] },
         "healthy": fast(json!({ "successes": 2 })),
         "unhealthy": fast(json!({ "http_failures": 2, "tcp_failures": 2, "timeouts": 2 })),
     } } })
@@ -117,6 +117,7 @@ async fn a_target_that_takes_too_long_is_asked_no_more() {
     gateway.admin.patch("/services/s", json!({ "read_timeout": 50 })).await.expect(200);
     gateway.get("/").await.expect(504);
     gateway.get("/").await.expect(503);
+    gateway.until(async || slow.count() > 0).await;
     assert_eq!(slow.count(), 1);
 }
 

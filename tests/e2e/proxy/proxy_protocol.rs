@@ -17,11 +17,16 @@ const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\nx-real-ip: 6.6.6.6\r\nconnection: close\r\n\r\n";
 
 async fn behind_a_balancer(target: &TestTarget, trusted: &str) -> Gateway {
+    behind_an_impatient_balancer(target, trusted, "60s").await
+}
+
+/// As `behind_a_balancer`, with so much time for a header.
+async fn behind_an_impatient_balancer(target: &TestTarget, trusted: &str, time: &str) -> Gateway {
     let gateway = TestGateway::new()
         .setting("SANDGATE_PROXY_LISTEN", "127.0.0.1:0 proxy_protocol, 127.0.0.1:0 ssl http2 proxy_protocol")
         .setting("SANDGATE_TRUSTED_IPS", trusted)
         .setting("SANDGATE_REAL_IP_HEADER", "proxy_protocol")
-        .setting("SANDGATE_CLIENT_HANDSHAKE_TIMEOUT", "1s")
+        .setting("SANDGATE_CLIENT_HANDSHAKE_TIMEOUT", time)
         .route("/", [target])
         .start()
         .await;
@@ -103,7 +108,7 @@ async fn without_a_valid_header_there_is_no_answer() {
 #[tokio::test]
 async fn a_slow_header_is_not_waited_for() {
     let target = TestTarget::echoing().await;
-    let gateway = behind_a_balancer(&target, "127.0.0.1").await;
+    let gateway = behind_an_impatient_balancer(&target, "127.0.0.1", "1s").await;
     let mut stream = TcpStream::connect(gateway.proxy()).await.unwrap();
     stream.write_all(&LINE[..20]).await.unwrap();
     let waited = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut [0])).await;

@@ -9,43 +9,46 @@ use std::{
 
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
-use crate::harness::{Call, Gateway, Peer, TestGateway, TestTarget, Wire};
+use crate::harness::{Call, Gateway, Peer, Port, TestGateway, TestTarget, Wire};
 
 const SIZE: usize = 5 << 20;
 
-/// A port that is free now: these servers cannot be asked which one they were given.
-async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
-}
-
-/// A server with its configuration; both end with the value.
+/// A server with its configuration and its port; all end with the value.
 struct Server {
     _peer: Peer,
     folder: TempDir,
+    _port: Port,
 }
 
 impl Server {
-    async fn start(program: &str, arguments: &[&str], configuration: &str, port: u16) -> Self {
+    async fn start(program: &str, arguments: &[&str], configuration: &str, port: Port) -> Self {
         let folder = TempDir::new().unwrap();
         let configuration = configuration.replace("FOLDER", folder.path().to_str().unwrap());
         let file = folder.path().join("server.conf");
         fs::write(&file, configuration).unwrap();
         fs::write(folder.path().join("big"), vec![b'x'; SIZE]).unwrap();
         let peer = Peer::start(program, &[arguments, &[file.to_str().unwrap()]].concat());
-        let end = tokio::time::Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).await.is_err() {
+        let end = tokio::time::Instant::now() + Duration::from_secs(60);
+        while TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port.number()))).await.is_err() {
             assert!(tokio::time::Instant::now() < end, "{program} does not listen");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Self { _peer: peer, folder }
+        Self { _peer: peer, folder, _port: port }
     }
+}
+
+/// A port, and its number: these servers cannot be asked which one they were given.
+fn port() -> (Port, u16) {
+    let port = Port::reserve();
+    let number = port.number();
+    (port, number)
 }
 
 /// nginx with HTTP/1.1, or with HTTP/2 and prior knowledge.
 async fn nginx(protocol: &str) -> (Server, u16) {
-    let port = free_port().await;
+    let (reserved, port) = port();
     let configuration = format!(
         r#"daemon off; master_process off; user root; error_log stderr crit; pid FOLDER/pid;
         events {{}}
@@ -61,28 +64,28 @@ async fn nginx(protocol: &str) -> (Server, u16) {
             }}
         }}"#
     );
-    (Server::start("nginx", &["-c"], &configuration, port).await, port)
+    (Server::start("nginx", &["-c"], &configuration, reserved).await, port)
 }
 
 async fn haproxy(protocol: &str) -> (Server, u16) {
-    let port = free_port().await;
+    let (reserved, port) = port();
     let configuration = format!(
-        "global\n  maxconn 100\ndefaults\n  mode http\n  timeout client 10s\n  timeout server 10s\n  timeout connect 5s\n\
+        "global\n  maxconn 100\ndefaults\n  mode http\n  timeout client 60s\n  timeout server 60s\n  timeout connect 60s\n\
          frontend all\n  bind 127.0.0.1:{port} {protocol}\n  \
          http-request return status 200 content-type application/grpc hdr grpc-status 0 if {{ path_beg /words.Words/ }}\n  \
          http-request return status 200 content-type text/plain lf-string \"%HM %HP %HV\\n\"\n"
     );
-    (Server::start("haproxy", &["-db", "-f"], &configuration, port).await, port)
+    (Server::start("haproxy", &["-db", "-f"], &configuration, reserved).await, port)
 }
 
 /// HAProxy in front of the gateway, which it tells of its clients.
 async fn haproxy_before(gateway: SocketAddr, how: &str) -> (Server, u16) {
-    let port = free_port().await;
+    let (reserved, port) = port();
     let configuration = format!(
-        "global\n  maxconn 100\ndefaults\n  mode tcp\n  timeout client 10s\n  timeout server 10s\n  timeout connect 5s\n\
+        "global\n  maxconn 100\ndefaults\n  mode tcp\n  timeout client 60s\n  timeout server 60s\n  timeout connect 60s\n\
          listen all\n  bind 127.0.0.1:{port}\n  server gateway {gateway} {how}\n"
     );
-    (Server::start("haproxy", &["-db", "-f"], &configuration, port).await, port)
+    (Server::start("haproxy", &["-db", "-f"], &configuration, reserved).await, port)
 }
 
 async fn before(url: String, protocols: &[&str]) -> Gateway {
@@ -96,7 +99,7 @@ async fn before(url: String, protocols: &[&str]) -> Gateway {
 
 async fn curl(arguments: &[&str]) -> String {
     let mut command = Command::new("curl");
-    command.args(["--silent", "--show-error", "--fail", "--max-time", "20", "--insecure"]).args(arguments);
+    command.args(["--silent", "--show-error", "--fail", "--max-time", "60", "--insecure"]).args(arguments);
     let output: Output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -127,7 +130,7 @@ async fn h2load_gets_every_answer_over_many_streams() {
     let (plain, tls) = (format!("http://{}/a", gateway.proxy()), format!("https://{}/a", gateway.proxy_tls()));
     for (streams, url) in [(&["-m20"][..], &plain), (&["-m20"], &tls), (&["--h1", "-m1"], &tls)] {
         let mut command = Command::new("h2load");
-        command.args(streams).args(["-t1", "-c10", "-n4000", "--connection-inactivity-timeout=20", url.as_str()]);
+        command.args(streams).args(["-t1", "-c10", "-n4000", "--connection-inactivity-timeout=60", url.as_str()]);
         let output: Output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
         let told = String::from_utf8_lossy(&output.stdout);
         assert!(told.contains("4000 succeeded, 0 failed, 0 errored, 0 timeout"), "{streams:?} {url}: {told}");
@@ -201,7 +204,7 @@ async fn haproxy_says_who_its_clients_are() {
 
 #[tokio::test]
 async fn nginx_believes_what_it_is_told_of_a_client() {
-    let port = free_port().await;
+    let (reserved, port) = port();
     let configuration = format!(
         r#"daemon off; master_process off; user root; error_log stderr crit; pid FOLDER/pid;
         events {{}}
@@ -214,7 +217,7 @@ async fn nginx_believes_what_it_is_told_of_a_client() {
             }}
         }}"#
     );
-    let _nginx = Server::start("nginx", &["-c"], &configuration, port).await;
+    let _nginx = Server::start("nginx", &["-c"], &configuration, reserved).await;
     for version in ["v1", "v2"] {
         let gateway = TestGateway::new()
             .setting("SANDGATE_STREAM_LISTEN", "127.0.0.1:0")

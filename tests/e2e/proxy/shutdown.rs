@@ -1,6 +1,12 @@
+use std::time::{Duration, Instant};
+
 use tokio::task::JoinSet;
 
-use crate::harness::{Call, TestGateway, TestTarget};
+use crate::harness::{Call, Client, TestGateway, TestTarget, Wire};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Half of what is given to open connections, on a busy machine.
+const AT_ONCE: Duration = Duration::from_secs(15);
 
 #[tokio::test]
 async fn a_request_in_flight_is_answered_before_the_end() {
@@ -11,7 +17,7 @@ async fn a_request_in_flight_is_answered_before_the_end() {
     call.spawn(Call::new(gateway.proxy(), "GET /").try_send());
     target.arrived().await;
     gateway.process.terminate().unwrap();
-    gateway.process.log.line("being drained", std::time::Duration::from_secs(5)).await.unwrap();
+    gateway.process.log.line("being drained", PATIENCE).await.unwrap();
     target.release();
     let answer = call.join_next().await.unwrap().unwrap().unwrap();
     assert_eq!(answer.expect(200).text(), "done");
@@ -23,9 +29,9 @@ async fn an_idle_gateway_ends_at_once_and_well() {
     let target = TestTarget::answering("a").await;
     let mut gateway = TestGateway::new().route("/", [&target]).start().await;
     gateway.get("/").await.expect(200);
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     assert_eq!(gateway.terminate().await.code(), Some(0));
-    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -33,11 +39,11 @@ async fn an_idle_connection_does_not_hold_the_end_up() {
     let target = TestTarget::answering("a").await;
     let mut gateway = TestGateway::new().route("/", [&target]).start().await;
     gateway.applied().await;
-    let mut client = crate::harness::Client::connect(gateway.proxy(), crate::harness::Wire::Http1).await.unwrap();
+    let mut client = Client::connect(gateway.proxy(), Wire::Http1).await.unwrap();
     client.get("/").await.unwrap().expect(200);
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     assert_eq!(gateway.terminate().await.code(), Some(0));
-    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

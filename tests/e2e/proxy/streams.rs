@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::harness::{Gateway, StreamTarget, TestGateway, TestTarget, hear, talk};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const TAKEN_OVER: &str = "another process has taken over";
 
 fn listening(listen: &str) -> TestGateway {
@@ -163,7 +163,7 @@ async fn a_silent_stream_ends_and_an_unreachable_target_is_given_up() {
     let gateway = listening("127.0.0.1:0").start().await;
     let [listener] = gateway.streams()[..] else { panic!("one listener") };
     lead(&gateway, "s", target.address, at(listener)).await;
-    gateway.admin.patch("/services/s", json!({ "read_timeout": 200, "retries": 1 })).await.expect(200);
+    gateway.admin.patch("/services/s", json!({ "read_timeout": 3000, "retries": 1 })).await.expect(200);
     gateway.applied().await;
     let mut silent = connected(listener).await;
     assert_eq!(hear(&mut silent, 2).await, "a ");
@@ -195,7 +195,7 @@ async fn no_more_connections_are_open_than_the_limit_says() {
 #[tokio::test]
 async fn open_streams_have_the_grace_period_and_no_more() {
     let target = StreamTarget::named("a").await;
-    let mut gateway = listening("127.0.0.1:0").setting("SANDGATE_DRAIN_GRACE_PERIOD", "2s").start().await;
+    let mut gateway = listening("127.0.0.1:0").setting("SANDGATE_DRAIN_GRACE_PERIOD", "5s").start().await;
     let [listener] = gateway.streams()[..] else { panic!("one listener") };
     lead(&gateway, "s", target.address, at(listener)).await;
     let (mut short, mut long) = (connected(listener).await, connected(listener).await);
@@ -212,7 +212,7 @@ async fn open_streams_have_the_grace_period_and_no_more() {
 #[tokio::test]
 async fn a_hand_over_keeps_the_listener() {
     let target = StreamTarget::named("a").await;
-    let mut gateway = listening("127.0.0.1:0").setting("SANDGATE_DRAIN_GRACE_PERIOD", "10s").start().await;
+    let mut gateway = listening("127.0.0.1:0").setting("SANDGATE_DRAIN_GRACE_PERIOD", "30s").start().await;
     let before = gateway.streams();
     lead(&gateway, "s", target.address, at(before[0])).await;
     for _ in 0..3 {

@@ -27,9 +27,14 @@ async fn secured(name: &'static str, host: &str) -> (StreamTarget, CertificateDe
 }
 
 async fn gateway() -> (Gateway, SocketAddr) {
+    gateway_with("60s").await
+}
+
+/// As `gateway`, with so much time for a handshake.
+async fn gateway_with(time: &str) -> (Gateway, SocketAddr) {
     let gateway = TestGateway::new()
         .setting("SANDGATE_STREAM_LISTEN", "127.0.0.1:0 ssl")
-        .setting("SANDGATE_CLIENT_HANDSHAKE_TIMEOUT", "1s")
+        .setting("SANDGATE_CLIENT_HANDSHAKE_TIMEOUT", time)
         .start()
         .await;
     let listener = gateway.streams()[0];
@@ -111,7 +116,7 @@ async fn passed_on_as_it_is_the_name_alone_decides() {
 #[tokio::test]
 async fn what_is_no_handshake_is_refused_and_a_slow_one_not_waited_for() {
     let target = StreamTarget::named("a").await;
-    let (gateway, listener) = gateway().await;
+    let (gateway, listener) = gateway_with("1s").await;
     lead(&gateway, ("a", "tcp"), target.address, json!({ "protocols": ["tls"], "snis": ["a.test"] })).await;
     assert_eq!(exchange(listener, b"GET / HTTP/1.1\r\n\r\n").await, "");
     gateway.refused("bad-client-hello", 1).await;

@@ -26,7 +26,7 @@ async fn before_websockets() -> (Gateway, Peer) {
 
 /// A gateway before a target whose bytes the test writes itself.
 async fn before_bytes(service: serde_json::Value) -> (Gateway, TcpListener) {
-    before_bytes_with("300ms", service).await
+    before_bytes_with("3s", service).await
 }
 
 /// As `before_bytes`, with so much time for open connections at the end.
@@ -195,17 +195,17 @@ async fn each_side_may_end_first() {
 
 #[tokio::test]
 async fn silence_beyond_the_read_timeout_ends_an_upgraded_connection() {
-    let (gateway, target) = before_bytes(json!({ "read_timeout": 300 })).await;
+    let (gateway, target) = before_bytes(json!({ "read_timeout": 3000 })).await;
     let (mut client, mut upstream) = switched(&gateway, &target).await;
     for _ in 0..4 {
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         client.write_all(b"x").await.unwrap();
         assert_eq!(upstream.read_u8().await.unwrap(), b'x', "words keep it open");
     }
     let begun = std::time::Instant::now();
     assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
     assert_eq!(upstream.read(&mut [0]).await.unwrap_or(0), 0);
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -227,7 +227,7 @@ async fn a_drain_cuts_upgraded_connections_after_the_grace_period() {
     let (mut gateway, target) = before_bytes(json!({})).await;
     let (mut client, mut upstream) = switched(&gateway, &target).await;
     gateway.process.terminate().unwrap();
-    gateway.process.log.line("being drained", Duration::from_secs(5)).await.unwrap();
+    gateway.process.log.line("being drained", Duration::from_secs(30)).await.unwrap();
     client.write_all(b"still here").await.unwrap();
     assert_eq!(read_until(&mut upstream, "still here").await, "still here");
     assert_eq!(gateway.terminate().await.code(), Some(0));
@@ -237,7 +237,7 @@ async fn a_drain_cuts_upgraded_connections_after_the_grace_period() {
 
 #[tokio::test]
 async fn an_upgraded_connection_outlives_a_handover_for_the_grace_period() {
-    let (mut gateway, target) = before_bytes_with("3s", json!({})).await;
+    let (mut gateway, target) = before_bytes_with("6s", json!({})).await;
     let (mut client, mut upstream) = switched(&gateway, &target).await;
     let patience = Duration::from_secs(60);
     let before = gateway.process.take_over(patience).await.unwrap();

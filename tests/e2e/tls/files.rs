@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{is_answered, pair};
 use crate::harness::{Authority, Gateway, TestGateway, TestTarget, Wire, s_client};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Writes a certificate for this name, with its key, and one with an RSA key beside it.
 fn write(folder: &Path, name: &str) {

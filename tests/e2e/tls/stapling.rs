@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::harness::{Authority, TestGateway, TestTarget, full, s_client};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An authority, its deputy and a stranger, as files.
 fn cast(folder: &Path) -> Authority {

@@ -88,7 +88,7 @@ async fn a_frozen_node_is_named_and_waited_for_until_it_lives_again() {
     let frozen = two.admin.get("/").await.json()["node_id"].clone();
     one.admin.create("/consumers?wait=applied", json!({ "username": "a" })).await;
     two.process.freeze(true).unwrap();
-    let answer = one.admin.post("/consumers?wait=applied&wait_timeout=0.5", json!({ "username": "b" })).await;
+    let answer = one.admin.post("/consumers?wait=applied&wait_timeout=5", json!({ "username": "b" })).await;
     two.process.freeze(false).unwrap();
     let answer = answer.expect(504).json();
     assert_eq!((&answer["lagging"][0]["id"], answer["lagging"].as_array().unwrap().len()), (&frozen, 1), "{answer}");
@@ -103,7 +103,7 @@ async fn a_node_that_ends_takes_its_leave() {
     assert_eq!(one.admin.get("/cluster").await.json()["data"].as_array().unwrap().len(), 2);
     two.terminate().await;
     assert_eq!(one.admin.get("/cluster").await.json()["data"].as_array().unwrap().len(), 1);
-    one.admin.create("/consumers?wait=applied&wait_timeout=5", json!({ "username": "a" })).await;
+    one.admin.create("/consumers?wait=applied&wait_timeout=10", json!({ "username": "a" })).await;
 }
 
 #[tokio::test]

@@ -10,12 +10,12 @@ use std::{
         mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::{net::TcpSocket, sync::watch};
 
 use crate::{
     listener::{self, Counters, Drained, Entry, Inherited, Place},
@@ -92,7 +92,7 @@ impl Drop for Gateway {
 /// Sends bytes and reads until the other side closes.
 pub(super) fn ask(address: SocketAddr, raw: impl AsRef<[u8]>) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.write_all(raw.as_ref()).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
@@ -197,9 +197,9 @@ fn service(target: SocketAddr) -> ServiceEntry {
         http2: false,
         tls: crate::snapshot::Security::Clear,
         retries: 5,
-        connect_timeout: Duration::from_secs(5),
-        write_timeout: Duration::from_secs(5),
-        read_timeout: Duration::from_secs(5),
+        connect_timeout: Duration::from_secs(30),
+        write_timeout: Duration::from_secs(30),
+        read_timeout: Duration::from_secs(30),
         upstream: None,
         host_header: target.to_string().parse().unwrap(),
         address: Some(target),
@@ -269,13 +269,25 @@ impl Target {
         })
     }
 
-    /// An address where nothing listens.
+    /// An address where nothing listens, nor anything else of this process or another will.
     pub(super) fn refusing() -> SocketAddr {
-        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+        let socket: &TcpSocket = Box::leak(Box::new(TcpSocket::new_v4().unwrap()));
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        socket.local_addr().unwrap()
     }
 
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Waits for so many connections; no more may come. A client may have given up before they are counted.
+    #[track_caller]
+    pub(super) fn has_accepted(&self, connections: usize) {
+        let begun = Instant::now();
+        while self.connections() < connections && begun.elapsed() < Duration::from_secs(30) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(self.connections(), connections);
     }
 }
 

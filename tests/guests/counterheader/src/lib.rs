@@ -12,6 +12,9 @@ const NAME: &str = match option_env!("SANDGATE_GUEST_NAME") {
 #[derive(Debug, Config)]
 pub struct Settings {}
 
+/// In milliseconds. So long that no test meets its end.
+const WEEK: u32 = 7 * 24 * 3_600_000;
+
 /// One configuration.
 #[derive(Debug)]
 pub struct CounterHeader;
@@ -26,7 +29,7 @@ impl Plugin for CounterHeader {
 
     fn on_request(&self, request: &mut Request, host: &impl Host) -> Flow {
         let key = request.header(0).value().unwrap_or("none");
-        let count = host.increment(key, 1, 60_000).unwrap_or_default();
+        let count = host.increment(key, 1, WEEK).unwrap_or_default();
         request.set_header("x-count", &count.to_string());
         Flow::Next
     }

@@ -40,22 +40,31 @@ fn is_live(context: &Context, heard: &Heard) -> bool {
     heard.age < (context.live)().as_secs_f64()
 }
 
-/// Waits until every live node serves `version` or a later one. After `patience`, the nodes that do not.
+/// Waits until every live node serves `version` or a later one. After `patience`, the nodes that do not; none where the
+/// database never said.
 pub(super) async fn applied(context: &Context, version: Version, patience: Duration) -> Result<(), Vec<Value>> {
     let end = Instant::now() + patience;
     let mut served = context.served.clone();
     let here = matches!(timeout_at(end, served.wait_for(|served| *served >= version)).await, Ok(Ok(_)));
-    let mut pause = PAUSE;
+    match behind_until(end, || others_behind(context, version, end)).await {
+        Some(others) if others.is_empty() && here => Ok(()),
+        others => {
+            let own = (!here).then(|| own(context));
+            Err(own.into_iter().chain(others.unwrap_or_default()).collect())
+        }
+    }
+}
+
+/// Looks until nobody is behind, or until `end`; then those who were at the last look that had an answer.
+async fn behind_until<F: Future<Output = Option<Vec<Value>>>>(
+    end: Instant,
+    look: impl Fn() -> F,
+) -> Option<Vec<Value>> {
+    let (mut pause, mut known) = (PAUSE, None);
     loop {
-        let others = others_behind(context, version, end).await;
-        match others {
-            Some(others) if others.is_empty() && here => return Ok(()),
-            Some(others) if Instant::now() >= end => {
-                let own = (!here).then(|| own(context));
-                return Err(own.into_iter().chain(others).collect());
-            }
-            None if Instant::now() >= end => return Err((!here).then(|| own(context)).into_iter().collect()),
-            _ => {}
+        known = look().await.or(known);
+        if known.as_ref().is_some_and(Vec::is_empty) || Instant::now() >= end {
+            return known;
         }
         sleep_until(end.min(Instant::now() + pause)).await;
         pause = LONGEST_PAUSE.min(pause * 2);
@@ -80,4 +89,23 @@ fn own(context: &Context) -> Value {
 
 fn lagging(id: &str, hostname: &str, version: Version) -> Value {
     json!({ "id": id, "hostname": hostname, "version": version })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_was_behind_is_known_though_the_last_look_has_no_answer() {
+        let looks = Cell::new(0);
+        let look = || {
+            let number = looks.replace(looks.get() + 1);
+            async move { (number == 0).then(|| vec![json!("slow")]) }
+        };
+        let end = Instant::now() + PAUSE * 4;
+        assert_eq!(behind_until(end, look).await, Some(vec![json!("slow")]));
+        assert!(looks.get() > 1);
+    }
 }

@@ -156,7 +156,7 @@ async fn no_other_protocol_is_switched_to() {
     )
     .await;
     let gateway = gateway(&target).await;
-    let asks = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
+    let asks = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
     let answer = exchange(gateway.proxy(), asks.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
     assert!(!answer.contains("HTTP/1.1 200"), "{answer}");

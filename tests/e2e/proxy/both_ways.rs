@@ -1,9 +1,12 @@
 //! Answers that begin before the request has ended, on routes whose plugins see the request's body piece by piece.
 
+use bytes::Bytes;
+use http::Response;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    task::JoinSet,
 };
 
 use crate::harness::{Gateway, TestGateway, read_until};
@@ -126,7 +129,7 @@ async fn an_answer_passes_while_the_target_reads_nothing() {
     let (client, mut upstream) = begun(&gateway, &target).await;
     let before = gateway.process.memory("VmHWM").unwrap();
     let (mut reads, mut writes) = client.into_split();
-    let mut upload = tokio::task::JoinSet::new();
+    let mut upload = JoinSet::new();
     upload.spawn(async move {
         let piece = chunk(&"x".repeat(64 << 10));
         for _ in 0..LENGTH / (64 << 10) {
@@ -234,4 +237,55 @@ async fn a_target_that_breaks_off_is_no_end() {
     drop(upstream);
     let told = rest(&mut client).await;
     assert!(!told.contains("0\r\n\r\n"), "{told}");
+}
+
+/// As `begun`, with a target of HTTP/2: the client, the request's body as the target gets it, and the answer's.
+async fn begun_over_http2(
+    gateway: &Gateway,
+    target: &TcpListener,
+    tasks: &mut JoinSet<()>,
+) -> (TcpStream, h2::RecvStream, h2::SendStream<Bytes>) {
+    let url = format!("grpc://{}", target.local_addr().unwrap());
+    gateway.admin.patch("/services/a", json!({ "url": url })).await.expect(200);
+    gateway.applied().await;
+    let mut client = TcpStream::connect(gateway.proxy()).await.unwrap();
+    client.write_all(&[HEAD.as_bytes(), &chunk("begin")].concat()).await.unwrap();
+    let mut connection = h2::server::handshake(target.accept().await.unwrap().0).await.unwrap();
+    let (request, mut respond) = connection.accept().await.unwrap().unwrap();
+    tasks.spawn(async move { while connection.accept().await.is_some() {} });
+    let mut body = request.into_body();
+    assert_eq!(body.data().await.unwrap().unwrap(), "BEGIN");
+    let answer = respond.send_response(Response::new(()), false).unwrap();
+    read_until(&mut client, "\r\n\r\n").await;
+    (client, body, answer)
+}
+
+#[tokio::test]
+async fn the_end_of_an_answer_resets_the_upload_over_http2() {
+    for plugin in ["shout", "body"] {
+        let (gateway, target) = between(&[(plugin, json!({}))]).await;
+        log(&gateway).await;
+        let mut tasks = JoinSet::new();
+        let (mut client, mut body, mut answer) = begun_over_http2(&gateway, &target, &mut tasks).await;
+        client.write_all(&chunk("more")).await.unwrap();
+        assert_eq!(body.data().await.unwrap().unwrap(), "MORE", "{plugin}");
+        answer.send_data("DONE".into(), true).unwrap();
+        assert!(read_until(&mut client, "0\r\n\r\n").await.contains("DONE"), "{plugin}");
+        let ended = body.data().await.unwrap().unwrap_err();
+        assert_eq!(ended.reason(), Some(h2::Reason::CANCEL), "{plugin}: {ended}");
+        gateway.lines("access.log", 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_resets_the_upload_over_http2() {
+    for plugin in ["shout", "body"] {
+        let (gateway, target) = between(&[(plugin, json!({}))]).await;
+        log(&gateway).await;
+        let mut tasks = JoinSet::new();
+        let (client, mut body, _answer) = begun_over_http2(&gateway, &target, &mut tasks).await;
+        drop(client);
+        assert!(body.data().await.unwrap().is_err(), "{plugin}");
+        gateway.lines("access.log", 1).await;
+    }
 }

@@ -32,7 +32,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::{runtime::Builder as RuntimeBuilder, sync::mpsc};
+use tokio::{
+    runtime::{Builder as RuntimeBuilder, Runtime},
+    sync::mpsc,
+};
 
 use crate::{
     admin::{self, Access, declarative::Declarative},
@@ -192,17 +195,10 @@ impl Gateway {
     ) -> Result<Self, GatewayError> {
         let began = Instant::now();
         prepare_folder(&config.data_dir)?;
-        let mut control = RuntimeBuilder::new_multi_thread();
-        control.worker_threads(CONTROL_THREADS).thread_name("control").enable_all();
-        control.on_thread_start(|| shutdown::yield_to_others(CONTROL_NICENESS));
-        let control = control.build().map_err(system("the control runtime"))?;
+        let control = control_runtime().map_err(system("the control runtime"))?;
         let tasks = Tasks::new(control.handle().clone());
         let program = Program::current().map_err(system("the path of this program"))?;
-        let (inherited, before) = match predecessor {
-            Some(predecessor) => predecessor.inherit(),
-            None => Inherited::from_systemd().map(|sockets| (sockets, Possessions::default())),
-        }
-        .map_err(system("what was handed over"))?;
+        let (inherited, before) = heirlooms(predecessor).map_err(system("what was handed over"))?;
         let sockets = sockets::bind(config, inherited)?;
         let addresses = workers::addresses(&sockets.proxy, &sockets.stream);
         let metrics = Arc::new(Metrics::new());
@@ -263,6 +259,21 @@ impl Gateway {
     pub fn run_until_told(self) -> Result<(), GatewayError> {
         self.0.live()
     }
+}
+
+/// What the process before hands over, or else systemd.
+fn heirlooms(predecessor: Option<&Predecessor>) -> io::Result<(Inherited, Possessions)> {
+    match predecessor {
+        Some(predecessor) => predecessor.inherit(),
+        None => Inherited::from_systemd().map(|sockets| (sockets, Possessions::default())),
+    }
+}
+
+fn control_runtime() -> io::Result<Runtime> {
+    let mut control = RuntimeBuilder::new_multi_thread();
+    control.worker_threads(CONTROL_THREADS).thread_name("control").enable_all();
+    control.on_thread_start(|| shutdown::yield_to_others(CONTROL_NICENESS));
+    control.build()
 }
 
 /// Makes a token of the Admin API in the database, gateways running or not, and answers with it.

@@ -139,7 +139,7 @@ impl Tickets {
     fn keep(&self, first: Arc<Key>, others: impl Iterator<Item = Arc<Key>>, life: TicketLife) {
         let now = unix_now();
         // A key made its last ticket when the next one came, which was at most one rotation after itself.
-        let is_needed = |key: &Arc<Key>| key.made + life.rotation + life.timeout > now;
+        let is_needed = |key: &Arc<Key>| key.made.saturating_add(life.rotation + life.timeout) > now;
         let keys = std::iter::once(first).chain(others.filter(is_needed).take(KEPT)).collect();
         self.ring.store(Arc::new(Ring { keys, life }));
     }

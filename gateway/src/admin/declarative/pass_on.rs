@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What the next process begins with.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub struct PassedOn {
     /// The version that is served. Those of the next process are greater.
     version: Version,
@@ -22,6 +22,13 @@ pub struct PassedOn {
     hash: String,
     /// Everything there is, if it was posted. What came by the settings is read again.
     posted: Option<Value>,
+}
+
+/// Without what was posted, which may hold secrets.
+impl std::fmt::Debug for PassedOn {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("PassedOn").field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 impl PassedOn {

@@ -1,16 +1,20 @@
 //! Answers that begin before the request has ended, on routes whose plugins see the request's body piece by piece.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::Response;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
 
 use crate::harness::{Gateway, TestGateway, read_until};
 
+/// Nothing takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
 const HEAD: &str = "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n";
 const BEGUN: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
@@ -43,12 +47,12 @@ fn chunk(text: &str) -> Vec<u8> {
     format!("{:x}\r\n{text}\r\n", text.len()).into_bytes()
 }
 
-/// A request that has come to the target with its first chunk, `begin`, and whose answer has begun.
+/// A request that has come to the target with its first chunk, `BEGIN`, and whose answer has begun.
 async fn begun(gateway: &Gateway, target: &TcpListener) -> (TcpStream, TcpStream) {
     let mut client = TcpStream::connect(gateway.proxy()).await.unwrap();
     client.set_nodelay(true).unwrap();
     client.write_all(HEAD.as_bytes()).await.unwrap();
-    client.write_all(&chunk("begin")).await.unwrap();
+    client.write_all(&chunk("BEGIN")).await.unwrap();
     let (mut upstream, _) = target.accept().await.unwrap();
     upstream.set_nodelay(true).unwrap();
     read_until(&mut upstream, "BEGIN\r\n").await;
@@ -56,6 +60,27 @@ async fn begun(gateway: &Gateway, target: &TcpListener) -> (TcpStream, TcpStream
     let told = read_until(&mut client, "\r\n\r\n").await;
     assert!(told.starts_with("HTTP/1.1 200 OK"), "{told}");
     (client, upstream)
+}
+
+/// Sends a chunked body of so many bytes.
+async fn send(stream: &mut (impl AsyncWrite + Unpin), length: usize) {
+    let piece = chunk(&"x".repeat(64 << 10));
+    for _ in 0..length / (64 << 10) {
+        stream.write_all(&piece).await.unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+}
+
+/// Reads to the end of a chunked body without keeping it: how many bytes came.
+async fn received(stream: &mut (impl AsyncRead + Unpin)) -> usize {
+    let (mut came, mut end) = (0, Vec::new());
+    while !end.ends_with(b"0\r\n\r\n") {
+        end.drain(..end.len().saturating_sub(5));
+        let read = stream.read_buf(&mut end).await.unwrap();
+        assert!(read > 0, "the body ends well");
+        came += read;
+    }
+    came
 }
 
 /// Whatever comes until the other side closes or breaks.
@@ -82,6 +107,9 @@ async fn each_chunk_is_answered_before_the_next_is_sent() {
         assert!(read_until(&mut upstream, "0\r\n\r\n").await.ends_with("0\r\n\r\n"), "{plugins:?}");
         upstream.write_all(b"0\r\n\r\n").await.unwrap();
         assert!(read_until(&mut client, "0\r\n\r\n").await.ends_with("0\r\n\r\n"), "{plugins:?}");
+        client.write_all(&[HEAD.as_bytes(), &chunk("again"), b"0\r\n\r\n"].concat()).await.unwrap();
+        let heard = read_until(&mut upstream, "0\r\n\r\n").await;
+        assert!(heard.contains("AGAIN"), "{plugins:?}: the connection to the target is kept: {heard}");
         let record: Value = serde_json::from_str(&gateway.lines("access.log", 1).await[0]).unwrap();
         let (sent, received) = (&record["request"]["size"], &record["response"]["size"]);
         assert_eq!((sent, received), (&json!(345), &json!(390)), "{record}");
@@ -123,6 +151,28 @@ async fn a_long_upload_goes_on_after_an_early_answer() {
 }
 
 #[tokio::test]
+async fn an_upload_goes_on_while_the_client_reads_nothing() {
+    const LENGTH: usize = 32 << 20;
+    for plugins in [vec![], vec![("shout", json!({}))], vec![("body", json!({}))]] {
+        let (gateway, target) = between(&plugins).await;
+        let (mut client, upstream) = begun(&gateway, &target).await;
+        let (mut upstream_reads, mut upstream_writes) = upstream.into_split();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { send(&mut upstream_writes, LENGTH).await });
+        tasks.spawn(async move { assert!(received(&mut upstream_reads).await > LENGTH) });
+        let whole = async {
+            send(&mut client, LENGTH).await;
+            received(&mut client).await
+        };
+        let answer = tokio::time::timeout(PATIENCE, whole).await;
+        assert!(answer.is_ok_and(|length| length > LENGTH), "{plugins:?}: the client may say everything first");
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_answer_passes_while_the_target_reads_nothing() {
     const LENGTH: usize = 64 << 20;
     let (gateway, target) = between(&[("shout", json!({}))]).await;
@@ -131,11 +181,7 @@ async fn an_answer_passes_while_the_target_reads_nothing() {
     let (mut reads, mut writes) = client.into_split();
     let mut upload = JoinSet::new();
     upload.spawn(async move {
-        let piece = chunk(&"x".repeat(64 << 10));
-        for _ in 0..LENGTH / (64 << 10) {
-            writes.write_all(&piece).await.unwrap();
-        }
-        writes.write_all(b"0\r\n\r\n").await.unwrap();
+        send(&mut writes, LENGTH).await;
         writes
     });
     for number in 0..200 {
@@ -145,13 +191,7 @@ async fn an_answer_passes_while_the_target_reads_nothing() {
             assert!(reads.read_buf(&mut told).await.unwrap() > 0);
         }
     }
-    let (mut came, mut end) = (0, Vec::new());
-    while !end.ends_with(b"0\r\n\r\n") {
-        end.drain(..end.len().saturating_sub(5));
-        let read = upstream.read_buf(&mut end).await.unwrap();
-        assert!(read > 0, "the upload ends well");
-        came += read;
-    }
+    let came = received(&mut upstream).await;
     let grown = gateway.process.memory("VmHWM").unwrap() - before;
     assert!(came > LENGTH, "{came}");
     assert!(grown < LENGTH as u64 / 4, "{grown} bytes more for {LENGTH}");
@@ -174,7 +214,7 @@ async fn a_plugin_that_traps_late_breaks_the_answer_off() {
         assert!(!heard.contains("boom") && !heard.contains("0\r\n\r\n"), "the request is not whole: {heard}");
         let record: Value = serde_json::from_str(&gateway.lines("access.log", 1).await[0]).unwrap();
         assert_eq!(record["response"]["status"], 200, "{record}");
-        gateway.process.log.line("plugin shout failed", std::time::Duration::from_secs(60)).await.unwrap();
+        gateway.process.log.line("plugin shout failed", PATIENCE).await.unwrap();
         let (mut client, mut upstream) = begun(&gateway, &target).await;
         client.write_all(&chunk("fine.")).await.unwrap();
         assert!(read_until(&mut upstream, "FINE.\r\n").await.contains("FINE"));

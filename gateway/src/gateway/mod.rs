@@ -172,8 +172,20 @@ struct Ground {
     log: LogDial,
     /// Given when another process took over.
     replaced: Shutdown,
-    /// What the process before this one had.
-    before: Possessions,
+}
+
+impl Ground {
+    fn api(&self, name: &'static str, router: axum::Router, config: &Config, rooms: &Rooms) -> apis::Api {
+        apis::Api {
+            name,
+            router,
+            settings: config.admin.clone(),
+            metrics: self.metrics.clone(),
+            tasks: self.tasks.clone(),
+            replaced: self.replaced.clone(),
+            tls: rooms.tls.operators.clone(),
+        }
+    }
 }
 
 impl Gateway {
@@ -201,33 +213,21 @@ impl Gateway {
         let (inherited, before) = heirlooms(predecessor).map_err(system("what was handed over"))?;
         let sockets = sockets::bind(config, inherited)?;
         let addresses = workers::addresses(&sockets.proxy, &sockets.stream);
-        let metrics = Arc::new(Metrics::new());
-        let replaced = Shutdown::new();
-        let (of_rooms, counted) = (log.clone(), metrics.clone());
-        let ground =
-            Ground { tasks: tasks.clone(), metrics: counted, log: of_rooms, replaced: replaced.clone(), before };
-        let rooms = control.block_on(build(config, ground))?;
+        let ground = Ground { tasks, metrics: Arc::new(Metrics::new()), log, replaced: Shutdown::new() };
+        let rooms = control.block_on(build(config, &ground, before))?;
         apis::refuse_open(config, &rooms.access)?;
         let both = sockets.proxy.into_iter().zip(sockets.stream);
         let doors = both.map(|(proxy, stream)| Doors { proxy, stream }).collect();
         let server = rooms.tls.clients.clone();
         let workers = Workers::start(config, doors, rooms.published.current.clone(), server)?;
-        let context = node::context(config, &rooms, &addresses, workers.tally(), &metrics);
-        let api = |name, router| apis::Api {
-            name,
-            router,
-            settings: config.admin.clone(),
-            metrics: metrics.clone(),
-            tasks: tasks.clone(),
-            replaced: replaced.clone(),
-            tls: rooms.tls.operators.clone(),
-        };
-        let (admin, status) =
-            (api("admin", admin::router(context.clone())), api("status", admin::status_router(context)));
+        let context = node::context(config, &rooms, &addresses, workers.tally(), &ground.metrics);
+        let admin = ground.api("admin", admin::router(context.clone()), config, &rooms);
+        let status = ground.api("status", admin::status_router(context), config, &rooms);
         let admin = control.block_on(apis::serve(sockets.admin, admin))?;
         let status = control.block_on(apis::serve(sockets.status, status))?;
         let notifier = Notifier::from_environment();
         let (dial, kept) = (workers.dial(), config.clone());
+        let Ground { tasks, log, replaced, .. } = ground;
         let live = Live { config: kept, origin, log, dial, notifier: notifier.clone(), tls: rooms.tls.clone() };
         control.block_on(async { live.heed(&tasks) })?;
         // Whoever reads the file, or hears that this process is ready, may send a signal at once.
@@ -293,9 +293,8 @@ pub fn new_token(config: &Config, token: admin::NewToken) -> Result<String, Gate
 }
 
 /// Store, modules, first snapshot.
-async fn build(config: &Config, ground: Ground) -> Result<Rooms, GatewayError> {
-    let Ground { tasks, metrics, log, replaced, mut before } = ground;
-    let (tasks, metrics) = (&tasks, &metrics);
+async fn build(config: &Config, ground: &Ground, mut before: Possessions) -> Result<Rooms, GatewayError> {
+    let Ground { tasks, metrics, log, replaced } = ground;
     declarative::refuse_to_lose(config, before.configuration.as_ref())?;
     let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
     let builder = builder(config, &store, &registry, &catalog);
@@ -317,7 +316,7 @@ async fn build(config: &Config, ground: Ground) -> Result<Rooms, GatewayError> {
     let published = Published::new(first);
     // Before the last refresh below: a change after that one is heard of.
     tasks.spawn("watch of the database", database::watch(store.clone(), published.changed.clone(), tasks.shutdown()));
-    let reporter = Reporter::new(store.clone(), &node_id, published.clone(), deployments.clone(), replaced);
+    let reporter = Reporter::new(store.clone(), &node_id, published.clone(), deployments.clone(), replaced.clone());
     reporter.announce().await;
     // What was committed before others knew of this node is in its first configuration.
     published.current.store(builder.refresh().await?);
@@ -332,7 +331,7 @@ async fn build(config: &Config, ground: Ground) -> Result<Rooms, GatewayError> {
     }
     tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
     let access = apis::access(config, &published, metrics)?;
-    let controls = Arc::new(Controls::new(log, tasks.clone()));
+    let controls = Arc::new(Controls::new(log.clone(), tasks.clone()));
     let rooms = Rooms {
         store,
         declarative,

@@ -3,6 +3,7 @@
 mod attacks;
 mod balancing;
 mod bodies;
+mod both_ways;
 mod certificates;
 mod dns;
 mod errors;

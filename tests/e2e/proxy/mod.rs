@@ -12,6 +12,7 @@ mod expressions;
 mod grpc;
 mod headers;
 mod health;
+mod health_tls;
 mod http2_upstream;
 mod long_bodies;
 mod malformed;

@@ -29,6 +29,7 @@ use std::{
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::watch::Receiver as Changes,
@@ -55,8 +56,8 @@ pub use service::{Accepted, Afterwards, Duplex, Handshake, Malformed, Service};
 /// How long accepting pauses when the system has no more descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a connection may take to bring the request whose answer asks the client to leave, when another process took
-/// the sockets over.
+/// How long a connection may take to bring one more request when the end is near: any, for an answer that asks the client to
+/// leave, when another process took the sockets over; a new one, its first, when none did.
 const RETIREMENT: Duration = Duration::from_secs(5);
 
 /// Streams that one HTTP/2 connection may have open.
@@ -247,6 +248,7 @@ pub async fn serve<S: Service>(
         retire(&worker, &accepting, &end).await;
         // Its queue is another process's now.
         accepting.clear();
+        worker.registry.cut_fresh();
     }
     Ok(drain(&worker, accepting, &end).await)
 }
@@ -306,6 +308,28 @@ impl Door {
     }
 }
 
+impl Door {
+    /// A connection that waits in the queue. Unlike [`Door::accept`], asks the system whatever the runtime has heard.
+    fn take(&self) -> std_io::Result<(Stream, SocketAddr)> {
+        let queue = match self {
+            Self::Tcp(socket) => SockRef::from(socket),
+            Self::Unix(socket) => SockRef::from(socket),
+        };
+        let (stream, peer) = loop {
+            match queue.accept() {
+                Err(error) if error.kind() == std_io::ErrorKind::ConnectionAborted => {}
+                taken => break taken?,
+            }
+        };
+        stream.set_nonblocking(true)?;
+        let peer = peer.as_socket().unwrap_or(bind::NOWHERE);
+        Ok(match self {
+            Self::Tcp(_) => (Stream::Tcp(TcpStream::from_std(stream.into())?), peer),
+            Self::Unix(_) => (Stream::Unix(UnixStream::from_std(stream.into())?), peer),
+        })
+    }
+}
+
 async fn accept<S: Service>(worker: Rc<Worker<S>>, socket: Rc<Door>, entry: Rc<Entry>) {
     loop {
         match socket.accept().await {
@@ -353,9 +377,11 @@ fn attend<S: Service>(
     ends: (SocketAddr, SocketAddr),
     entry: Rc<Entry>,
 ) {
+    // Not by the task, which may run for the first time when the others have got their orders.
+    let place = worker.registry.enter();
     tokio::task::spawn_local(async move {
         let closed = Closed(worker.counters.clone());
-        if let Err(error) = connection::run(worker, stream, ends, entry).await {
+        if let Err(error) = connection::run(worker, place, stream, ends, entry).await {
             let peer = ends.0;
             if let Some(refusal) = error.refusal() {
                 return refuse(&closed.0, peer, refusal);
@@ -425,18 +451,25 @@ async fn drain<S: Service>(worker: &Rc<Worker<S>>, accepting: Vec<Accepting>, en
     for (task, socket, entry) in accepting {
         task.abort();
         // What the system had accepted already would be reset with the socket.
-        while let Some(Ok((stream, peer))) = now_or_never(socket.accept()).await {
+        while let Ok((stream, peer)) = socket.take() {
             start(worker, stream, peer, &entry);
         }
     }
-    // New connections take their place in the registry when they run first.
+    // The sockets close with the tasks that accepted.
     tokio::task::yield_now().await;
     let open = worker.registry.open();
     worker.registry.finish();
-    let last = Instant::now() + worker.rules().settings.grace;
+    let grace = worker.rules().settings.grace;
+    let last = Instant::now() + grace;
+    let gone = async {
+        if tokio::time::timeout(RETIREMENT.min(grace), worker.registry.emptied()).await.is_err() {
+            worker.registry.cut_fresh();
+            worker.registry.emptied().await;
+        }
+    };
     // Dropping any arm loses nothing: what is still open is counted and cut.
     tokio::select! {
-        () = tick_until(worker, worker.registry.emptied()) => {}
+        () = tick_until(worker, gone) => {}
         () = tokio::time::sleep_until(last) => {}
         () = end.reached(Ending::Cut) => {}
     }

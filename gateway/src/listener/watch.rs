@@ -125,6 +125,11 @@ impl Watch {
         self.enter(Stage::Idle);
     }
 
+    /// Whether nothing was read yet of any request.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.stage.get() == Stage::Fresh
+    }
+
     pub(super) fn is_multiplexed(&self) -> bool {
         self.multiplexed.get()
     }
@@ -353,11 +358,14 @@ impl Registry {
         self.slots.borrow().iter().flatten().for_each(|watch| watch.give(Order::Retire));
     }
 
-    /// Tells every connection to end after its open requests. Those that never sent a byte end at once.
+    /// Tells every connection to end after its open requests. New ones may still bring their first.
     pub(super) fn finish(&self) {
-        for watch in self.slots.borrow().iter().flatten() {
-            watch.give(if watch.stage.get() == Stage::Fresh { Order::Cut } else { Order::Finish });
-        }
+        self.slots.borrow().iter().flatten().for_each(|watch| watch.give(Order::Finish));
+    }
+
+    /// Tells connections that never brought a byte of a request to end now.
+    pub(super) fn cut_fresh(&self) {
+        self.slots.borrow().iter().flatten().filter(|watch| watch.is_fresh()).for_each(|watch| watch.give(Order::Cut));
     }
 
     /// Tells every connection to end now.

@@ -52,11 +52,19 @@ pub(super) fn shown(database: &config::Database) -> Object {
     fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
 
-/// Passes on word of changes until the gateway ends.
-pub(super) async fn watch(store: Arc<dyn Store>, changed: Arc<Notify>, ending: Shutdown) {
-    // Either arm may be dropped: word of changes is a hint.
+/// Passes on word of changes, to each of these, until the gateway ends.
+pub(super) async fn watch(store: Arc<dyn Store>, told: [Arc<Notify>; 2], ending: Shutdown) {
+    let word = Arc::new(Notify::new());
+    let pass_on = async {
+        loop {
+            word.notified().await;
+            told.iter().for_each(|changed| changed.notify_one());
+        }
+    };
+    // Any arm may be dropped: word of changes is a hint.
     tokio::select! {
-        () = store.watch(changed) => {}
+        () = store.watch(word.clone()) => {}
+        () = pass_on => {}
         () = ending.triggered() => {}
     }
 }

@@ -35,8 +35,8 @@ impl Marking {
         Self { fitness, process: uuid::Uuid::new_v4().to_string().into(), word: Arc::default() }
     }
 
-    /// Follows the marks of others from now on, where there may be any.
-    pub(super) fn follow(&self, config: &Config, store: &Arc<dyn Store>, published: &Published, tasks: &Tasks) {
+    /// Follows the marks of others from the time of this call on, where there may be any.
+    pub(super) async fn follow(&self, config: &Config, store: &Arc<dyn Store>, published: &Published, tasks: &Tasks) {
         if !matches!(config.database, Database::Postgres(_)) {
             return;
         }
@@ -48,7 +48,12 @@ impl Marking {
             poll: config.database_use.poll_interval,
             served: published.served.subscribe(),
         };
-        tasks.spawn("marks of targets", follower.run(tasks.shutdown()));
+        // What was said before this process began concerns others. What follows reaches it, ready or not.
+        let mut last = None;
+        if timeout(PATIENCE, follower.read(&mut last, &mut Vec::new())).await.is_err() {
+            tracing::warn!("the marks of targets could not be read in time");
+        }
+        tasks.spawn("marks of targets", follower.run(last, tasks.shutdown()));
     }
 }
 
@@ -64,9 +69,7 @@ struct Follower {
 
 impl Follower {
     /// Until the gateway ends.
-    async fn run(mut self, ending: Shutdown) {
-        // What was said before this process began concerns others.
-        let mut last = None;
+    async fn run(mut self, mut last: Option<u64>, ending: Shutdown) {
         let mut waiting: Vec<(Instant, TargetMark)> = Vec::new();
         loop {
             self.read(&mut last, &mut waiting).await;

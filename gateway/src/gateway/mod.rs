@@ -328,7 +328,7 @@ async fn build(config: &Config, ground: &Ground, mut before: Possessions) -> Res
     published.served.send_replace(published.current.load().version);
     let refusals = reporter::spawn(reporter.clone(), tasks);
     let pace = Pace { debounce: config.config_debounce, poll: config.database_use.poll_interval };
-    marks.follow(config, &store, &published, tasks);
+    marks.follow(config, &store, &published, tasks).await;
     tasks.spawn("health checks", checks::run(published.clone(), tasks.clone()));
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), pace, tasks.shutdown()));
     if let Source::Database(resilient) = source {

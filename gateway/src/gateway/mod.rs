@@ -48,7 +48,7 @@ use crate::{
     plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
     shutdown::{self, Shutdown, Tasks},
     snapshot::{self, Builder, Deployments, Pace, Published},
-    store::{self, MemoryStore, Refused, Resilient, Store, StoreError},
+    store::{self, MemoryStore, Refused, Resilient, Store, StoreError, Upkeep},
     telemetry::{LogDial, Metrics},
     tls,
     vault::Vaults,
@@ -299,7 +299,8 @@ pub fn new_token(config: &Config, token: admin::NewToken) -> Result<String, Gate
 async fn build(config: &Config, ground: &Ground, mut before: Possessions) -> Result<Rooms, GatewayError> {
     let Ground { tasks, metrics, log, replaced } = ground;
     declarative::refuse_to_lose(config, before.configuration.as_ref())?;
-    let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
+    let foundation = Foundation::lay(config, Upkeep::Migrate, tasks, metrics).await?;
+    let Foundation { store, source, registry, catalog, node_id } = foundation;
     let builder = builder(config, &store, &registry, &catalog);
     let tls = NodeTls::start(config, tasks, &before)?;
     let builder = builder.with_resolver(tls.resolver.clone()).with_node_client(tls.targets.clone());
@@ -406,10 +407,10 @@ impl Source {
 }
 
 impl Foundation {
-    async fn lay(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Self, GatewayError> {
+    async fn lay(config: &Config, upkeep: Upkeep, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Self, GatewayError> {
         let (store, source): (Arc<dyn Store>, _) = match database::place(config) {
             Some(place) => {
-                let resilient = Resilient::open(place, outage::options(config)).await?;
+                let resilient = Resilient::open(place, outage::options(config, upkeep)).await?;
                 (resilient.clone(), Source::Database(resilient))
             }
             None => {

@@ -34,7 +34,7 @@ pub use history::{
 };
 pub use marks::{Marks, MarksSince, TargetMark};
 pub use memory::{EMPTY_HASH, MemoryStore};
-pub use migrations::{Migration, migrations};
+pub use migrations::{Migration, Upkeep, migrations};
 pub use outage::{OutageOptions, Resilient, keep};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::SqliteStore;

@@ -13,6 +13,7 @@ mod files;
 mod fitness;
 mod handover;
 mod life;
+mod marks;
 mod node;
 mod notify;
 mod outage;
@@ -59,6 +60,7 @@ use desk::Desk;
 pub use files::{Files, FilesError, is_pipe, shown, write_sample};
 use handover::{Predecessor, Program};
 use life::{Life, Signals};
+use marks::Marking;
 use notify::Notifier;
 use possessions::{Owner, Possessions};
 use reload::Live;
@@ -163,6 +165,7 @@ struct Rooms {
     access: Arc<Access>,
     controls: Arc<Controls>,
     tls: Arc<NodeTls>,
+    marks: Marking,
 }
 
 /// What there is before any room.
@@ -316,7 +319,7 @@ async fn build(config: &Config, ground: &Ground, mut before: Possessions) -> Res
     }
     let published = Published::new(first);
     // Before the last refresh below: a change after that one is heard of.
-    tasks.spawn("watch of the database", database::watch(store.clone(), published.changed.clone(), tasks.shutdown()));
+    let marks = database::hear(&store, &published, tasks);
     let reporter = Reporter::new(store.clone(), &node_id, published.clone(), deployments.clone(), replaced.clone());
     reporter.announce().await;
     // What was committed before others knew of this node is in its first configuration.
@@ -324,6 +327,7 @@ async fn build(config: &Config, ground: &Ground, mut before: Possessions) -> Res
     published.served.send_replace(published.current.load().version);
     let refusals = reporter::spawn(reporter.clone(), tasks);
     let pace = Pace { debounce: config.config_debounce, poll: config.database_use.poll_interval };
+    marks.follow(config, &store, &published, tasks).await;
     tasks.spawn("health checks", checks::run(published.clone(), tasks.clone()));
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), pace, tasks.shutdown()));
     if let Source::Database(resilient) = source {
@@ -347,6 +351,7 @@ async fn build(config: &Config, ground: &Ground, mut before: Possessions) -> Res
         access,
         controls,
         tls,
+        marks,
     };
     declarative::reload_on_hangup(config, &rooms, tasks)?;
     Ok(rooms)

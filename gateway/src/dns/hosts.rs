@@ -57,7 +57,8 @@ impl Hosts {
     }
 }
 
-async fn changed(path: &Path) -> io::Result<(SystemTime, u64)> {
+/// When a file changed last, and its length.
+pub(super) async fn changed(path: &Path) -> io::Result<(SystemTime, u64)> {
     let about = tokio::fs::metadata(path).await?;
     Ok((about.modified()?, about.len()))
 }

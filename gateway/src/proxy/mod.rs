@@ -12,6 +12,7 @@ mod filter;
 mod forward;
 mod hashing;
 mod headers;
+mod linger;
 mod payload;
 mod refusals;
 mod routing;

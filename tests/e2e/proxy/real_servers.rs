@@ -123,6 +123,26 @@ async fn curl_reaches_nginx_on_every_wire() {
     }
 }
 
+/// Its request may have ended or not when the answer comes.
+#[tokio::test]
+async fn curl_sees_each_refusal_of_a_request_with_a_body() {
+    let target = TestTarget::echoing().await;
+    let gateway = TestGateway::new().route("/known", [&target]).start().await;
+    gateway.applied().await;
+    let (plain, tls) = (format!("http://{}/", gateway.proxy()), format!("https://{}/", gateway.proxy_tls()));
+    for (wire, url) in [("--http2-prior-knowledge", &plain), ("--http2", &tls)] {
+        // One after the other, each over a connection of its own.
+        for _ in 0..20 {
+            let mut command = Command::new("curl");
+            let ask = ["-sSk", "--max-time", "60", "-d", "body", "-o", "/dev/null", "-w", "%{http_code}", wire, url];
+            command.args(ask);
+            let output: Output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "404", "{wire}");
+            assert!(output.status.success(), "{wire}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
 #[tokio::test]
 async fn h2load_gets_every_answer_over_many_streams() {
     let (_nginx, port) = nginx("").await;

@@ -55,7 +55,7 @@ impl Asker {
     /// When no servers can be asked at all.
     pub fn new(settings: &Settings) -> Result<Self, NetError> {
         let path = &settings.resolv_conf;
-        let about = fs::metadata(path).and_then(|about| Ok((about.modified()?, about.len()))).ok();
+        let about = fs::metadata(path).and_then(|about| hosts::stamp(&about)).ok();
         let text = fs::read_to_string(path)
             .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "the servers of names cannot be read"));
         let hosts = Arc::new(Hosts::new(settings.hosts_file.clone()));

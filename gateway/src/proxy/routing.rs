@@ -124,7 +124,7 @@ pub(super) fn enforce(entry: &RouteEntry, came: &Came<'_>) -> Result<(), Failure
 }
 
 fn require_grpc(came: &Came<'_>) -> Result<(), Failure> {
-    if !came.content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+    if !words::is_grpc(came.content_type) {
         return Err(Failure::NotGrpc);
     }
     if came.version == Version::HTTP_2 { Ok(()) } else { Err(Failure::Http2Required) }

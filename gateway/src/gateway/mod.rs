@@ -35,7 +35,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::{
     runtime::{Builder as RuntimeBuilder, Runtime},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
 };
 
 use crate::{
@@ -408,7 +408,11 @@ impl Foundation {
     async fn lay(config: &Config, upkeep: Upkeep, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Self, GatewayError> {
         let (store, source): (Arc<dyn Store>, _) = match database::place(config) {
             Some(place) => {
-                let resilient = Resilient::open(place, outage::options(config, upkeep)).await?;
+                // On a thread of the control runtime: those of the database are as quiet as the one that started them.
+                let (tell, told) = oneshot::channel();
+                let opening = Resilient::open(place, outage::options(config, upkeep));
+                tasks.spawn("opening the database", async move { _ = tell.send(opening.await) });
+                let resilient = told.await.map_err(|error| system("the database")(io::Error::other(error)))??;
                 (resilient.clone(), Source::Database(resilient))
             }
             None => {

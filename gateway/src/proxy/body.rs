@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use hyper::body::{Body as _, Frame, SizeHint};
 
-use super::{Failure, exchange::Care, filter::Seat, forward::Proxied};
+use super::{Failure, exchange::Care, filter::Seat, forward::Proxied, words};
 use crate::plugin::{Chain, ChunkStop, Direction, Exchange};
 
 /// Any error.
@@ -128,8 +128,7 @@ struct Filter {
 impl Filter {
     fn of(exchange: &Exchange) -> Self {
         let head = exchange.response.as_ref();
-        let kind = head.and_then(|head| head.headers.get(header::CONTENT_TYPE));
-        let keeps_trailers = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        let keeps_trailers = words::is_grpc(head.and_then(|head| head.headers.get(header::CONTENT_TYPE)));
         Self { keeps_trailers, ..Self::default() }
     }
 }

@@ -14,7 +14,7 @@ use super::{
     Body, Failure, Proxy, Session, answer,
     begin::begin,
     forward::{self, Proxied},
-    headers,
+    headers, linger,
     routing::{self, Routed},
     upgrade,
 };
@@ -177,7 +177,9 @@ impl DerefMut for Care {
 impl Drop for Care {
     fn drop(&mut self) {
         // A plugin call that was dropped took the exchange along.
-        if self.exchange.as_ref().is_none_or(Held::is_away) || !self.is_logged() {
+        let Some(exchange) = self.exchange.as_mut().filter(|exchange| !exchange.is_away()) else { return };
+        linger::over(exchange);
+        if !self.is_logged() {
             return;
         }
         if let Some(exchange) = self.exchange.take() {

@@ -56,9 +56,13 @@ pub use service::{Accepted, Afterwards, Duplex, Handshake, Malformed, Service};
 /// How long accepting pauses when the system has no more descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a connection may take to bring one more request when the end is near: any, for an answer that asks the client to
-/// leave, when another process took the sockets over; a new one, its first, when none did.
+/// How long a connection may take to bring the request whose answer asks the client to leave, when another process took the
+/// sockets over.
 const RETIREMENT: Duration = Duration::from_secs(5);
+
+/// How long a connection that was accepted just now, or waited for it, may take to say something when the gateway ends and
+/// nobody else accepts.
+pub const NEWCOMER: Duration = Duration::from_secs(1);
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
@@ -92,6 +96,8 @@ pub struct Settings {
     /// HTTP/2 frames of one connection in a second that bring nothing: PING, SETTINGS, PRIORITY, RST_STREAM, empty DATA and
     /// CONTINUATION. Default 1,000.
     pub http2_control_frames: u32,
+    /// How long a new connection may take to say something after the end was asked for.
+    pub newcomer_timeout: Duration,
     /// How long open requests may go on after the end was asked for.
     pub grace: Duration,
 }
@@ -110,6 +116,7 @@ impl Default for Settings {
             header_count: 100,
             connections: usize::MAX,
             http2_control_frames: 1000,
+            newcomer_timeout: NEWCOMER,
             grace: Duration::from_secs(30),
         }
     }
@@ -309,7 +316,12 @@ impl Door {
 }
 
 impl Door {
-    /// A connection that waits in the queue. Unlike [`Door::accept`], asks the system whatever the runtime has heard.
+    /// What waits to be accepted, and would be reset if the socket were closed. Unlike [`Door::accept`], asks the system whatever
+    /// the runtime has heard. No more than the queue holds: what comes after that came too late.
+    pub fn waiting(&self, entry: &Entry) -> impl Iterator<Item = (Stream, SocketAddr)> {
+        (0..entry.backlog).map_while(|_| self.take().ok())
+    }
+
     fn take(&self) -> std_io::Result<(Stream, SocketAddr)> {
         let queue = match self {
             Self::Tcp(socket) => SockRef::from(socket),
@@ -450,8 +462,7 @@ async fn retire<S: Service>(worker: &Rc<Worker<S>>, accepting: &[Accepting], end
 async fn drain<S: Service>(worker: &Rc<Worker<S>>, accepting: Vec<Accepting>, end: &Drain) -> Drained {
     for (task, socket, entry) in accepting {
         task.abort();
-        // What the system had accepted already would be reset with the socket.
-        while let Ok((stream, peer)) = socket.take() {
+        for (stream, peer) in socket.waiting(&entry) {
             start(worker, stream, peer, &entry);
         }
     }
@@ -459,10 +470,13 @@ async fn drain<S: Service>(worker: &Rc<Worker<S>>, accepting: Vec<Accepting>, en
     tokio::task::yield_now().await;
     let open = worker.registry.open();
     worker.registry.finish();
-    let grace = worker.rules().settings.grace;
+    let (newcomers, grace) = {
+        let settings = &worker.rules().settings;
+        (settings.newcomer_timeout, settings.grace)
+    };
     let last = Instant::now() + grace;
     let gone = async {
-        if tokio::time::timeout(RETIREMENT.min(grace), worker.registry.emptied()).await.is_err() {
+        if tokio::time::timeout(newcomers, worker.registry.emptied()).await.is_err() {
             worker.registry.cut_fresh();
             worker.registry.emptied().await;
         }
@@ -477,14 +491,4 @@ async fn drain<S: Service>(worker: &Rc<Worker<S>>, accepting: Vec<Accepting>, en
     worker.registry.cut();
     worker.registry.emptied().await;
     Drained { finished: open.saturating_sub(cut), cut }
-}
-
-/// The answer of a future that is ready at once.
-pub async fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
-        std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
-        std::task::Poll::Pending => std::task::Poll::Ready(None),
-    })
-    .await
 }

@@ -333,6 +333,11 @@ fn a_client_that_leaves_while_its_connection_sleeps_is_noticed_with_tls_too() {
     until("no connection is left", || running.counters.active() == 0);
 }
 
+/// New connections have as long as a busy machine may take.
+fn patient() -> Settings {
+    Settings { newcomer_timeout: Duration::from_secs(60), grace: Duration::from_secs(60), ..Settings::default() }
+}
+
 #[test]
 fn what_waits_to_be_accepted_at_the_end_is_answered() {
     let sockets = sockets();
@@ -344,7 +349,7 @@ fn what_waits_to_be_accepted_at_the_end_is_answered() {
     };
     // More than a task of the runtime may do at once.
     let waiting: Vec<_> = (0..150).map(ask).collect();
-    let running = run(sockets, with_tls(Settings::default()), true);
+    let running = run(sockets, with_tls(patient()), true);
     for mut stream in waiting {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -359,7 +364,7 @@ fn a_handshake_that_has_begun_at_the_end_leads_to_one_answer() {
         let sockets = sockets();
         let stream = TcpStream::connect(sockets[1].address()).unwrap();
         stream.set_nonblocking(true).unwrap();
-        let running = run(sockets, with_tls(Settings::default()), true);
+        let running = run(sockets, with_tls(patient()), true);
         let answer = block_on(async {
             use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
             let mut stream = shake_hands(tokio::net::TcpStream::from_std(stream).unwrap(), protocol).await;

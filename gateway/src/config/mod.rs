@@ -77,6 +77,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Where each request leaves a line.
     pub access_log: AccessLog,
+    /// Where each stream leaves a line.
+    pub stream_access_log: AccessLog,
     /// Whose word about the client's address counts.
     pub real_ip: RealIp,
     /// How routes are matched.
@@ -124,7 +126,7 @@ pub enum Declarative {
     Text(String),
 }
 
-/// Where each request leaves a line.
+/// Where each request, or each stream, leaves a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessLog {
     /// Nowhere.

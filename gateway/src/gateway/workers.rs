@@ -18,7 +18,7 @@ use crate::{
     config::{AccessLog, Config, Listen},
     listener::{self, Bound, Counters, Drained, Entry},
     plugin,
-    proxy::{self, Proxy, Refusals},
+    proxy::{self, ErrorWords, Proxy, Refusals},
     shutdown::Drain,
     snapshot::{Manner, Snapshot},
     stream::{self, Streams},
@@ -45,7 +45,14 @@ impl Dial {
     /// What the settings say of connections, requests and targets from now on. Workers follow within a second.
     pub(super) fn turn(&self, config: &Config) {
         self.listener.send_modify(|now| *now = listener_settings(config, now.tls.take()));
-        self.proxy.send_modify(|now| *now = proxy_settings(config, now.access_log.take(), now.refusals.clone()));
+        self.proxy.send_modify(|now| {
+            *now = proxy_settings(config, now.access_log.take(), now.refusals.clone(), now.errors.clone());
+        });
+    }
+
+    /// How errors are worded from now on.
+    pub(super) fn reword(&self, errors: ErrorWords) {
+        self.proxy.send_modify(|now| now.errors = Arc::new(errors));
     }
 
     /// The log that all of them write.
@@ -119,7 +126,8 @@ impl Workers {
     ) -> Result<Self, GatewayError> {
         let refusals = Arc::<Refusals>::default();
         let streaming = stream_settings(config, &server);
-        let settings = proxy_settings(config, open_access_log(config)?, refusals.clone());
+        let errors = Arc::new(ErrorWords::read(&config.answers.errors)?);
+        let settings = proxy_settings(config, open_access_log(config)?, refusals.clone(), errors);
         let dial = Dial {
             listener: watch::Sender::new(listener_settings(config, Some(server))),
             proxy: watch::Sender::new(settings),
@@ -233,6 +241,7 @@ fn stream_settings(config: &Config, tls: &ServerTls) -> stream::Settings {
         trusted: config.real_ip.trusted.clone(),
         introductions: config.streams.introductions.clone(),
         manner: manner(config),
+        ports: config.port_maps.clone(),
         grace: config.drain_grace_period,
     }
 }
@@ -244,7 +253,12 @@ fn open_access_log(config: &Config) -> Result<Option<proxy::AccessLog>, GatewayE
     })
 }
 
-fn proxy_settings(config: &Config, access_log: Option<proxy::AccessLog>, refusals: Arc<Refusals>) -> proxy::Settings {
+fn proxy_settings(
+    config: &Config,
+    access_log: Option<proxy::AccessLog>,
+    refusals: Arc<Refusals>,
+    errors: Arc<ErrorWords>,
+) -> proxy::Settings {
     proxy::Settings {
         uri_bytes: config.request_limits.uri.as_usize(),
         body_bytes: match config.request_limits.body.as_usize() {
@@ -254,6 +268,11 @@ fn proxy_settings(config: &Config, access_log: Option<proxy::AccessLog>, refusal
         trusted: config.real_ip.trusted.clone(),
         naming: config.real_ip.naming.clone(),
         real_ip_recursive: config.real_ip.recursive,
+        headers: config.answers.headers,
+        tells_upstream: config.answers.tells_upstream,
+        debugging: config.answers.debugging.clone(),
+        errors,
+        ports: config.port_maps.clone(),
         access_log,
         manner: manner(config),
         upstream: upstream_settings(config),

@@ -28,7 +28,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{Introductions, Trusted},
+    config::{Introductions, PortMaps, Trusted},
     listener::{self, Bound, Door, Drained, Entry, Refusal},
     shutdown::{Drain, Ending},
     snapshot::{Manner, Snapshot},
@@ -59,6 +59,8 @@ pub struct Settings {
     pub introductions: Introductions,
     /// How targets are treated beyond what their upstreams say.
     pub manner: Manner,
+    /// The ports that clients know.
+    pub ports: PortMaps,
     /// How long streams may go on after the end was asked for.
     pub grace: Duration,
 }
@@ -111,6 +113,11 @@ impl Streams {
     ) -> Self {
         let (open, connections, sessions, closed, closing) = Default::default();
         Self { settings, current, upstream, counters, open, connections, sessions, closed, closing }
+    }
+
+    /// An address of this node with the port that clients know.
+    fn known_as(&self, local: SocketAddr) -> SocketAddr {
+        SocketAddr::new(local.ip(), self.settings.ports.outside(local.port()))
     }
 
     /// Runs until the gateway ends, or the stream does.

@@ -168,6 +168,9 @@ pub struct Settings {
     /// File that gets a line for each request, or `off` [default: off]
     #[arg(long, value_name = "PATH")]
     pub proxy_access_log: Option<Text>,
+    /// File that gets a line for each stream, or `off` [default: what proxy_access_log says]
+    #[arg(long, value_name = "PATH")]
+    pub proxy_stream_access_log: Option<Text>,
     /// Addresses, networks and `unix:` whose X-Forwarded-* and PROXY headers are believed [default: none]
     #[arg(long, value_name = "NETWORKS")]
     pub trusted_ips: Option<Text>,

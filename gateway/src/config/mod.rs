@@ -79,6 +79,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Where each request leaves a line.
     pub access_log: AccessLog,
+    /// Where each stream leaves a line.
+    pub stream_access_log: AccessLog,
     /// Whose word about the client's address counts.
     pub real_ip: RealIp,
     /// What answers tell of the gateway.
@@ -130,7 +132,7 @@ pub enum Declarative {
     Text(String),
 }
 
-/// Where each request leaves a line.
+/// Where each request, or each stream, leaves a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessLog {
     /// Nowhere.

@@ -29,7 +29,7 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!(shown(&config.status_listen), "127.0.0.1:8007");
     assert_eq!(config.database, Database::Sqlite("./sandgate-data/sandgate.db".into()));
     assert_eq!((config.log_level, config.log_format), (LogLevel::Notice, LogFormat::Plain));
-    assert_eq!(config.access_log, AccessLog::Off);
+    assert_eq!((config.access_log, config.stream_access_log), (AccessLog::Off, AccessLog::Off));
     let naming = Naming::Header(http::HeaderName::from_static("x-real-ip"));
     assert_eq!((config.real_ip.naming, config.real_ip.recursive), (naming, false));
     assert_eq!(config.request_limits.headers, ByteCount::new(32 * 1024));

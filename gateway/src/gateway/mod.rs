@@ -138,7 +138,7 @@ pub enum GatewayError {
     Tls(#[from] tls::TlsError),
     /// The access log.
     #[error("opening the access log")]
-    AccessLog(#[from] crate::proxy::AccessLogError),
+    AccessLog(#[from] crate::telemetry::AccessLogError),
     /// An error template.
     #[error(transparent)]
     ErrorTemplate(#[from] crate::proxy::TemplateError),

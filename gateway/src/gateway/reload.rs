@@ -82,8 +82,8 @@ impl Live {
     }
 
     fn reopen(&self) {
-        if let Some(log) = self.dial.access_log() {
-            log.reopen();
+        let reopened = self.dial.access_logs().map(|log| log.reopen()).count();
+        if reopened > 0 {
             tracing::info!("the access log is opened again");
         }
     }

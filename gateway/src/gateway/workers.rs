@@ -15,13 +15,14 @@ use tokio::sync::watch;
 use super::{GatewayError, system};
 use crate::{
     balancer::Ejection,
-    config::{AccessLog, Config, Listen},
+    config::{self, Config, Listen},
     listener::{self, Bound, Counters, Drained, Entry},
     plugin,
     proxy::{self, ErrorWords, Proxy, Refusals},
     shutdown::Drain,
     snapshot::{Manner, Snapshot},
     stream::{self, Streams},
+    telemetry::AccessLog,
     tls::ServerTls,
     upstream,
 };
@@ -39,6 +40,7 @@ pub(super) struct Workers {
 pub(super) struct Dial {
     listener: watch::Sender<listener::Settings>,
     proxy: watch::Sender<proxy::Settings>,
+    stream_log: Option<AccessLog>,
 }
 
 impl Dial {
@@ -55,9 +57,9 @@ impl Dial {
         self.proxy.send_modify(|now| now.errors = Arc::new(errors));
     }
 
-    /// The log that all of them write.
-    pub(super) fn access_log(&self) -> Option<proxy::AccessLog> {
-        self.proxy.borrow().access_log.clone()
+    /// The logs that all of them write; one and the same may be there twice.
+    pub(super) fn access_logs(&self) -> impl Iterator<Item = AccessLog> {
+        self.proxy.borrow().access_log.clone().into_iter().chain(self.stream_log.clone())
     }
 }
 
@@ -125,12 +127,14 @@ impl Workers {
         server: ServerTls,
     ) -> Result<Self, GatewayError> {
         let refusals = Arc::<Refusals>::default();
-        let streaming = stream_settings(config, &server);
+        let (log, stream_log) = open_access_logs(config)?;
         let errors = Arc::new(ErrorWords::read(&config.answers.errors)?);
-        let settings = proxy_settings(config, open_access_log(config)?, refusals.clone(), errors);
+        let streaming = stream_settings(config, &server, stream_log.clone());
+        let settings = proxy_settings(config, log, refusals.clone(), errors);
         let dial = Dial {
             listener: watch::Sender::new(listener_settings(config, Some(server))),
             proxy: watch::Sender::new(settings),
+            stream_log,
         };
         let (mut threads, mut counters, mut streams) = (Vec::new(), Vec::new(), Vec::new());
         let order = Drain::default();
@@ -231,7 +235,7 @@ fn listener_settings(config: &Config, tls: Option<ServerTls>) -> listener::Setti
     }
 }
 
-fn stream_settings(config: &Config, tls: &ServerTls) -> stream::Settings {
+fn stream_settings(config: &Config, tls: &ServerTls, access_log: Option<AccessLog>) -> stream::Settings {
     let (client, workers) = (&config.client_limits, config.workers.get());
     stream::Settings {
         tls: tls.clone(),
@@ -242,20 +246,31 @@ fn stream_settings(config: &Config, tls: &ServerTls) -> stream::Settings {
         introductions: config.streams.introductions.clone(),
         manner: manner(config),
         ports: config.port_maps.clone(),
+        access_log,
         grace: config.drain_grace_period,
     }
 }
 
-fn open_access_log(config: &Config) -> Result<Option<proxy::AccessLog>, GatewayError> {
-    Ok(match &config.access_log {
-        AccessLog::Off => None,
-        AccessLog::File(path) => Some(proxy::AccessLog::open(path)?),
-    })
+/// That of requests and that of streams. Streams have theirs if there are any; a file that both write has one writer.
+fn open_access_logs(config: &Config) -> Result<(Option<AccessLog>, Option<AccessLog>), GatewayError> {
+    let open = |log: &config::AccessLog| match log {
+        config::AccessLog::Off => Ok(None),
+        config::AccessLog::File(path) => AccessLog::open(path).map(Some),
+    };
+    let log = open(&config.access_log)?;
+    let of_streams = if config.stream_listen.is_empty() {
+        None
+    } else if config.stream_access_log == config.access_log {
+        log.clone()
+    } else {
+        open(&config.stream_access_log)?
+    };
+    Ok((log, of_streams))
 }
 
 fn proxy_settings(
     config: &Config,
-    access_log: Option<proxy::AccessLog>,
+    access_log: Option<AccessLog>,
     refusals: Arc<Refusals>,
     errors: Arc<ErrorWords>,
 ) -> proxy::Settings {

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::{
-    Body, Failure, Proxy, Session, answer,
+    Body, Failure, Proxy, Session, access_log, answer,
     begin::begin,
     forward::{self, Proxied},
     headers, linger,
@@ -198,7 +198,7 @@ async fn log(proxy: Rc<Proxy>, mut exchange: Held) {
         exchange.response = Some(ResponseHead { status, headers: HeaderMap::new(), origin: Origin::Gateway });
     }
     Chain::on_log(&mut exchange).await;
-    if let Some(access_log) = proxy.settings().access_log.as_ref().filter(|_| !exchange.is_away()) {
-        access_log.note(&exchange);
+    if let Some(log) = proxy.settings().access_log.as_ref().filter(|_| !exchange.is_away()) {
+        log.note(access_log::line(&exchange));
     }
 }

@@ -42,10 +42,10 @@ use crate::{
     listener::{Accepted, Afterwards, Malformed, Service},
     plugin::{Connection, RequestId, RouteFacts, TlsFacts},
     snapshot::{Manner, Snapshot},
+    telemetry::AccessLog,
     upstream,
 };
 
-pub use access_log::{AccessLog, AccessLogError};
 pub use body::Body;
 pub use explain::{Supposed, explain};
 pub use failure::{Failure, Party};

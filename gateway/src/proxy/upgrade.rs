@@ -15,7 +15,7 @@ use super::{
 use crate::{
     listener::Afterwards,
     plugin::{Exchange, Origin},
-    upstream::{ResponseBody, Tunnel},
+    upstream::{Passed, ResponseBody, Tunnel},
 };
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
@@ -108,10 +108,11 @@ pub(super) fn afterwards(session: &Session) -> Option<Afterwards> {
     let Switched { tunnel, mut exchange, _beside } = *session.switched.take()?;
     Some(Box::new(move |client, early| {
         Box::pin(async move {
-            let passed = tunnel.run(client, early).await;
-            exchange.bytes_in += passed.to_target;
-            exchange.bytes_out += passed.to_client;
-            if let Some(error) = passed.broken {
+            let passed = Passed::default();
+            let outcome = tunnel.run(client, early, &passed).await;
+            exchange.bytes_in += passed.to_target.get();
+            exchange.bytes_out += passed.to_client.get();
+            if let Err(error) = outcome {
                 let (request_id, error) = (exchange.id.as_str(), &error as &dyn std::error::Error);
                 tracing::debug!(request_id, error, "an upgraded connection was broken off");
             }

@@ -8,6 +8,7 @@ mod datagrams;
 mod failure;
 pub mod hello;
 mod prefixed;
+mod record;
 mod target;
 
 use std::{
@@ -32,6 +33,7 @@ use crate::{
     listener::{self, Bound, Door, Drained, Entry, Refusal},
     shutdown::{Drain, Ending},
     snapshot::{Manner, Snapshot},
+    telemetry::AccessLog,
     tls::ServerTls,
     upstream,
 };
@@ -61,6 +63,8 @@ pub struct Settings {
     pub manner: Manner,
     /// The ports that clients know.
     pub ports: PortMaps,
+    /// Where each stream leaves a line.
+    pub access_log: Option<AccessLog>,
     /// How long streams may go on after the end was asked for.
     pub grace: Duration,
 }
@@ -197,14 +201,13 @@ impl Drop for Place {
 }
 
 async fn attend(place: Place, peer: SocketAddr, serving: impl Future<Output = Result<(), Failure>>) {
-    let ended = serving.await;
-    settle(&place.0.counters, peer, ended.as_ref().err());
+    if let Err(failure) = serving.await {
+        tell(&place.0.counters, peer, &failure);
+    }
 }
 
-/// Counts the end of a stream, and says what is worth saying.
-fn settle(counters: &Counters, peer: SocketAddr, failure: Option<&Failure>) {
-    counters.ended(failure.map_or(End::Passed, Failure::end));
-    let Some(failure) = failure else { return };
+/// Says why a stream was not passed on, and counts a client that crossed a limit.
+fn tell(counters: &Counters, peer: SocketAddr, failure: &Failure) {
     match failure.refusal() {
         Some(refusal) => listener::refuse(&counters.listener, peer, refusal),
         None if failure.end() == End::Client => {

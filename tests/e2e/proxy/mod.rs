@@ -30,6 +30,7 @@ mod smuggling;
 mod spellings;
 mod streaming;
 mod streams;
+mod streams_log;
 mod streams_tls;
 mod streams_udp;
 mod upstream;

@@ -74,7 +74,7 @@ pub(super) fn context(
         served: rooms.published.served.subscribe(),
         live: rooms.reporter.live(),
         fitness: rooms.marks.fitness.clone(),
-        process: rooms.marks.process.clone(),
+        marks: rooms.marks.announcer.clone(),
         refusals: rooms.refusals.clone(),
         tasks: rooms.controls.tasks(),
         controls: rooms.controls.clone(),

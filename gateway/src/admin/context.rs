@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Access, Announcer, Explain, Limits, declarative::Declarative};
 use crate::{
+    config::AnswerHeaders,
     model::{ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, Registry},
     shutdown::Tasks,
     store::{Refused, Store, Version},
@@ -149,6 +150,8 @@ pub struct Node {
     pub hostname: String,
     /// Version of Sandgate.
     pub version: String,
+    /// Headers of answers.
+    pub headers: AnswerHeaders,
     /// What `GET /` shows under `configuration`: `database`, `role`, `router_flavor`, `admin_listen`,
     /// `admin_listeners`, `proxy_listeners`, …; no secrets. `loaded_plugins` is added.
     pub configuration: Object,

@@ -53,6 +53,8 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
         stream_access_log: reader.stream_access_log(&access_log),
         access_log,
         real_ip: reader.real_ip(),
+        answers: reader.answers(),
+        port_maps: reader.port_maps(),
         router_flavor: reader.take("router_flavor", "traditional_compatible", named),
         drain_grace_period: reader.take("drain_grace_period", "30s", time(Duration::ZERO, 3600 * SECOND)),
         keepalive: reader.keepalive(),

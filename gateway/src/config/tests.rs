@@ -107,6 +107,13 @@ fn each_mistake_is_explained_with_its_place() {
         ("UPLOAD_LIMIT", "64 MB", "`64 MB` is not a size"),
         ("UPLOAD_LIMIT", "99999999999999999999GiB", "is not a size"),
         ("REQUEST_URI_LIMIT", "100", "`100` is not within 256 and 1MiB"),
+        ("HEADERS", "Via, X-Powered-By", "`X-Powered-By` is none of server_tokens"),
+        ("HEADERS_UPSTREAM", "Via", "`Via` is neither X-Kong-Request-Id nor off"),
+        ("REQUEST_DEBUG_TOKEN", "short-secret", "a token has at least 16 visible ASCII characters"),
+        ("PORT_MAPS", "80", "`80` is not a port that clients know"),
+        ("PORT_MAPS", "80:8000,81:8000", "two ports are said to lead to 8000"),
+        ("ERROR_DEFAULT_TYPE", "json", "`json` is none of text/plain"),
+        ("ERROR_TEMPLATE_HTML", "", "the path is empty"),
         ("PROXY_LISTENS", "off", "there is no such setting"),
     ];
     for (name, typed, expected) in cases {

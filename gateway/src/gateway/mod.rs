@@ -139,6 +139,9 @@ pub enum GatewayError {
     /// The access log.
     #[error("opening the access log")]
     AccessLog(#[from] crate::telemetry::AccessLogError),
+    /// An error template.
+    #[error(transparent)]
+    ErrorTemplate(#[from] crate::proxy::TemplateError),
 }
 
 /// A running gateway.

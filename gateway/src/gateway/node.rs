@@ -104,6 +104,7 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
     Node {
         id: rooms.node_id.clone(),
         hostname: hostname(),
+        headers: config.answers.headers,
         version: env!("CARGO_PKG_VERSION").into(),
         configuration: match configuration {
             Value::Object(configuration) => configuration,

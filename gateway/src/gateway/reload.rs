@@ -12,24 +12,34 @@ use super::{
     workers::Dial,
 };
 use crate::{
-    config::{Config, Origin},
+    config::{Answers, Config, Origin},
+    proxy::ErrorWords,
     shutdown::Tasks,
     telemetry::LogDial,
 };
 
 /// Settings that a running process takes over.
-const LIVE: [&str; 23] = [
+const LIVE: [&str; 32] = [
+    "allow_debug_header",
     "client_connections",
     "client_handshake_timeout",
     "client_header_timeout",
     "client_keepalive_timeout",
     "client_send_timeout",
     "drain_grace_period",
+    "error_default_type",
+    "error_template_html",
+    "error_template_json",
+    "error_template_plain",
+    "error_template_xml",
+    "headers_upstream",
     "http2_control_frames",
     "log_level",
     "real_ip_header",
     "real_ip_recursive",
     "request_body_limit",
+    "request_debug",
+    "request_debug_token",
     "request_header_count",
     "request_header_limit",
     "request_uri_limit",
@@ -88,6 +98,7 @@ impl Live {
             Ok(Ok(next)) => {
                 let renewed = self.renew(&next).await;
                 self.apply(&next);
+                self.reword().await;
                 if renewed {
                     self.take_over_tls(&next);
                 }
@@ -109,8 +120,22 @@ impl Live {
         config.client_limits = next.client_limits;
         config.real_ip.clone_from(&next.real_ip);
         config.streams.clone_from(&next.streams);
+        config.answers = Answers { headers: config.answers.headers, ..next.answers.clone() };
         config.keepalive = next.keepalive;
         config.target_care = next.target_care;
+    }
+
+    /// Error templates are read again, also where no setting changed.
+    async fn reword(&self) {
+        let pages = self.config.answers.errors.clone();
+        match tokio::task::spawn_blocking(move || ErrorWords::read(&pages)).await {
+            Ok(Ok(errors)) => self.dial.reword(errors),
+            Ok(Err(error)) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, "errors are worded as before");
+            }
+            Err(error) => tracing::error!(%error, "the error templates could not be read"),
+        }
     }
 
     /// Certificates are read again, also where no setting changed.

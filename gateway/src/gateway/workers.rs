@@ -18,7 +18,7 @@ use crate::{
     config::{self, Config, Listen},
     listener::{self, Bound, Counters, Drained, Entry},
     plugin,
-    proxy::{self, Proxy, Refusals},
+    proxy::{self, ErrorWords, Proxy, Refusals},
     shutdown::Drain,
     snapshot::{Manner, Snapshot},
     stream::{self, Streams},
@@ -47,8 +47,15 @@ impl Dial {
     /// What the settings say of connections, requests and targets from now on. Workers follow within a second.
     pub(super) fn turn(&self, config: &Config) {
         self.listener.send_modify(|now| *now = listener_settings(config, now.tls.take()));
-        self.proxy.send_modify(|now| *now = proxy_settings(config, now.access_log.take(), now.refusals.clone()));
+        self.proxy.send_modify(|now| {
+            *now = proxy_settings(config, now.access_log.take(), now.refusals.clone(), now.errors.clone());
+        });
         self.stream.send_modify(|now| *now = stream_settings(config, now.tls.clone(), now.access_log.take()));
+    }
+
+    /// How errors are worded from now on.
+    pub(super) fn reword(&self, errors: ErrorWords) {
+        self.proxy.send_modify(|now| now.errors = Arc::new(errors));
     }
 
     /// The logs that all of them write; one and the same may be there twice.
@@ -124,8 +131,9 @@ impl Workers {
     ) -> Result<Self, GatewayError> {
         let refusals = Arc::<Refusals>::default();
         let (log, stream_log) = open_access_logs(config)?;
+        let errors = Arc::new(ErrorWords::read(&config.answers.errors)?);
         let streaming = stream_settings(config, server.clone(), stream_log);
-        let settings = proxy_settings(config, log, refusals.clone());
+        let settings = proxy_settings(config, log, refusals.clone(), errors);
         let dial = Dial {
             listener: watch::Sender::new(listener_settings(config, Some(server))),
             proxy: watch::Sender::new(settings),
@@ -240,6 +248,7 @@ fn stream_settings(config: &Config, tls: ServerTls, access_log: Option<AccessLog
         trusted: config.real_ip.trusted.clone(),
         introductions: config.streams.introductions.clone(),
         manner: manner(config),
+        ports: config.port_maps.clone(),
         access_log,
         grace: config.drain_grace_period,
     }
@@ -262,7 +271,12 @@ fn open_access_logs(config: &Config) -> Result<(Option<AccessLog>, Option<Access
     Ok((log, of_streams))
 }
 
-fn proxy_settings(config: &Config, access_log: Option<AccessLog>, refusals: Arc<Refusals>) -> proxy::Settings {
+fn proxy_settings(
+    config: &Config,
+    access_log: Option<AccessLog>,
+    refusals: Arc<Refusals>,
+    errors: Arc<ErrorWords>,
+) -> proxy::Settings {
     proxy::Settings {
         uri_bytes: config.request_limits.uri.as_usize(),
         body_bytes: match config.request_limits.body.as_usize() {
@@ -272,6 +286,11 @@ fn proxy_settings(config: &Config, access_log: Option<AccessLog>, refusals: Arc<
         trusted: config.real_ip.trusted.clone(),
         naming: config.real_ip.naming.clone(),
         real_ip_recursive: config.real_ip.recursive,
+        headers: config.answers.headers,
+        tells_upstream: config.answers.tells_upstream,
+        debugging: config.answers.debugging.clone(),
+        errors,
+        ports: config.port_maps.clone(),
         access_log,
         manner: manner(config),
         upstream: upstream_settings(config),

@@ -56,7 +56,7 @@ async fn run(proxy: &Proxy, session: &Session, snapshot: &Snapshot, exchange: &m
         Flow::Continue => {}
     }
     let (mut head, body) = forward::send(proxy, session, exchange, &routed).await?.into_parts();
-    headers::receive(&mut head.headers, exchange);
+    headers::receive(&mut head.headers, head.status, proxy, exchange);
     exchange.response = Some(ResponseHead { status: head.status, headers: head.headers, origin: Origin::Upstream });
     Ok(Answer::Proxied(body))
 }
@@ -79,7 +79,8 @@ fn route(session: &Session, snapshot: &Snapshot, exchange: &mut Care) -> Result<
 
 fn word(exchange: &mut Care, failure: Failure) -> Answer {
     exchange.tell(&failure);
-    Answer::Made(answer::word(exchange, failure))
+    let errors = exchange.proxy.settings().errors.clone();
+    Answer::Made(answer::word(exchange, failure, &errors))
 }
 
 /// Runs the response phases.

@@ -93,7 +93,7 @@ pub(super) fn switch(proxy: &Proxy, session: &Session, mut exchange: Care, answe
 /// A target whose connection did not follow its word.
 fn refuse(proxy: &Proxy, mut exchange: Care) -> Response<Body> {
     exchange.tell(&Failure::Switched);
-    let words = answer::word(&mut exchange, Failure::Switched);
+    let words = answer::word(&mut exchange, Failure::Switched, &proxy.settings().errors);
     headers::finish(proxy, &mut exchange);
     let head = exchange.response.clone();
     let mut response = Response::new(Body::from(words));

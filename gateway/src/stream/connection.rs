@@ -99,7 +99,8 @@ fn find(
     sni: Option<&str>,
 ) -> Result<(Arc<StreamEntry>, bool), Failure> {
     let snapshot = streams.current.load();
-    let query = StreamQuery { protocol, source: client.told.source, destination: client.ends.local, sni };
+    let query =
+        StreamQuery { protocol, source: client.told.source, destination: streams.known_as(client.ends.local), sni };
     let found = snapshot.streams.find(&query).ok_or(Failure::NoRoute)?;
     Ok((found.value.clone(), found.is_passthrough))
 }

@@ -106,7 +106,8 @@ fn admit(streams: &Streams, peer: SocketAddr, local: SocketAddr) -> Result<Arc<S
         return Err(Failure::Sessions);
     }
     let snapshot = streams.current.load();
-    let query = StreamQuery { protocol: StreamProtocol::Udp, source: peer, destination: local, sni: None };
+    let query =
+        StreamQuery { protocol: StreamProtocol::Udp, source: peer, destination: streams.known_as(local), sni: None };
     Ok(snapshot.streams.find(&query).ok_or(Failure::NoRoute)?.value.clone())
 }
 

@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{Introductions, Trusted},
+    config::{Introductions, PortMaps, Trusted},
     listener::{self, Bound, Door, Drained, Entry, Refusal},
     shutdown::{Drain, Ending},
     snapshot::{Manner, Snapshot},
@@ -61,6 +61,8 @@ pub struct Settings {
     pub introductions: Introductions,
     /// How targets are treated beyond what their upstreams say.
     pub manner: Manner,
+    /// The ports that clients know.
+    pub ports: PortMaps,
     /// Where each stream leaves a line.
     pub access_log: Option<AccessLog>,
     /// How long streams may go on after the end was asked for.
@@ -126,6 +128,11 @@ impl Streams {
             *self.settings.borrow_mut() = Rc::new(changes.borrow_and_update().clone());
         }
         self.settings.borrow().clone()
+    }
+
+    /// An address of this node with the port that clients know.
+    fn known_as(&self, local: SocketAddr) -> SocketAddr {
+        SocketAddr::new(local.ip(), self.settings().ports.outside(local.port()))
     }
 
     /// Runs until the gateway ends, or the stream does.

@@ -1,5 +1,6 @@
 //! Requests through the gateway to targets and back.
 
+mod answers;
 mod attacks;
 mod balancing;
 mod bodies;

@@ -86,6 +86,7 @@ impl Admin {
             node: Arc::new(Node {
                 id: "92879350-07cc-462e-bfea-c40252e95a34".into(),
                 hostname: "node".into(),
+                headers: Default::default(),
                 version: "0.1.0".into(),
                 configuration: configuration.as_object().unwrap().clone(),
             }),

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Settings that a running process takes over.
-const LIVE: [&str; 32] = [
+const LIVE: [&str; 33] = [
     "allow_debug_header",
     "client_connections",
     "client_handshake_timeout",
@@ -34,6 +34,7 @@ const LIVE: [&str; 32] = [
     "error_template_xml",
     "headers_upstream",
     "http2_control_frames",
+    "http2_window_timeout",
     "log_level",
     "real_ip_header",
     "real_ip_recursive",

@@ -234,6 +234,7 @@ fn listener_settings(config: &Config, tls: Option<ServerTls>) -> listener::Setti
         head_timeout: client.header_timeout,
         idle_timeout: client.keepalive_timeout,
         send_timeout: client.send_timeout,
+        http2_window_timeout: client.window_timeout,
         connections: client.connections.div_ceil(config.workers.get()),
         http2_control_frames: client.control_frames,
         grace: config.drain_grace_period,

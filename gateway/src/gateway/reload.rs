@@ -12,14 +12,14 @@ use super::{
     workers::Dial,
 };
 use crate::{
-    config::{Answers, Config, Origin},
+    config::{Config, Origin},
     proxy::ErrorWords,
     shutdown::Tasks,
     telemetry::LogDial,
 };
 
 /// Settings that a running process takes over.
-const LIVE: [&str; 30] = [
+const LIVE: [&str; 31] = [
     "allow_debug_header",
     "client_connections",
     "client_handshake_timeout",
@@ -32,6 +32,7 @@ const LIVE: [&str; 30] = [
     "error_template_json",
     "error_template_plain",
     "error_template_xml",
+    "headers",
     "headers_upstream",
     "http2_control_frames",
     "log_level",
@@ -117,7 +118,7 @@ impl Live {
         config.request_limits = next.request_limits;
         config.client_limits = next.client_limits;
         config.real_ip.clone_from(&next.real_ip);
-        config.answers = Answers { headers: config.answers.headers, ..next.answers.clone() };
+        config.answers.clone_from(&next.answers);
         config.keepalive = next.keepalive;
         config.target_care = next.target_care;
     }

@@ -312,6 +312,9 @@ pub struct Settings {
     /// For a client that takes no bytes of its answers: 1s to 24h [default: 60s]
     #[arg(long, value_name = "DURATION")]
     pub client_send_timeout: Option<Text>,
+    /// For an HTTP/2 client that asked for answers and never opened a window for any: 1s to 24h [default: 3s]
+    #[arg(long, value_name = "DURATION")]
+    pub http2_window_timeout: Option<Text>,
     /// HTTP/2 frames a second of one connection that bring nothing: 10 to 1,000,000 [default: 1000]
     #[arg(long, value_name = "NUMBER")]
     pub http2_control_frames: Option<Text>,

@@ -226,6 +226,8 @@ pub struct ClientLimits {
     pub keepalive_timeout: Duration,
     /// For a client that takes no bytes.
     pub send_timeout: Duration,
+    /// For an HTTP/2 client that never opened a window.
+    pub window_timeout: Duration,
     /// HTTP/2 frames a second that bring nothing.
     pub control_frames: u32,
 }

@@ -261,6 +261,7 @@ impl Reader {
             header_timeout: self.take("client_header_timeout", "60s", limit()),
             keepalive_timeout: self.take("client_keepalive_timeout", "75s", long()),
             send_timeout: self.take("client_send_timeout", "60s", long()),
+            window_timeout: self.take("http2_window_timeout", "3s", long()),
             control_frames: self.take("http2_control_frames", "1000", number(10, 1_000_000)),
         }
     }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Settings that a running process takes over.
-const LIVE: [&str; 31] = [
+const LIVE: [&str; 34] = [
     "allow_debug_header",
     "client_connections",
     "client_handshake_timeout",
@@ -35,6 +35,7 @@ const LIVE: [&str; 31] = [
     "headers",
     "headers_upstream",
     "http2_control_frames",
+    "http2_window_timeout",
     "log_level",
     "real_ip_header",
     "real_ip_recursive",
@@ -44,6 +45,8 @@ const LIVE: [&str; 31] = [
     "request_header_count",
     "request_header_limit",
     "request_uri_limit",
+    "stream_proxy_protocol_upstream",
+    "stream_udp_sessions",
     "trusted_ips",
     "upstream_keepalive_idle_timeout",
     "upstream_keepalive_max_requests",
@@ -118,6 +121,7 @@ impl Live {
         config.request_limits = next.request_limits;
         config.client_limits = next.client_limits;
         config.real_ip.clone_from(&next.real_ip);
+        config.streams.clone_from(&next.streams);
         config.answers.clone_from(&next.answers);
         config.keepalive = next.keepalive;
         config.target_care = next.target_care;

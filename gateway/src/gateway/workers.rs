@@ -40,7 +40,7 @@ pub(super) struct Workers {
 pub(super) struct Dial {
     listener: watch::Sender<listener::Settings>,
     proxy: watch::Sender<proxy::Settings>,
-    stream_log: Option<AccessLog>,
+    stream: watch::Sender<stream::Settings>,
 }
 
 impl Dial {
@@ -55,6 +55,7 @@ impl Dial {
         self.proxy.send_modify(|now| {
             *now = proxy_settings(config, now.access_log.take(), now.refusals.clone(), now.errors.clone());
         });
+        self.stream.send_modify(|now| *now = stream_settings(config, now.tls.clone(), now.access_log.take()));
     }
 
     /// How errors are worded from now on.
@@ -63,8 +64,10 @@ impl Dial {
     }
 
     /// The logs that all of them write; one and the same may be there twice.
-    pub(super) fn access_logs(&self) -> impl Iterator<Item = AccessLog> {
-        self.proxy.borrow().access_log.clone().into_iter().chain(self.stream_log.clone())
+    pub(super) fn access_logs(&self) -> impl Iterator<Item = AccessLog> + use<> {
+        let (of_requests, of_streams) =
+            (self.proxy.borrow().access_log.clone(), self.stream.borrow().access_log.clone());
+        of_requests.into_iter().chain(of_streams)
     }
 }
 
@@ -134,12 +137,12 @@ impl Workers {
         let refusals = Arc::<Refusals>::default();
         let (log, stream_log) = open_access_logs(config)?;
         let errors = Arc::new(ErrorWords::read(&config.answers.errors)?);
-        let streaming = stream_settings(config, &server, stream_log.clone());
+        let streaming = stream_settings(config, server.clone(), stream_log);
         let settings = proxy_settings(config, log, refusals.clone(), errors);
         let dial = Dial {
             listener: watch::Sender::new(listener_settings(config, Some(server))),
             proxy: watch::Sender::new(settings),
-            stream_log,
+            stream: watch::Sender::new(streaming),
         };
         let (mut threads, mut counters, mut streams) = (Vec::new(), Vec::new(), Vec::new());
         let order = Drain::default();
@@ -150,7 +153,7 @@ impl Workers {
             let worker = Worker {
                 number,
                 doors,
-                streaming: streaming.clone(),
+                streaming: dial.stream.subscribe(),
                 limits: dial.listener.subscribe(),
                 settings: dial.proxy.subscribe(),
                 current: current.clone(),
@@ -194,7 +197,7 @@ impl Workers {
 struct Worker {
     number: usize,
     doors: Doors,
-    streaming: stream::Settings,
+    streaming: watch::Receiver<stream::Settings>,
     limits: watch::Receiver<listener::Settings>,
     settings: watch::Receiver<proxy::Settings>,
     current: Arc<ArcSwap<Snapshot>>,
@@ -233,6 +236,7 @@ fn listener_settings(config: &Config, tls: Option<ServerTls>) -> listener::Setti
         head_timeout: client.header_timeout,
         idle_timeout: client.keepalive_timeout,
         send_timeout: client.send_timeout,
+        http2_window_timeout: client.window_timeout,
         connections: client.connections.div_ceil(config.workers.get()),
         http2_control_frames: client.control_frames,
         grace: config.drain_grace_period,
@@ -240,10 +244,10 @@ fn listener_settings(config: &Config, tls: Option<ServerTls>) -> listener::Setti
     }
 }
 
-fn stream_settings(config: &Config, tls: &ServerTls, access_log: Option<AccessLog>) -> stream::Settings {
+fn stream_settings(config: &Config, tls: ServerTls, access_log: Option<AccessLog>) -> stream::Settings {
     let (client, workers) = (&config.client_limits, config.workers.get());
     stream::Settings {
-        tls: tls.clone(),
+        tls,
         handshake_timeout: client.handshake_timeout,
         connections: client.connections.div_ceil(workers),
         udp_sessions: config.streams.udp_sessions.div_ceil(workers),

@@ -86,7 +86,7 @@ async fn secure(streams: &Streams, mut io: impl Io, caller: Caller<'_>, entry: &
     if is_passthrough {
         return pass(streams, io, first, caller, found).await;
     }
-    let handshake = TlsAcceptor::from(super::tls(&streams.settings.tls, entry)).accept(Prefixed::new(first, io));
+    let handshake = TlsAcceptor::from(super::tls(&streams.settings().tls, entry)).accept(Prefixed::new(first, io));
     let io = streams.hear(handshake, Failure::HandshakeTimeout).await?.map_err(Failure::Handshake)?;
     pass(streams, io, Bytes::new(), caller, found).await
 }
@@ -140,6 +140,6 @@ async fn pass(
 
 /// What the target hears before anything else.
 fn introduction(streams: &Streams, service: &ServiceEntry, told: &Passed) -> Vec<u8> {
-    let version = streams.settings.introductions.of(service.service.name.as_deref());
+    let version = streams.settings().introductions.of(service.service.name.as_deref());
     version.map_or_else(Vec::new, |version| told.write(target::version(version)))
 }

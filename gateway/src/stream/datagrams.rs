@@ -102,7 +102,7 @@ fn take(streams: &Rc<Streams>, socket: &Rc<UdpSocket>, clients: &Clients, arrive
 
 /// The route of a client, if there is room for it.
 fn admit(streams: &Streams, peer: SocketAddr, local: SocketAddr) -> Result<Arc<StreamEntry>, Failure> {
-    if streams.sessions.get() >= streams.settings.udp_sessions {
+    if streams.sessions.get() >= streams.settings().udp_sessions {
         return Err(Failure::Sessions);
     }
     let snapshot = streams.current.load();

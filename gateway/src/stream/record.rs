@@ -96,7 +96,7 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.streams.counters.ended(self.end);
-        if let Some(log) = &self.streams.settings.access_log {
+        if let Some(log) = &self.streams.settings().access_log {
             log.note(self.line());
         }
     }

@@ -87,6 +87,16 @@ async fn whose_word_about_the_client_counts_changes_without_a_restart() {
 }
 
 #[tokio::test]
+async fn what_a_node_says_of_itself_changes_without_a_restart() {
+    let target = TestTarget::echoing().await;
+    let (gateway, file) = gateway("", &target).await;
+    assert!(gateway.get("/").await.has("via"));
+    reload(&gateway, &file, "headers = 'off'\nheaders_upstream = 'off'", "headers, headers_upstream").await;
+    gateway.until(async || !gateway.get("/").await.has("via")).await;
+    assert!(!gateway.admin.get("/").await.has("x-kong-admin-latency"));
+}
+
+#[tokio::test]
 async fn idle_connections_to_targets_are_kept_as_the_new_settings_say() {
     let target = TestTarget::answering("a").await;
     let (gateway, file) = gateway("upstream_keepalive_pool_size = 0", &target).await;

@@ -56,6 +56,8 @@ pub struct Context {
     pub fitness: Arc<dyn Fitness>,
     /// Tells other nodes how targets were turned by hand.
     pub marks: Arc<Announcer>,
+    /// Headers of answers at this moment.
+    pub headers: Arc<dyn Fn() -> AnswerHeaders + Send + Sync>,
     /// Takes writes that were refused to the audit log. Bounded; what does not fit is counted in the log alone.
     pub refusals: mpsc::Sender<Refused>,
     /// What can be turned while the node runs.
@@ -150,8 +152,6 @@ pub struct Node {
     pub hostname: String,
     /// Version of Sandgate.
     pub version: String,
-    /// Headers of answers.
-    pub headers: AnswerHeaders,
     /// What `GET /` shows under `configuration`: `database`, `role`, `router_flavor`, `admin_listen`,
     /// `admin_listeners`, `proxy_listeners`, …; no secrets. `loaded_plugins` is added.
     pub configuration: Object,

@@ -55,7 +55,7 @@ async fn answer(side: Side, context: Context, request: Request<Body>) -> Respons
 
 async fn respond(side: Side, context: Context, request: Request<Body>) -> Response<Body> {
     let begin = Instant::now();
-    let (server, said) = (format!("sandgate/{}", context.node.version), context.node.headers);
+    let (server, said) = (format!("sandgate/{}", context.node.version), (context.headers)());
     let mut call = Call::new(context, request);
     let answer = dispatch(side, &mut call).await.unwrap_or_else(Failure::into_answer);
     audit::refused(&call, answer.status);

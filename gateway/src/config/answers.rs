@@ -1,6 +1,6 @@
 //! What the gateway says of itself and of its ports: headers of answers, bodies of errors, the port that clients know.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use super::{
     Problem,
@@ -94,12 +94,38 @@ pub struct Debugging {
     /// `X-Kong-Request-Debug: *` asks where the time went, for clients on this machine.
     pub times: bool,
     /// With this token in `X-Kong-Request-Debug-Token` also for others.
-    pub token: Option<Arc<str>>,
+    pub token: Option<DebugToken>,
 }
 
 impl Default for Debugging {
     fn default() -> Self {
         Self { names: false, times: true, token: None }
+    }
+}
+
+/// What opens the times of a request to other machines; never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DebugToken(Arc<str>);
+
+impl DebugToken {
+    /// The least that it must have: shorter ones are guessed.
+    const LEAST: usize = 16;
+
+    /// Visible ASCII, since it comes in a header, of at least 16 characters; otherwise nothing.
+    pub fn new(text: &str) -> Option<Self> {
+        let is_fine = text.len() >= Self::LEAST && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_fine.then(|| Self(text.into()))
+    }
+
+    /// For comparing.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for DebugToken {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("DebugToken(…)")
     }
 }
 
@@ -214,11 +240,8 @@ impl Reader {
     }
 }
 
-/// Visible ASCII, since it comes in a header, and not so short that it is guessed.
-fn debug_token(text: &str) -> Result<Arc<str>, Problem> {
-    const LEAST: usize = 16;
-    let is_fine = text.len() >= LEAST && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_fine { Ok(text.into()) } else { Err(Problem::Token(LEAST)) }
+fn debug_token(text: &str) -> Result<DebugToken, Problem> {
+    DebugToken::new(text).ok_or(Problem::Token(DebugToken::LEAST))
 }
 
 #[cfg(test)]

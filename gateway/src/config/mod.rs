@@ -30,7 +30,7 @@ use crate::router::{Flavor, UnknownFlavor};
 use crate::telemetry::{LogFormat, LogLevel, UnknownName};
 
 pub use admin::{Admin, BootstrapToken};
-pub use answers::{AnswerHeaders, Answers, Debugging, ErrorFormat, ErrorPages, PortMaps};
+pub use answers::{AnswerHeaders, Answers, DebugToken, Debugging, ErrorFormat, ErrorPages, PortMaps};
 pub use database::{Database, DatabaseUse, PostgresUrl};
 pub use file::{Settings, Text};
 pub use listen::{Address, Listen, Probes};

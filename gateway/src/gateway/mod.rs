@@ -226,7 +226,7 @@ impl Gateway {
         let doors = both.map(|(proxy, stream)| Doors { proxy, stream }).collect();
         let server = rooms.tls.clients.clone();
         let workers = Workers::start(config, doors, rooms.published.current.clone(), server)?;
-        let context = node::context(config, &rooms, &addresses, workers.tally(), &ground.metrics);
+        let context = node::context(config, &rooms, &addresses, &workers, &ground.metrics);
         let admin = ground.api("admin", admin::router(context.clone()), config, &rooms);
         let status = ground.api("status", admin::status_router(context), config, &rooms);
         let admin = control.block_on(apis::serve(sockets.admin, admin))?;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     Rooms, apis, database, explainer, fitness,
-    workers::{Addresses, Tally, shown, total},
+    workers::{Addresses, Tally, Workers, shown, total},
 };
 use crate::{
     admin::{Context, Node, Quarantined, Status},
@@ -29,13 +29,14 @@ pub(super) fn context(
     config: &Config,
     rooms: &Rooms,
     addresses: &Addresses,
-    tally: Tally,
+    workers: &Workers,
     metrics: &Arc<Metrics>,
 ) -> Context {
     let notify = rooms.published.changed.clone();
     let metrics = metrics.clone();
     let (published, deployments, node_id) = (rooms.published.clone(), rooms.deployments.clone(), rooms.node_id.clone());
-    let (counted, counters, served) = (tally.clone(), tally.connections, rooms.published.clone());
+    let (counted, dial, served) = (workers.tally(), workers.dial(), rooms.published.clone());
+    let counters = counted.connections.clone();
     let store = rooms.store.clone();
     let text = move || {
         let snapshot = published.current.load();
@@ -75,6 +76,7 @@ pub(super) fn context(
         live: rooms.reporter.live(),
         fitness: rooms.marks.fitness.clone(),
         marks: rooms.marks.announcer.clone(),
+        headers: Arc::new(move || dial.headers()),
         refusals: rooms.refusals.clone(),
         tasks: rooms.controls.tasks(),
         controls: rooms.controls.clone(),
@@ -104,7 +106,6 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
     Node {
         id: rooms.node_id.clone(),
         hostname: hostname(),
-        headers: config.answers.headers,
         version: env!("CARGO_PKG_VERSION").into(),
         configuration: match configuration {
             Value::Object(configuration) => configuration,

@@ -12,14 +12,14 @@ use super::{
     workers::Dial,
 };
 use crate::{
-    config::{Answers, Config, Origin},
+    config::{Config, Origin},
     proxy::ErrorWords,
     shutdown::Tasks,
     telemetry::LogDial,
 };
 
 /// Settings that a running process takes over.
-const LIVE: [&str; 33] = [
+const LIVE: [&str; 34] = [
     "allow_debug_header",
     "client_connections",
     "client_handshake_timeout",
@@ -32,6 +32,7 @@ const LIVE: [&str; 33] = [
     "error_template_json",
     "error_template_plain",
     "error_template_xml",
+    "headers",
     "headers_upstream",
     "http2_control_frames",
     "http2_window_timeout",
@@ -121,7 +122,7 @@ impl Live {
         config.client_limits = next.client_limits;
         config.real_ip.clone_from(&next.real_ip);
         config.streams.clone_from(&next.streams);
-        config.answers = Answers { headers: config.answers.headers, ..next.answers.clone() };
+        config.answers.clone_from(&next.answers);
         config.keepalive = next.keepalive;
         config.target_care = next.target_care;
     }

@@ -44,6 +44,11 @@ pub(super) struct Dial {
 }
 
 impl Dial {
+    /// The headers that answers get now.
+    pub(super) fn headers(&self) -> config::AnswerHeaders {
+        self.proxy.borrow().headers
+    }
+
     /// What the settings say of connections, requests and targets from now on. Workers follow within a second.
     pub(super) fn turn(&self, config: &Config) {
         self.listener.send_modify(|now| *now = listener_settings(config, now.tls.take()));

@@ -20,6 +20,7 @@ mod phases;
 mod prepare;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod worker;
 
 pub use catalog::{Catalog, Inspected, LoadedModule, Refused, digest_of};
@@ -28,8 +29,8 @@ pub use deployment::{Deployment, FailurePolicy, Terms};
 pub use directory::{ConsumerEntry, Credential, Directory};
 pub use engine::Bounds;
 pub use exchange::{
-    Asked, Connection, Exchange, HeaderChange, Held, Origin, Phase, RequestBody, RequestHead, RequestId, ResponseHead,
-    RouteFacts, Timing, TlsFacts, Try, UpstreamTarget,
+    Connection, Exchange, HeaderChange, Held, Origin, RequestBody, RequestHead, RequestId, ResponseHead, RouteFacts,
+    Timing, TlsFacts, Try, UpstreamTarget,
 };
 pub use grants::Grants;
 pub use health::HealthReport;
@@ -38,4 +39,5 @@ pub use limits::Limits;
 pub use manifest::{Capability, CollectionDeclaration, Manifest, ManifestError};
 pub use phases::Phases;
 pub use prepare::{Entity, prepare};
+pub use trace::{Asked, PhaseTime, Trace};
 pub use worker::{enter_worker, leave_worker};

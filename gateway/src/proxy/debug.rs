@@ -1,117 +1,156 @@
-//! What a client may ask a request to say about itself: `Kong-Debug` and `X-Kong-Request-Debug`.
+//! What clients that look into a request are told beside its answer: the route and the service (`Kong-Debug`), and what took
+//! how long (`X-Kong-Request-Debug`).
 
 use std::{
     net::IpAddr,
     time::{Duration, Instant},
 };
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::{HeaderMap, HeaderName};
 use serde_json::{Map, Value, json};
 
 use super::words;
 use crate::{
     config::Debugging,
-    plugin::{Asked, Exchange, Phase},
+    plugin::{Asked, Exchange, Phases, Trace},
 };
 
 const KONG_DEBUG: HeaderName = HeaderName::from_static("kong-debug");
+const ROUTE_ID: HeaderName = HeaderName::from_static("kong-route-id");
+const ROUTE_NAME: HeaderName = HeaderName::from_static("kong-route-name");
+const SERVICE_ID: HeaderName = HeaderName::from_static("kong-service-id");
+const SERVICE_NAME: HeaderName = HeaderName::from_static("kong-service-name");
 const REQUEST_DEBUG: HeaderName = HeaderName::from_static("x-kong-request-debug");
 const TOKEN: HeaderName = HeaderName::from_static("x-kong-request-debug-token");
+const LOG: HeaderName = HeaderName::from_static("x-kong-request-debug-log");
 const OUTPUT: HeaderName = HeaderName::from_static("x-kong-request-debug-output");
 
-/// What the client asks for and may hear. The token goes no further.
-pub(super) fn asked(headers: &mut HeaderMap, client: IpAddr, debugging: &Debugging) -> Option<Box<Asked>> {
-    let names = debugging.names && headers.get(KONG_DEBUG).is_some_and(|value| value == "1");
-    let times = debugging.times && wants_times(headers, client, debugging.token.as_deref());
-    (names || times).then(|| Box::new(Asked { names, calls: times.then(Vec::new) }))
+/// Bytes that other machines get at most, as at Kong: servers between may take no longer header.
+const LONGEST: usize = 2 << 10;
+
+/// Whether a header of this name, in lower case, is one that asks for a trace or opens it.
+pub(super) fn is_question(name: &str) -> bool {
+    name == REQUEST_DEBUG.as_str() || name == TOKEN.as_str() || name == LOG.as_str()
 }
 
-fn wants_times(headers: &mut HeaderMap, client: IpAddr, token: Option<&str>) -> bool {
-    // Nearly nobody asks, and a look at the lengths of names costs less than asking the map.
-    let length = REQUEST_DEBUG.as_str().len();
-    if !headers.keys().any(|name| name.as_str().len() == length && *name == REQUEST_DEBUG) {
-        return false;
+/// Forgets what asks for a trace: the token is nobody else's business.
+pub(super) fn forget_question(headers: &mut HeaderMap) {
+    for name in [REQUEST_DEBUG, TOKEN, LOG] {
+        headers.remove(name);
     }
-    let shown = headers.remove(TOKEN);
-    let is_known = shown.zip(token).is_some_and(|(shown, token)| is_same(shown.as_bytes(), token.as_bytes()));
-    headers.get(REQUEST_DEBUG).is_some_and(|value| value == "*") && (client.is_loopback() || is_known)
 }
 
-/// In a time that says nothing of where they differ.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let differing = one.iter().zip(other).fold(0, |differing, (one, other)| differing | (one ^ other));
-    one.len() == other.len() && differing == 0
+/// What the client asks for and may hear. Looks at the headers only of clients that could.
+pub(super) fn asked(headers: &mut HeaderMap, client: IpAddr, debugging: &Debugging) -> Option<Box<Asked>> {
+    let names = debugging.names && headers.get(KONG_DEBUG).is_some_and(|asked| asked == "1");
+    let trace = trace(headers, client, debugging);
+    (names || trace.is_some()).then(|| Box::new(Asked { names, trace }))
+}
+
+fn trace(headers: &mut HeaderMap, client: IpAddr, debugging: &Debugging) -> Option<Trace> {
+    let is_local = client.is_loopback();
+    let could = debugging.times && (is_local || debugging.token.is_some());
+    // A walk over the few names costs less than asking the map.
+    if !could || !headers.keys().any(|name| is_question(name.as_str())) {
+        return None;
+    }
+    let asks = headers.get(REQUEST_DEBUG).is_some_and(|asked| asked == "*");
+    let shows =
+        |token: &[u8]| headers.get(TOKEN).is_some_and(|shown| verify_slices_are_equal(shown.as_bytes(), token).is_ok());
+    let may = is_local || debugging.token.as_ref().is_some_and(|token| shows(token.as_bytes()));
+    let is_logged = headers.get(LOG).is_some_and(|logged| logged == "true");
+    forget_question(headers);
+    (asks && may).then(|| Trace { is_logged, is_local, ..Trace::default() })
 }
 
 /// Adds what was asked for to the headers of the answer.
 pub(super) fn answer(exchange: &mut Exchange) {
     let Some(asked) = exchange.asked.take() else { return };
-    let times = asked.calls.is_some().then(|| times(exchange, &asked));
-    let Some(head) = &mut exchange.response else { return };
     if asked.names {
-        let route = &exchange.route;
-        let named = [
-            (HeaderName::from_static("kong-route-id"), &route.route_id),
-            (HeaderName::from_static("kong-route-name"), &route.route_name),
-            (HeaderName::from_static("kong-service-id"), &route.service_id),
-            (HeaderName::from_static("kong-service-name"), &route.service_name),
-        ];
-        for (name, value) in named {
-            if let Some(value) = value {
-                head.headers.insert(name, words::text(value));
-            }
+        tell_route(exchange);
+    }
+    if let Some(trace) = asked.trace {
+        tell_times(exchange, &trace);
+    }
+}
+
+fn tell_route(exchange: &mut Exchange) {
+    let Some(head) = &mut exchange.response else { return };
+    let route = &exchange.route;
+    for (name, value) in [
+        (ROUTE_ID, &route.route_id),
+        (ROUTE_NAME, &route.route_name),
+        (SERVICE_ID, &route.service_id),
+        (SERVICE_NAME, &route.service_name),
+    ] {
+        if let Some(value) = value {
+            head.headers.insert(name, words::text(value));
         }
     }
-    if let Some(times) = times {
-        head.headers.insert(OUTPUT, words::text(&times.to_string()));
-    }
-    exchange.asked = Some(asked);
 }
 
-/// Where the time went until the head of the answer, as Kong's tree; in milliseconds.
-fn times(exchange: &Exchange, asked: &Asked) -> Value {
+fn tell_times(exchange: &mut Exchange, trace: &Trace) {
+    let id = exchange.id.as_str();
+    let output = tree(exchange, trace).to_string();
+    let too_long = if trace.is_local { None } else { in_place_of(&output, id) };
+    if trace.is_logged || too_long.is_some() {
+        tracing::info!(request_id = id, output, "[request-debug]");
+    }
+    if let Some(head) = &mut exchange.response {
+        head.headers.insert(OUTPUT, words::text(&too_long.unwrap_or(output)));
+    }
+}
+
+/// What is said in place of an output that is too long for a header.
+fn in_place_of(output: &str, id: &str) -> Option<String> {
+    let message = "Output is truncated, please check the error_log for full output by filtering with the request_id.";
+    let said = || json!({ "truncated": true, "request_id": id, "message": message }).to_string();
+    (output.len() >= LONGEST).then(said)
+}
+
+/// The times as a tree in Kong's shape, in milliseconds.
+fn tree(exchange: &Exchange, trace: &Trace) -> Value {
     let (timing, now) = (&exchange.timing, Instant::now());
-    let until_upstream = timing.upstream_started.unwrap_or(now);
-    let mut child = Map::new();
-    child.insert("access".into(), part(until_upstream - timing.started, plugins(asked, Phase::Access)));
-    if let Some(began) = timing.upstream_started {
-        let answered = timing.upstream_answered.unwrap_or(now);
-        let first_byte = json!({ "time_to_first_byte": part(answered - began, Map::new()) });
-        child.insert("upstream".into(), part(answered - began, object(first_byte)));
-        let rest = part(now - answered, plugins(asked, Phase::HeaderFilter));
-        child.insert("header_filter".into(), rest);
+    let answered = trace.answered.unwrap_or(now);
+    let mut phases = Map::new();
+    let access = timing.upstream_started.unwrap_or(answered) - timing.started;
+    let router = trace.router.map(|took| ("router", span(took, Map::new())));
+    phases.insert("access".into(), span(access, children(router, trace, Phases::REQUEST_HEADERS)));
+    if let Some(started) = timing.upstream_started {
+        phases.insert("balancer".into(), span(trace.balancer, Map::new()));
+        if !exchange.tries.is_empty() {
+            let waited = timing.upstream_answered.unwrap_or(answered) - started;
+            let waited = waited.saturating_sub(trace.balancer);
+            let first = ("time_to_first_byte", span(waited, Map::new()));
+            phases.insert("upstream".into(), span(waited, children(Some(first), trace, Phases::REQUEST_BODY)));
+        }
     }
-    let mut whole = object(part(now - timing.started, child));
-    whole.insert("request_id".into(), exchange.id.as_str().into());
-    Value::Object(whole)
+    phases.insert("header_filter".into(), span(now - answered, children(None, trace, Phases::RESPONSE_HEADERS)));
+    let mut whole = span(now - timing.started, phases);
+    whole["request_id"] = exchange.id.as_str().into();
+    whole
 }
 
-fn plugins(asked: &Asked, phase: Phase) -> Map<String, Value> {
-    let calls = || asked.calls.iter().flatten().filter(|call| call.phase == phase);
-    if calls().next().is_none() {
-        return Map::new();
+/// The plugins that ran in a phase, below their names, behind another child.
+fn children(first: Option<(&str, Value)>, trace: &Trace, phase: Phases) -> Map<String, Value> {
+    let mut children: Map<_, _> = first.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let (mut plugins, mut total) = (Map::new(), Duration::ZERO);
+    for call in trace.calls.iter().filter(|call| call.phase == phase) {
+        total += call.took;
+        let entity = Map::from_iter([(call.id.to_string(), span(call.took, Map::new()))]);
+        plugins.insert(call.name.to_string(), span(call.took, entity));
     }
-    let each = calls().map(|call| (call.plugin.to_string(), part(call.took, Map::new()))).collect();
-    let mut plugins = Map::new();
-    plugins.insert("plugins".into(), part(calls().map(|call| call.took).sum(), each));
-    plugins
+    if !plugins.is_empty() {
+        children.insert("plugins".into(), span(total, plugins));
+    }
+    children
 }
 
-fn part(took: Duration, child: Map<String, Value>) -> Value {
-    let mut part = Map::new();
-    let milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3;
-    part.insert("total_time".into(), milliseconds.into());
-    if !child.is_empty() {
-        part.insert("child".into(), child.into());
-    }
-    part.into()
-}
-
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(object) => object,
-        _ => Map::new(),
-    }
+fn span(took: Duration, children: Map<String, Value>) -> Value {
+    // Microseconds are all that a client can make use of.
+    let took = (took.as_secs_f64() * 1e6).round() / 1e3;
+    if children.is_empty() { json!({ "total_time": took }) } else { json!({ "total_time": took, "child": children }) }
 }
 
 #[cfg(test)]
@@ -119,31 +158,39 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::config::DebugToken;
 
     #[test]
     fn only_those_who_may_hear_the_times() {
-        let (near, far) = ("127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
-        let token = "0123456789abcdef";
-        let debugging = Debugging { token: Some(token.into()), ..Debugging::default() };
+        let token = || DebugToken::new("0123456789abcdef");
+        let debugging = |times, token| Debugging { times, token, ..Debugging::default() };
         let cases = [
-            (near, "*", None, true),
-            (near, "1", None, false),
-            (far, "*", None, false),
-            (far, "*", Some(token), true),
-            (far, "*", Some("0123456789abcdeF"), false),
-            (far, "*", Some("0123456789abcdef0"), false),
+            ("127.0.0.1", debugging(true, None), "*", "", true),
+            ("::1", debugging(true, token()), "*", "", true),
+            ("127.0.0.1", debugging(true, None), "plugins", "", false),
+            ("127.0.0.1", debugging(false, token()), "*", "0123456789abcdef", false),
+            ("192.0.2.1", debugging(true, None), "*", "", false),
+            ("192.0.2.1", debugging(true, token()), "*", "", false),
+            ("192.0.2.1", debugging(true, token()), "*", "0123456789abcdeF", false),
+            ("192.0.2.1", debugging(true, token()), "*", "0123456789abcdef0", false),
+            ("192.0.2.1", debugging(true, token()), "*", "0123456789abcdef", true),
         ];
-        for (client, value, shown, heard) in cases {
-            let mut headers = HeaderMap::new();
-            headers.insert(REQUEST_DEBUG, HeaderValue::from_static(value));
-            shown.map(|token| headers.insert(TOKEN, HeaderValue::from_static(token)));
-            assert_eq!(asked(&mut headers, client, &debugging).is_some(), heard, "{client} {value} {shown:?}");
-            assert!(!headers.contains_key(TOKEN));
+        for (client, debugging, question, shown, heard) in cases {
+            let client: IpAddr = client.parse().unwrap();
+            let lines = [(REQUEST_DEBUG, question), (TOKEN, shown), (LOG, "true")];
+            let lines = lines.map(|(name, value)| (name, HeaderValue::from_static(value)));
+            let mut headers = HeaderMap::from_iter(lines);
+            let asked = asked(&mut headers, client, &debugging);
+            assert_eq!(asked.is_some(), heard, "{client} {debugging:?} {question} {shown}");
+            let is_looked_at = debugging.times && (client.is_loopback() || debugging.token.is_some());
+            assert_eq!(headers.is_empty(), is_looked_at, "{client} {debugging:?} {question} {shown}");
         }
-        let mut headers = HeaderMap::from_iter([(REQUEST_DEBUG, HeaderValue::from_static("*"))]);
-        let off = Debugging { times: false, ..debugging.clone() };
-        assert!(asked(&mut headers, near, &off).is_none());
-        let without = Debugging { token: None, ..debugging };
-        assert!(asked(&mut headers, far, &without).is_none());
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_header_goes_to_the_log() {
+        assert_eq!(in_place_of(&"a".repeat(LONGEST - 1), "id"), None);
+        let said: Value = serde_json::from_str(&in_place_of(&"a".repeat(LONGEST), "id").unwrap()).unwrap();
+        assert_eq!((&said["truncated"], &said["request_id"]), (&json!(true), &json!("id")));
     }
 }

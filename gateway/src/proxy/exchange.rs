@@ -64,7 +64,9 @@ async fn run(proxy: &Proxy, session: &Session, snapshot: &Snapshot, exchange: &m
 
 /// Settles the route. Without one that may be taken, the plugins of all requests see the answer.
 fn route(session: &Session, snapshot: &Snapshot, exchange: &mut Care) -> Result<Routed, Failure> {
+    let began = exchange.clock();
     let found = routing::find(snapshot, exchange, session);
+    exchange.spent(began, |trace, took| trace.router = Some(took));
     let found = found.and_then(|routed| routing::admit(&routed, exchange, session).map(|()| routed));
     match found {
         Ok(routed) => {
@@ -86,6 +88,8 @@ fn word(exchange: &mut Care, failure: Failure) -> Answer {
 
 /// Runs the response phases.
 async fn respond(exchange: &mut Care, answer: Answer) -> Answer {
+    let now = exchange.clock();
+    exchange.spent(now, |trace, _| trace.answered = now);
     if exchange.selected.is_empty() && exchange.response_changes.is_empty() {
         return answer;
     }

@@ -183,7 +183,10 @@ impl Proxied {
 
 impl Forwarding<'_> {
     async fn attempt(&mut self, exchange: &mut Care) -> Result<Response<Proxied>, Failure> {
-        let picked = self.pick(exchange).await?;
+        let began = exchange.clock();
+        let picked = self.pick(exchange).await;
+        exchange.spent(began, |trace, took| trace.balancer += took);
+        let picked = picked?;
         let key = self.key(&picked)?;
         let Some(body) = self.payload.attempt() else {
             return Err(Failure::BadRequest(Reason::Malformed, "its body was sent already"));

@@ -33,6 +33,8 @@ impl Seen {
     const COOKIE: u16 = 256;
     const SERVER: u16 = 512;
     const TRAILER: u16 = 1024;
+    /// `X-Kong-Request-Debug`, `-Token`, `-Log`.
+    const DEBUG: u16 = 2048;
 
     fn among(headers: &HeaderMap) -> Self {
         Self(headers.keys().fold(0, |seen, name| seen | Self::flag(name.as_str())))
@@ -51,6 +53,7 @@ impl Seen {
             "cookie" => Self::COOKIE,
             "server" => Self::SERVER,
             "trailer" => Self::TRAILER,
+            name if debug::is_question(name) => Self::DEBUG,
             _ => 0,
         }
     }
@@ -97,6 +100,10 @@ pub(super) fn forward(
         Some(prefix) => drop(headers.insert(words::X_FORWARDED_PREFIX, prefix)),
         None if seen.has(Seen::FORWARDED_PREFIX) => drop(headers.remove(words::X_FORWARDED_PREFIX)),
         None => {}
+    }
+    // A secret, unless the node takes it for a header like any other.
+    if seen.has(Seen::DEBUG) && proxy.settings.borrow().debugging.times {
+        debug::forget_question(headers);
     }
     if proxy.settings.borrow().tells_upstream {
         headers.insert(words::X_KONG_REQUEST_ID, exchange.id_value.clone());
@@ -243,16 +250,20 @@ pub(super) fn finish(proxy: &Proxy, exchange: &mut Exchange) {
     let (started, until, answered) = (timing.started, timing.upstream_started, timing.upstream_answered);
     let version = exchange.upstream.version;
     debug::answer(exchange);
-    let (said, was_asked) = (proxy.settings.borrow().headers, !exchange.tries.is_empty());
+    let said = proxy.settings.borrow().headers;
+    let last = exchange.tries.last().and_then(|last| last.status);
     let Some(head) = &mut exchange.response else { return };
     let headers = &mut head.headers;
     headers.reserve(4);
-    if head.origin != Origin::Upstream && said.has(AnswerHeaders::SERVER) {
-        headers.insert(header::SERVER, HeaderValue::from_static(words::IDENTITY));
+    if head.origin != Origin::Upstream {
+        name_oneself(headers, said);
     }
-    let is_proxied = head.origin == Origin::Upstream || (head.origin == Origin::Gateway && was_asked);
+    let is_in_vain = head.origin == Origin::Gateway && last.is_some();
+    if let Some(status) = last.filter(|_| is_in_vain && said.has(AnswerHeaders::UPSTREAM_STATUS)) {
+        headers.insert(words::X_KONG_UPSTREAM_STATUS, HeaderValue::from(status.as_u16()));
+    }
     // An answer that a target gave, or was asked for in vain.
-    if let Some(until) = until.filter(|_| is_proxied) {
+    if let Some(until) = until.filter(|_| is_in_vain || head.origin == Origin::Upstream) {
         if said.has(AnswerHeaders::VIA) {
             let is_there = headers.contains_key(header::VIA);
             add_to_list(headers, is_there, header::VIA, HeaderValue::from_static(words::via(version)));
@@ -270,6 +281,15 @@ pub(super) fn finish(proxy: &Proxy, exchange: &mut Exchange) {
     }
     if said.has(AnswerHeaders::REQUEST_ID) {
         headers.insert(words::X_KONG_REQUEST_ID, exchange.id_value.clone());
+    }
+}
+
+/// Who made an answer. If the node does not say so, no plugin says so for it, as at Kong.
+fn name_oneself(headers: &mut HeaderMap, said: AnswerHeaders) {
+    if said.has(AnswerHeaders::SERVER) {
+        headers.insert(header::SERVER, HeaderValue::from_static(words::IDENTITY));
+    } else {
+        headers.remove(header::SERVER);
     }
 }
 

@@ -6,6 +6,7 @@ mod balancing;
 mod bodies;
 mod both_ways;
 mod certificates;
+mod debug;
 mod dns;
 mod errors;
 mod explain;

@@ -86,7 +86,6 @@ impl Admin {
             node: Arc::new(Node {
                 id: "92879350-07cc-462e-bfea-c40252e95a34".into(),
                 hostname: "node".into(),
-                headers: Default::default(),
                 version: "0.1.0".into(),
                 configuration: configuration.as_object().unwrap().clone(),
             }),
@@ -97,6 +96,7 @@ impl Admin {
             notify: Arc::new(move |version| seen.store(version, Ordering::SeqCst)),
             served: served.subscribe(),
             live: Arc::new(|| crate::store::NODE_LIVE),
+            headers: Arc::new(crate::config::AnswerHeaders::default),
             refusals,
             fitness: Arc::new(Nobody),
             marks: Arc::new(Announcer::new("this".into(), None)),

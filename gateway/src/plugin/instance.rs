@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName};
 use wasmtime::{Store, Trap};
 
 use super::{
+    asked::{Asked, Names},
     bindings::{
         direct::exports::sandgate::plugin as direct,
         exports::sandgate::plugin as phases,
@@ -48,6 +49,9 @@ pub(super) struct HostState {
     pub(super) exchange: Option<Box<Exchange>>,
     pub(super) plugin: Option<Arc<Plugin>>,
     pub(super) stage: Stage,
+    /// What the call asked for so far.
+    pub(super) asked: Asked,
+    pub(super) names: Names,
     pub(super) worker: u32,
     pub(super) meter: Meter,
     /// The call has no stack of its own, so it cannot yield.
@@ -166,6 +170,8 @@ impl Instance {
             exchange: None,
             plugin: None,
             stage: Stage::Idle,
+            asked: Asked::default(),
+            names: Names::default(),
             worker,
             meter: Meter::default(),
             is_direct: false,
@@ -198,6 +204,11 @@ impl Instance {
         state.plugin = None;
         state.stage = Stage::Idle;
         state.exchange.take()
+    }
+
+    /// Takes what the last call asked for.
+    pub(super) fn take_asked(&mut self) -> Asked {
+        std::mem::take(&mut self.store.data_mut().asked)
     }
 
     /// Lends an exchange for the next call.

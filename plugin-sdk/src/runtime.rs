@@ -10,6 +10,7 @@ use crate::{
         },
         sandgate::plugin::types::{ChunkDecision, ConfigId, RequestDecision, ResponseDecision},
     },
+    changes,
     config::{self, ConfigError},
     flow::Chunk,
     host::WasmHost,
@@ -97,7 +98,7 @@ impl<P: Stored> request_headers::Guest for Runtime<P> {
     fn on_request(config: ConfigId, headers: Vec<Option<String>>, repeated: u64) -> RequestDecision {
         let mut request = Request::new(headers, repeated);
         let flow = with::<P, _>(config, |plugin, host| plugin.on_request(&mut request, host));
-        request.decide(flow)
+        changes::of_request(request.decide(flow))
     }
 }
 
@@ -111,7 +112,7 @@ impl<P: Stored> response_headers::Guest for Runtime<P> {
     fn on_response(config: ConfigId, status: u16, headers: Vec<Option<String>>, repeated: u64) -> ResponseDecision {
         let mut response = Response::new(status, headers, repeated);
         let flow = with::<P, _>(config, |plugin, host| plugin.on_response(&mut response, host));
-        response.decide(flow)
+        changes::of_response(response.decide(flow))
     }
 }
 

@@ -56,7 +56,7 @@ impl Asked {
     }
 
     fn add_each(&mut self, text: &Bytes, steps: &[u32], names: &mut Names, limit: usize) -> Result<(), CallError> {
-        let mut at = 0;
+        let mut at = 0_usize;
         self.changes.reserve(limit.min(steps.len() / 3));
         for step in steps.chunks_exact(3) {
             let place = self.changes.len();
@@ -105,9 +105,10 @@ impl Names {
         let name = changeable(&String::from_utf8_lossy(text))?;
         if text.len() <= LONGEST_KEPT {
             let row = (text.into(), name.clone());
+            let kept = self.0.len();
             match self.0.get_mut(place) {
-                Some(kept) => *kept = row,
-                None if place == self.0.len() => self.0.push(row),
+                Some(known) => *known = row,
+                None if place == kept => self.0.push(row),
                 None => {}
             }
         }

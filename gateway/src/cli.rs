@@ -8,6 +8,7 @@ use crate::{
     admin::{NewToken, declarative::Reading},
     config::{self, Config, ConfigError, Origin, Settings},
     gateway::{self, Files, FilesError, Order},
+    store::Upkeep,
     vault,
 };
 
@@ -281,23 +282,23 @@ impl FilesCommand {
                 (format!("{} is written", file.display()), true)
             }
             FilesCommand::Check(file, reading, config) => {
-                let entities = Files::open(config, true)?.check(file, *reading)?;
+                let entities = Files::open(config)?.check(file, *reading)?;
                 let name = if gateway::is_pipe(file) { "standard input".into() } else { file.display().to_string() };
                 (format!("{name} is fine: {entities} entities"), true)
             }
             FilesCommand::Import(file, prune, config) => {
-                let plan = Files::of_database(config)?.import(file, *prune)?;
+                let plan = Files::of_database(config, Upkeep::Migrate)?.import(file, *prune)?;
                 (gateway::shown(&plan), true)
             }
             FilesCommand::Export(file, config) if gateway::is_pipe(file) => {
-                (Files::open(config, true)?.export()?.trim_end().to_owned(), true)
+                (Files::open(config)?.export()?.trim_end().to_owned(), true)
             }
             FilesCommand::Export(file, config) => {
-                Files::open(config, true)?.export_to(file)?;
+                Files::open(config)?.export_to(file)?;
                 (format!("{} is written", file.display()), true)
             }
             FilesCommand::Diff(file, prune, config, _) => {
-                let plan = Files::of_database(config)?.diff(file, *prune)?;
+                let plan = Files::of_database(config, Upkeep::Refuse)?.diff(file, *prune)?;
                 (gateway::shown(&plan), plan.is_empty())
             }
         })
@@ -310,7 +311,7 @@ impl FilesCommand {
 /// What is wrong with it.
 pub fn check(config: &Config) -> Result<String, FilesError> {
     let config::Declarative::File(file) = &config.declarative else { return Ok("the settings are fine".to_owned()) };
-    let entities = Files::open(config, true)?.check(file, Reading::Gateway)?;
+    let entities = Files::open(config)?.check(file, Reading::Gateway)?;
     Ok(format!("the settings are fine, and {} with its {entities} entities", file.display()))
 }
 

@@ -37,7 +37,8 @@ pub trait Plugin: Sized + 'static {
         Flow::Next
     }
 
-    /// A chunk of the request body, at most 64 KiB. `last` comes exactly once, perhaps with no bytes.
+    /// A chunk of the request body, at most 64 KiB. `last` comes at most once, perhaps with no bytes. The answer may have
+    /// begun: then its phases come in between, and a refusal breaks it off.
     fn on_request_chunk(&self, _chunk: Vec<u8>, _last: bool, _host: &impl Host) -> Chunk {
         Chunk::Pass
     }

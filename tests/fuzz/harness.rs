@@ -117,6 +117,11 @@ impl Target {
         self.run(make, |text| check(text));
     }
 
+    /// Whether only one run is wanted, so that nothing can be said about all of them.
+    pub(crate) fn is_repeated(&self) -> bool {
+        std::env::vars().any(|(name, _)| name.starts_with("SANDGATE_FUZZ_RUN"))
+    }
+
     /// Makes inputs of any kind and checks each.
     pub(crate) fn run<I: Debug>(&self, make: impl Fn(&mut Numbers) -> I, check: impl Fn(&I)) {
         let settings = Settings::read(std::env::vars()).unwrap_or_else(|problem| panic!("{problem}"));

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "all of this is tests and what they are made of")]
 
+mod balancing;
 mod entities;
 mod harness;
 mod modules;

@@ -282,6 +282,75 @@ fn the_router_answers_as_the_plainest_one() {
     });
 }
 
+/// Whether a router with this rule alone finds it, or nothing if it refuses the rule.
+fn is_found(rule: Rule, sent: &Sent) -> Option<bool> {
+    let rule = Rule { protocols: vec!["http".into(), "https".into()], ..rule };
+    let (router, rejected) = Router::build(vec![(rule, ())]);
+    rejected.is_empty().then(|| router.find(&sent.query()).is_some())
+}
+
+/// A text of the list as it is, with one byte changed, or made of several.
+fn near(numbers: &mut Numbers, list: &[&str]) -> String {
+    let mut text = (*numbers.of_list(list)).to_owned();
+    match numbers.below(4) {
+        0 => text = text.to_ascii_uppercase(),
+        1 => text.push_str(numbers.of_list::<&str>(&[".", ":80", ":0", ":65536", "a", "*", "-", ":8000"])),
+        2 => text.insert_str(0, numbers.of_list::<&str>(&["a.", ".", "*.", "x", "b.", "[", " "])),
+        _ => {}
+    }
+    text
+}
+
+#[test]
+fn one_host_matches_as_by_plain_comparison() {
+    let make = |numbers: &mut Numbers| {
+        let pattern = near(numbers, HOSTS);
+        let sent: Vec<Sent> = (0..40)
+            .map(|_| {
+                let mut sent = Sent::any(numbers);
+                // Mostly a host that the pattern was made for.
+                let named = pattern.replace('*', numbers.of_list::<&str>(&["a", "b", "a.b", ""]));
+                sent.host = Some(near(numbers, &[&named, "a.b", "x.a.b", "[::1]"]));
+                sent
+            })
+            .collect();
+        (pattern, sent)
+    };
+    let matched = std::cell::Cell::new(0_u64);
+    let target = Target { name: "one_host_matches_as_by_plain_comparison", runs: 2_000 };
+    target.run(make, |(pattern, sent)| {
+        for sent in sent {
+            let rule = Rule { id: "r".into(), hosts: Some(vec![pattern.as_str().into()]), ..Rule::default() };
+            let Some(found) = is_found(rule, sent) else { return };
+            assert_eq!(found, host_fits(pattern, sent), "{pattern} {:?}", sent.host);
+            matched.set(matched.get() + u64::from(found));
+        }
+    });
+    assert!(target.is_repeated() || matched.get() > 1_000, "both answers are tried, not {}", matched.get());
+}
+
+#[test]
+fn one_header_matches_as_by_plain_comparison() {
+    let make = |numbers: &mut Numbers| {
+        let name = near(numbers, HEADERS);
+        let values: Vec<String> = (0..1 + numbers.below(2)).map(|_| near(numbers, VALUES)).collect();
+        let sent: Vec<Sent> = (0..40).map(|_| Sent::any(numbers)).collect();
+        (name, values, sent)
+    };
+    let matched = std::cell::Cell::new(0_u64);
+    let target = Target { name: "one_header_matches_as_by_plain_comparison", runs: 2_000 };
+    target.run(make, |(name, values, sent)| {
+        let values: Vec<Arc<str>> = values.iter().map(|value| value.as_str().into()).collect();
+        for sent in sent {
+            let headers = BTreeMap::from([(name.as_str().into(), values.clone())]);
+            let Some(found) = is_found(Rule { id: "r".into(), headers, ..Rule::default() }, sent) else { return };
+            assert_eq!(found, header_fits(name, &values, &sent.headers), "{name} {values:?} {:?}", sent.headers);
+            matched.set(matched.get() + u64::from(found));
+        }
+    });
+    assert!(target.is_repeated() || matched.get() > 1_000, "both answers are tried, not {}", matched.get());
+}
+
 const PREDICATES: &[&str] = &[
     r#"http.host == "a""#,
     r#"http.host == "A.b""#,

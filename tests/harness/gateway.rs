@@ -24,6 +24,8 @@ const ENDED: Duration = Duration::from_secs(60);
 pub struct TestGateway {
     settings: Vec<(String, String)>,
     routes: Vec<(String, Vec<SocketAddr>)>,
+    /// Whether `SANDGATE_TEST_DATABASE` concerns it.
+    chooses: bool,
 }
 
 /// A running gateway with a data directory of its own; both end with it.
@@ -45,12 +47,18 @@ impl TestGateway {
             ("SANDGATE_PLUGIN_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/compiled")),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self { settings: settings.to_vec(), routes: Vec::new() }
+        Self { settings: settings.to_vec(), routes: Vec::new(), chooses: true }
     }
 
     /// Keeps its configuration in this PostgreSQL database, as other gateways may.
     pub fn on_postgres(self, url: &str) -> Self {
         self.setting("SANDGATE_DATABASE_URL", url)
+    }
+
+    /// With the database that its other settings say, whatever the tests run on.
+    pub fn embedded(mut self) -> Self {
+        self.chooses = false;
+        self
     }
 
     /// Sets one more setting, such as `SANDGATE_REQUEST_URI_LIMIT`.
@@ -88,7 +96,7 @@ impl TestGateway {
     /// `SANDGATE_TEST_DATABASE=postgres` runs every test on PostgreSQL.
     async fn choose_database(&mut self) {
         let chosen = std::env::var("SANDGATE_TEST_DATABASE").is_ok_and(|chosen| chosen == "postgres");
-        if chosen && !self.settings.iter().any(|(name, _)| name == "SANDGATE_DATABASE_URL") {
+        if chosen && self.chooses && !self.settings.iter().any(|(name, _)| name == "SANDGATE_DATABASE_URL") {
             let url = tokio::task::spawn_blocking(|| TestPostgres::shared().database()).await.expect("a database");
             self.settings.push(("SANDGATE_DATABASE_URL".to_owned(), url));
         }

@@ -74,7 +74,7 @@ impl TestPostgres {
     /// A new database, and where it is.
     pub fn database(&self) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        self.sql(&self.url("postgres"), &format!("CREATE DATABASE {name}"));
+        self.sql(&self.url("postgres"), &format!("CREATE DATABASE {name} TEMPLATE template0"));
         self.url(&name)
     }
 
@@ -229,6 +229,8 @@ fn settings(folder: &Path, port: u16) -> Vec<String> {
         ("max_connections", "300".to_owned()),
         ("shared_buffers", "32MB".to_owned()),
         ("fsync", "off".to_owned()),
+        // Its workers are sessions, and nobody copies a database that has any.
+        ("autovacuum", "off".to_owned()),
     ];
     let settings = settings.into_iter().flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]);
     ["-D".to_owned(), path("data")].into_iter().chain(settings).collect()

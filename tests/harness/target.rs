@@ -115,19 +115,26 @@ impl TestTarget {
 
     /// Speaks HTTP/2 alone, and gRPC's health protocol in it.
     pub async fn grpc_health(serving: Arc<AtomicBool>) -> Self {
+        Self::listening(move |stream, state| Box::pin(serve_health(stream, state, serving.clone()))).await
+    }
+
+    /// As `grpc_health`, over TLS as `echoing_as`, to clients who offer HTTP/2.
+    pub async fn grpc_health_as(
+        serving: Arc<AtomicBool>,
+        own: tls::ClientKey,
+        clients: Option<CertificateDer<'static>>,
+    ) -> Self {
+        let acceptor = tls::acceptor_as(own, clients).expect("settings that fit");
+        let mut config = (**acceptor.config()).clone();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
         Self::listening(move |stream, state| {
-            let serving = serving.clone();
+            let (acceptor, serving) = (acceptor.clone(), serving.clone());
             Box::pin(async move {
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let (state, serving) = (state.clone(), serving.clone());
-                    async move {
-                        let asked = state.see(request).await;
-                        assert!(asked.target.ends_with("/grpc.health.v1.Health/Check"), "{asked:?}");
-                        Ok::<_, Infallible>(health_answer(serving.load(Relaxed)))
-                    }
-                });
-                let server = http2::Builder::new(TokioExecutor::new());
-                drop(server.serve_connection(TokioIo::new(stream), service).await);
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    serve_health(stream, state, serving).await;
+                }
             })
         })
         .await
@@ -345,6 +352,22 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, handler: Handler, st
         async { Ok::<_, Infallible>(reply.await) }
     });
     drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+}
+
+async fn serve_health<S>(stream: S, state: Arc<State>, serving: Arc<AtomicBool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (state, serving) = (state.clone(), serving.clone());
+        async move {
+            let asked = state.see(request).await;
+            assert!(asked.target.ends_with("/grpc.health.v1.Health/Check"), "{asked:?}");
+            Ok::<_, Infallible>(health_answer(serving.load(Relaxed)))
+        }
+    });
+    let server = http2::Builder::new(TokioExecutor::new());
+    drop(server.serve_connection(TokioIo::new(stream), service).await);
 }
 
 /// `HealthCheckResponse`, framed, with the status of the call behind it.

@@ -81,6 +81,66 @@ async def broken_frame(client):
         raise AssertionError("the server closes")
 
 
+def raw(first, payload=b"", masked=True, length=None):
+    """A frame by its bytes, also one that a client must not send."""
+    length = len(payload) if length is None else length
+    bit = 0x80 if masked else 0
+    size = bytes([bit | length]) if length < 126 else bytes([bit | 127]) + length.to_bytes(8, "big")
+    # A mask of zeros changes nothing.
+    return bytes([first]) + size + (bytes(4) if masked else b"") + payload
+
+
+# RFC 6455 §5 and §7: what a server must close a connection for, and with which code.
+VIOLATIONS = {
+    "no mask": (raw(0x81, b"x", masked=False), CloseCode.PROTOCOL_ERROR),
+    "a reserved bit": (raw(0xA1, b"x"), CloseCode.PROTOCOL_ERROR),
+    "an opcode that means nothing": (raw(0x83, b"x"), CloseCode.PROTOCOL_ERROR),
+    "a control opcode that means nothing": (raw(0x8B), CloseCode.PROTOCOL_ERROR),
+    "a ping of 126 bytes": (raw(0x89, b"x" * 126), CloseCode.PROTOCOL_ERROR),
+    "a ping in fragments": (raw(0x09, b"x"), CloseCode.PROTOCOL_ERROR),
+    "a continuation of nothing": (raw(0x80, b"x"), CloseCode.PROTOCOL_ERROR),
+    "a message inside of another": (raw(0x01, b"x") + raw(0x81, b"y"), CloseCode.PROTOCOL_ERROR),
+    "a character cut by its last fragment": (raw(0x01, b"\xe2\x98") + raw(0x80, b"x"), CloseCode.INVALID_DATA),
+    "more than the server takes": (raw(0x82, length=2**24 + 1), CloseCode.MESSAGE_TOO_BIG),
+    "a close of one byte": (raw(0x88, b"\x03"), CloseCode.PROTOCOL_ERROR),
+    "a close with a code that is never sent": (raw(0x88, b"\x03\xee"), CloseCode.PROTOCOL_ERROR),
+    "a close with a reason that is no text": (raw(0x88, b"\x03\xe8\xff"), CloseCode.INVALID_DATA),
+}
+
+
+async def violations(url, options):
+    for name, (frames, code) in VIOLATIONS.items():
+        async with connect(url, **options) as client:
+            client.transport.write(frames)
+            await client.wait_closed()
+            assert client.protocol.close_rcvd and client.close_code == code, (name, client.close_code)
+
+
+async def closings(url, options):
+    reasons = {1000: "", 1001: "going", 1003: "x" * 123, 1007: "ü" * 61, 1011: "☃", 3000: "library", 4999: "own"}
+    for code, reason in reasons.items():
+        async with connect(url, **options) as client:
+            await client.close(code, reason)
+            received = client.protocol.close_rcvd
+            assert (received.code, received.reason) == (code, reason), (code, received)
+    async with connect(url, **options) as client:
+        client.transport.write(raw(0x88))
+        await client.wait_closed()
+        assert client.close_code == CloseCode.NO_STATUS_RCVD, client.close_code
+
+
+async def cut(url, options):
+    """Frames however the network cuts them: byte by byte, and many at once."""
+    async with connect(url, compression=None, **options) as client:
+        for byte in raw(0x01, b"a") + raw(0x89, b"between") + raw(0x00, b"") + raw(0x80, b"b" * 125):
+            client.transport.write(bytes([byte]))
+            await asyncio.sleep(0)
+        assert await client.recv() == "a" + "b" * 125
+        client.transport.write(b"".join(raw(0x82, bytes([number])) for number in range(250)))
+        for number in range(250):
+            assert await client.recv() == bytes([number])
+
+
 async def subprotocol(client):
     assert client.subprotocol == "superchat"
     assert client.response.headers["X-Kong-Request-Id"]
@@ -107,8 +167,8 @@ async def main(url, case):
     if url.startswith("wss:"):
         options["ssl"] = context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    if case == "refused":
-        return await refused(url, options)
+    if case in ("refused", "violations", "closings", "cut"):
+        return await globals()[case](url, options)
     if case == "subprotocol":
         options["subprotocols"] = ["superchat"]
     async with connect(url, **options) as client:

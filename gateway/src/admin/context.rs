@@ -53,6 +53,8 @@ pub struct Context {
     pub live: Arc<dyn Fn() -> Duration + Send + Sync>,
     /// How targets fare on this node.
     pub fitness: Arc<dyn Fitness>,
+    /// Names this process to the others that share the database.
+    pub process: Arc<str>,
     /// Takes writes that were refused to the audit log. Bounded; what does not fit is counted in the log alone.
     pub refusals: mpsc::Sender<Refused>,
     /// What can be turned while the node runs.

@@ -1,6 +1,6 @@
 //! Targets that an operator says are healthy, or not.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use http::StatusCode;
 use serde_json::Value;
@@ -14,13 +14,16 @@ use super::{
     resource::{Mark, Nested},
     targets::has_checks,
 };
-use crate::model::{Object, normal_target, schema::Host};
+use crate::{
+    model::{Object, normal_target, schema::Host},
+    store::TargetMark,
+};
 
 /// How long a target that was only just written is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// `PUT /upstreams/{upstream}/targets/{target}/healthy`, and with an address between. Holds on this node, until the checks
-/// say otherwise.
+/// `PUT /upstreams/{upstream}/targets/{target}/healthy`, and with an address between. Holds on this node at once, and on
+/// others that share the database as soon as they hear of it, until the checks say otherwise.
 pub(super) async fn set(call: &Call, mark: &Mark) -> Result<Answer, Failure> {
     let upstreams = super::write::core_collection(&call.registry, "upstreams")?;
     let targets = super::write::core_collection(&call.registry, "targets")?;
@@ -34,15 +37,15 @@ pub(super) async fn set(call: &Call, mark: &Mark) -> Result<Answer, Failure> {
     }
     let target = reader.find_child(&nested, id_of(&upstream), &mark.target).await?.ok_or(Failure::NotFound)?;
     let target = text(&target, "target");
-    let only = match mark.address.as_deref() {
+    let meant = match mark.address.as_deref() {
         Some(address) if !is_of(address, target) => return Err(Failure::NotFound),
-        address => address.and_then(Host::parse).and_then(|host| Some((host.address?, host.port))),
+        address => address.and_then(only),
     };
     let mut served = call.context.served.clone();
     let marked = async {
         loop {
             served.borrow_and_update();
-            if call.context.fitness.mark(name, target, only, mark.healthy) {
+            if call.context.fitness.mark(name, target, meant, mark.healthy) {
                 return true;
             }
             if served.changed().await.is_err() {
@@ -51,9 +54,28 @@ pub(super) async fn set(call: &Call, mark: &Mark) -> Result<Answer, Failure> {
         }
     };
     match timeout(PATIENCE, marked).await {
-        Ok(true) => Ok(Answer::empty(StatusCode::NO_CONTENT)),
+        Ok(true) => {
+            let (upstream, target) = (name.to_owned(), target.to_owned());
+            let (process, address, healthy) = (call.context.process.clone(), mark.address.clone(), mark.healthy);
+            tell(call, &TargetMark { process, upstream, target, address, healthy }).await;
+            Ok(Answer::empty(StatusCode::NO_CONTENT))
+        }
         Ok(false) | Err(_) => Err(Failure::NotFound),
     }
+}
+
+/// Tells other nodes. While the database is away there is no way to them, and this node's targets are turned nonetheless.
+async fn tell(call: &Call, mark: &TargetMark) {
+    if let Err(error) = call.context.store.mark(mark).await {
+        let (upstream, target) = (&*mark.upstream, &*mark.target);
+        tracing::warn!(upstream, target, %error, "other nodes were not told that a target was turned by hand");
+    }
+}
+
+/// The address that a mark names, if it is one, and its port.
+pub fn only(address: &str) -> Option<(IpAddr, Option<u16>)> {
+    let host = Host::parse(address)?;
+    Some((host.address?, host.port))
 }
 
 fn text<'o>(object: &'o Object, field: &str) -> &'o str {

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::load::now;
+use super::load::{age, now};
 
 const UNHEALTHY: u64 = 1 << 32;
 /// An address that stays an outlier is out for so many times the set time at most.
@@ -139,7 +139,7 @@ impl Health {
         if began == 0 {
             return 1 << 32;
         }
-        let (age, whole) = (u128::from(now.wrapping_sub(began)), warming.as_millis().max(1));
+        let (age, whole) = (u128::from(age(began, now)), warming.as_millis().max(1));
         if age >= whole {
             self.began.store(0, Relaxed);
             return 1 << 32;
@@ -269,6 +269,7 @@ mod tests {
             assert_eq!(health.share_at(warming, at), share, "at {at} ms");
         }
         assert_eq!(Health::default().share_at(warming, 5), 1 << 32, "one that was always there");
+        assert_eq!(Health::joining_at(0).share_at(warming, 0), (1 << 32) / 10, "with the first look at the clock");
     }
 
     #[test]

@@ -12,6 +12,9 @@ const DECAY: Duration = Duration::from_secs(10);
 /// What a try without an answer counts as, and what an address is expected to take before its first answer.
 const PENALTY: Duration = Duration::from_secs(1);
 
+/// How far two looks at the clock may be in the wrong order, in milliseconds.
+const AHEAD: u32 = 60_000;
+
 /// Time counts from here, so that it fits an atomic.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -96,8 +99,14 @@ pub(super) fn now() -> u32 {
     EPOCH.elapsed().as_millis() as u32
 }
 
+/// Milliseconds between two looks at the clock. A look that another thread took a moment later is no age at all.
+pub(super) fn age(since: u32, now: u32) -> u32 {
+    let age = now.wrapping_sub(since);
+    if age > u32::MAX - AHEAD { 0 } else { age }
+}
+
 fn remaining(since: u32, now: u32) -> f32 {
-    (-(now.wrapping_sub(since) as f32) / DECAY.as_millis() as f32).exp()
+    (-(age(since, now) as f32) / DECAY.as_millis() as f32).exp()
 }
 
 fn pack(latency: f32, now: u32) -> u64 {
@@ -124,6 +133,7 @@ mod tests {
         let faded = load.expected(2 * SECOND);
         assert!((1.5..1.9).contains(&faded), "{faded}");
         assert!(load.expected(60 * SECOND) < 0.01);
+        assert_eq!(load.expected(2 * SECOND - 1), load.expected(2 * SECOND), "a look at the clock from before");
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Rounds {
     fn begin(&self, round: &Round) {
         let checks = &round.of.upstream.healthchecks.active;
         let name = &round.of.upstream.name;
-        let probe = Arc::new(Probe::of(&round.of.upstream));
+        let probe = Arc::new(Probe::of(&round.of));
         for (state, interval) in [(true, checks.healthy.interval), (false, checks.unhealthy.interval)] {
             if interval > 0.0 {
                 let state = Checked { healthy: state, every: Duration::from_secs_f64(interval.clamp(0.001, 65_535.0)) };

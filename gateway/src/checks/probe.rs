@@ -4,7 +4,7 @@ use std::{
     borrow::Cow,
     io,
     net::{Ipv6Addr, SocketAddr},
-    sync::{Arc, LazyLock},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,7 +18,11 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::grpc;
-use crate::{balancer::Report, model, shutdown::Tasks, snapshot::TargetEntry, tls};
+use crate::{
+    balancer::Report,
+    shutdown::Tasks,
+    snapshot::{Security, TargetEntry, UpstreamEntry},
+};
 
 /// Bytes of an answer that are read: its first line is all that counts.
 const LINE: usize = 1_024;
@@ -31,7 +35,8 @@ pub(super) struct Probe {
     /// What they are called, in place of their own names.
     host: Option<Arc<str>>,
     server_name: Option<Arc<str>>,
-    verify: bool,
+    /// Where it is TLS that can be spoken.
+    tls: Option<Arc<ClientConfig>>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -60,8 +65,8 @@ pub(super) enum ProbeError {
     Timeout(Duration),
     #[error("the connection failed")]
     Connection(#[from] io::Error),
-    #[error("setting up TLS failed")]
-    Tls(#[from] rustls::Error),
+    #[error("there is no TLS that can be spoken with it")]
+    Unfit,
     #[error("its answer is not valid")]
     Invalid,
     #[error("its gRPC answer failed")]
@@ -73,7 +78,7 @@ impl ProbeError {
     pub(super) fn report(&self) -> Report {
         match self {
             Self::Timeout(_) => Report::Timeout,
-            Self::Connection(_) | Self::Tls(_) | Self::Invalid | Self::Grpc(_) => Report::TcpFailure,
+            Self::Connection(_) | Self::Unfit | Self::Invalid | Self::Grpc(_) => Report::TcpFailure,
         }
     }
 }
@@ -83,7 +88,8 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl Probe {
-    pub(super) fn of(upstream: &model::Upstream) -> Self {
+    pub(super) fn of(entry: &UpstreamEntry) -> Self {
+        let upstream = &entry.upstream;
         let checks = &upstream.healthchecks.active;
         let kind = match &*checks.r#type {
             "tcp" => Kind::Tcp,
@@ -100,7 +106,7 @@ impl Probe {
             path: checks.http_path.clone(),
             host: upstream.host_header.clone(),
             server_name: checks.https_sni.clone(),
-            verify: checks.https_verify_certificate,
+            tls: tls(entry, kind),
             headers: pairs.filter_map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?))).collect(),
         }
     }
@@ -127,26 +133,20 @@ impl Probe {
         match self.kind {
             Kind::Tcp => Ok(Heard::Fine),
             Kind::Http { tls: false } => self.ask_http(stream, target).await,
-            Kind::Http { tls: true } => self.ask_http(self.secure(stream, target, "http/1.1").await?, target).await,
+            Kind::Http { tls: true } => self.ask_http(self.secure(stream, target).await?, target).await,
             Kind::Grpc { tls: false } => grpc::ask(Box::new(stream), &self.host(target), tasks).await,
             Kind::Grpc { tls: true } => {
-                let stream = self.secure(stream, target, "h2").await?;
+                let stream = self.secure(stream, target).await?;
                 grpc::ask(Box::new(stream), &self.host(target), tasks).await
             }
         }
     }
 
-    async fn secure(
-        &self,
-        stream: TcpStream,
-        target: &TargetEntry,
-        protocol: &str,
-    ) -> Result<impl Stream + use<>, ProbeError> {
-        let mut config = settings(self.verify)?;
-        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    async fn secure(&self, stream: TcpStream, target: &TargetEntry) -> Result<impl Stream + use<>, ProbeError> {
+        let config = self.tls.clone().ok_or(ProbeError::Unfit)?;
         let host = self.server_name.as_deref().unwrap_or(&target.host).to_owned();
         let name = ServerName::try_from(host).map_err(io::Error::other)?;
-        Ok(TlsConnector::from(Arc::new(config)).connect(name, stream).await?)
+        Ok(TlsConnector::from(config).connect(name, stream).await?)
     }
 
     async fn ask_http(&self, mut stream: impl Stream, target: &TargetEntry) -> Result<Heard, ProbeError> {
@@ -180,19 +180,30 @@ impl Probe {
     }
 }
 
+/// The settings of an upstream, with the protocol that its checks speak.
+fn tls(entry: &UpstreamEntry, kind: Kind) -> Option<Arc<ClientConfig>> {
+    match &entry.checked_over {
+        Security::Clear => None,
+        Security::Unfit(reason) => {
+            let upstream = &*entry.upstream.name;
+            tracing::error!(upstream, reason, "its checks over TLS fail");
+            None
+        }
+        Security::Tls(settings) => {
+            let mut config = (*settings.config()).clone();
+            let protocol = if matches!(kind, Kind::Grpc { .. }) { "h2" } else { "http/1.1" };
+            config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+            Some(Arc::new(config))
+        }
+    }
+}
+
 /// The status of a status line.
 fn status(line: &[u8]) -> Option<u16> {
     let text = line.strip_prefix(b"HTTP/1.")?;
     let (_, text) = text.split_first()?;
     let digits = text.strip_prefix(b" ")?.get(..3)?;
     std::str::from_utf8(digits).ok()?.parse().ok().filter(|status| (100..1000).contains(status))
-}
-
-/// Reading the system's roots takes a while, so it is done once.
-fn settings(verify: bool) -> Result<ClientConfig, rustls::Error> {
-    static VERIFIED: LazyLock<Result<ClientConfig, rustls::Error>> = LazyLock::new(|| tls::client_config(true));
-    static ANY: LazyLock<Result<ClientConfig, rustls::Error>> = LazyLock::new(|| tls::client_config(false));
-    if verify { VERIFIED.clone() } else { ANY.clone() }
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ impl Reader {
         let valid = self.newer("dns_valid_ttl", "resolver_valid_ttl");
         Settings {
             servers: self.either(("dns_resolver", "resolver_address"), "", servers),
+            resolv_conf: self.take("dns_resolv_conf", "/etc/resolv.conf", file),
             hosts_file: self.either(("dns_hostsfile", "resolver_hosts_file"), "/etc/hosts", file),
             order: self.either(("dns_order", "resolver_family"), "LAST,SRV,A,CNAME", order),
             valid: self.optional(valid, seconds),

@@ -204,6 +204,9 @@ pub struct Settings {
     /// Servers that names of targets are asked of, as addresses with or without ports [default: those of /etc/resolv.conf]
     #[arg(long, value_name = "ADDRESSES")]
     pub dns_resolver: Option<Text>,
+    /// File with the servers, search domains and options of the machine, read again when it changes [default: /etc/resolv.conf]
+    #[arg(long, value_name = "PATH")]
+    pub dns_resolv_conf: Option<Text>,
     /// File of names that need no server [default: /etc/hosts]
     #[arg(long, value_name = "PATH")]
     pub dns_hostsfile: Option<Text>,

@@ -2,20 +2,30 @@
 
 use std::{
     collections::HashMap,
+    fs,
     future::Future,
+    io,
     net::IpAddr,
+    path::Path,
     pin::Pin,
-    time::{Duration, Instant},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use hickory_resolver::{
     TokioResolver,
     lookup::Lookup,
     net::{NetError, runtime::TokioRuntimeProvider},
     proto::rr::{Name, RData, RecordType, rdata::SRV},
 };
+use tokio::sync::Mutex;
 
-use super::{Found, Kind, NameError, Order, Record, Service, Settings, hosts::Hosts, system};
+use super::{
+    Found, Kind, NameError, Order, Record, Service, Settings,
+    hosts::{self, Hosts},
+    system,
+};
 
 /// Records of one name at most.
 const MOST_RECORDS: usize = 1_000;
@@ -28,25 +38,71 @@ pub trait Ask: Send + Sync + 'static {
     fn ask<'a>(&'a self, host: &'a str, last: Option<Kind>) -> Answer<'a>;
 }
 
-/// Asks the servers of this node.
+/// Asks the servers of this node, which it reads again when the machine's file says something else.
 #[derive(Debug)]
 pub struct Asker {
-    resolver: TokioResolver,
-    search: system::Search,
-    hosts: Hosts,
-    order: Order,
+    settings: Settings,
+    hosts: Arc<Hosts>,
+    servers: ArcSwap<Servers>,
+    /// Of the file, when it was read; held while it is.
+    read: Mutex<Option<(SystemTime, u64)>>,
 }
 
 impl Asker {
-    /// Reads `/etc/resolv.conf`.
+    /// Reads `/etc/resolv.conf`, or the file that is set in its place.
     ///
     /// # Errors
     /// When no servers can be asked at all.
     pub fn new(settings: &Settings) -> Result<Self, NetError> {
-        let (config, options, search) = system::read(settings);
+        let path = &settings.resolv_conf;
+        let about = fs::metadata(path).and_then(|about| hosts::stamp(&about)).ok();
+        let text = fs::read_to_string(path)
+            .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "the servers of names cannot be read"));
+        let hosts = Arc::new(Hosts::new(settings.hosts_file.clone()));
+        let servers = Servers::new(settings, text.ok().as_deref(), hosts.clone())?;
+        let (settings, servers) = (settings.clone(), ArcSwap::from_pointee(servers));
+        Ok(Self { settings, hosts, servers, read: Mutex::new(about) })
+    }
+
+    /// As the file says now. What cannot be read leaves those there are.
+    async fn servers(&self) -> Arc<Servers> {
+        let path = &self.settings.resolv_conf;
+        let mut read = self.read.lock().await;
+        let about = hosts::changed(path).await.ok();
+        if about != *read {
+            // Before the text: what is written meanwhile is another change.
+            *read = about;
+            match self.again(path).await {
+                Ok(servers) => {
+                    self.servers.store(Arc::new(servers));
+                    tracing::info!(path = %path.display(), "the servers of names were read again");
+                }
+                Err(error) => tracing::warn!(path = %path.display(), %error, "the servers of names stay as they are"),
+            }
+        }
+        self.servers.load_full()
+    }
+
+    async fn again(&self, path: &Path) -> io::Result<Servers> {
+        let text = tokio::fs::read_to_string(path).await?;
+        Servers::new(&self.settings, Some(&text), self.hosts.clone()).map_err(io::Error::other)
+    }
+}
+
+/// The servers of one state of the file, and how they are asked.
+#[derive(Debug)]
+struct Servers {
+    resolver: TokioResolver,
+    search: system::Search,
+    hosts: Arc<Hosts>,
+    order: Order,
+}
+
+impl Servers {
+    fn new(settings: &Settings, text: Option<&str>, hosts: Arc<Hosts>) -> Result<Self, NetError> {
+        let (config, options, search) = system::read(text, settings);
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         *builder.options_mut() = options;
-        let hosts = Hosts::new(settings.hosts_file.clone());
         Ok(Self { resolver: builder.build()?, search, hosts, order: settings.order.clone() })
     }
 
@@ -137,7 +193,7 @@ impl Asker {
 
 impl Ask for Asker {
     fn ask<'a>(&'a self, host: &'a str, last: Option<Kind>) -> Answer<'a> {
-        Box::pin(self.find(host, last))
+        Box::pin(async move { self.servers().await.find(host, last).await })
     }
 }
 

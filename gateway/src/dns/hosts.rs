@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fs::Metadata,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
@@ -57,8 +58,13 @@ impl Hosts {
     }
 }
 
-async fn changed(path: &Path) -> io::Result<(SystemTime, u64)> {
-    let about = tokio::fs::metadata(path).await?;
+/// When a file changed last, and its length.
+pub(super) async fn changed(path: &Path) -> io::Result<(SystemTime, u64)> {
+    stamp(&tokio::fs::metadata(path).await?)
+}
+
+/// The same of what the system says about it.
+pub(super) fn stamp(about: &Metadata) -> io::Result<(SystemTime, u64)> {
     Ok((about.modified()?, about.len()))
 }
 

@@ -31,8 +31,10 @@ pub use system::{Order, Step, UnknownStep};
 /// How names are resolved; Kong's settings and defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Servers; none: those of `/etc/resolv.conf`.
+    /// Servers; none: those of the machine.
     pub servers: Vec<SocketAddr>,
+    /// The machine's servers, search domains and options; read again when it changes.
+    pub resolv_conf: PathBuf,
     /// Names that need no server.
     pub hosts_file: PathBuf,
     /// What is asked for, until there is an answer.
@@ -53,6 +55,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             servers: Vec::new(),
+            resolv_conf: "/etc/resolv.conf".into(),
             hosts_file: "/etc/hosts".into(),
             order: Order::default(),
             valid: None,

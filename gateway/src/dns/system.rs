@@ -1,6 +1,6 @@
 //! What this machine says about its servers, and in which order kinds of records are asked for.
 
-use std::{fs, net::SocketAddr, str::FromStr, time::Duration};
+use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use hickory_resolver::{
     config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts, ServerOrderingStrategy},
@@ -10,7 +10,6 @@ use hickory_resolver::{
 
 use super::{Kind, Settings};
 
-const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// Where there is no other server, as in resolv.conf(5).
 const LOCAL: &str = "nameserver 127.0.0.1\n";
 /// Search domains at most.
@@ -101,14 +100,10 @@ impl Search {
     }
 }
 
-/// Servers, how to ask them, and for what.
-pub(super) fn read(settings: &Settings) -> (ResolverConfig, ResolverOpts, Search) {
-    let text = fs::read_to_string(RESOLV_CONF).unwrap_or_else(|error| {
-        tracing::warn!(path = RESOLV_CONF, %error, "the servers of names cannot be read");
-        LOCAL.to_owned()
-    });
+/// Servers, how to ask them, and for what; `text` is of the file, if there is one.
+pub(super) fn read(text: Option<&str>, settings: &Settings) -> (ResolverConfig, ResolverOpts, Search) {
     let environment = ["LOCALDOMAIN", "RES_OPTIONS"].map(|name| std::env::var(name).ok());
-    understand(&text, environment, settings)
+    understand(text.unwrap_or(LOCAL), environment, settings)
 }
 
 /// `LOCALDOMAIN` and `RES_OPTIONS` go over the file, as resolv.conf(5) says.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, time::timeout};
 
-use super::{GatewayError, stapling};
+use super::{GatewayError, possessions::Possessions, stapling};
 use crate::{
     config::Config,
     shutdown::{Shutdown, Tasks},
@@ -78,9 +78,10 @@ impl Files {
 }
 
 impl NodeTls {
-    /// Reads the files, and does in the background what there is to do.
-    pub(super) fn start(config: &Config, tasks: &Tasks) -> Result<Arc<Self>, GatewayError> {
+    /// Reads the files, and does in the background what there is to do. Sessions of the process before go on.
+    pub(super) fn start(config: &Config, tasks: &Tasks, before: &Possessions) -> Result<Arc<Self>, GatewayError> {
         let tls = Arc::new(Self::load(config)?);
+        before.give_keys(&tls.tickets);
         tasks.spawn("keys of session tickets", tls.clone().rotate(tasks.shutdown()));
         if config.tls.stapling {
             tasks.spawn("OCSP answers", stapling::staple(tls.resolver.clone(), tasks.shutdown()));
@@ -116,6 +117,11 @@ impl NodeTls {
             self.changed.notify_one();
         }
         Ok(())
+    }
+
+    /// The keys of sessions.
+    pub(super) fn tickets(&self) -> &Tickets {
+        &self.tickets
     }
 
     /// Changes the keys of session tickets until the gateway ends.

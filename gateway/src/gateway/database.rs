@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::sync::Notify;
 
-use super::builtins::Sharing;
+use super::{builtins::Sharing, marks::Marking};
 use crate::{
     config::{self, Config},
     model::Object,
-    shutdown::Shutdown,
+    shutdown::{Shutdown, Tasks},
+    snapshot::Published,
     store::{self, PostgresOptions, Store},
 };
 
@@ -52,11 +53,27 @@ pub(super) fn shown(database: &config::Database) -> Object {
     fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
 
-/// Passes on word of changes until the gateway ends.
-pub(super) async fn watch(store: Arc<dyn Store>, changed: Arc<Notify>, ending: Shutdown) {
-    // Either arm may be dropped: word of changes is a hint.
+/// Passes on word of changes from now on: to the publisher, and to who follows the marks of targets.
+pub(super) fn hear(store: &Arc<dyn Store>, published: &Published, tasks: &Tasks) -> Marking {
+    let marks = Marking::of(published);
+    let told = [published.changed.clone(), marks.word.clone()];
+    tasks.spawn("watch of the database", watch(store.clone(), told, tasks.shutdown()));
+    marks
+}
+
+/// Passes on word of changes, to each of these, until the gateway ends.
+async fn watch(store: Arc<dyn Store>, told: [Arc<Notify>; 2], ending: Shutdown) {
+    let word = Arc::new(Notify::new());
+    let pass_on = async {
+        loop {
+            word.notified().await;
+            told.iter().for_each(|changed| changed.notify_one());
+        }
+    };
+    // Any arm may be dropped: word of changes is a hint.
     tokio::select! {
-        () = store.watch(changed) => {}
+        () = store.watch(word.clone()) => {}
+        () = pass_on => {}
         () = ending.triggered() => {}
     }
 }

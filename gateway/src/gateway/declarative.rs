@@ -9,7 +9,7 @@ use super::{GatewayError, Rooms, builtins, desk::Desk};
 use crate::{
     admin::{
         self,
-        declarative::{Declarative, Given, LoadError},
+        declarative::{Declarative, Given, LoadError, PassedOn, Source},
     },
     config::{self, Config},
     model::{Object, Registry, declarative::Syntax},
@@ -42,6 +42,9 @@ pub(super) async fn modules(
     Ok(())
 }
 
+/// What the error calls the configuration that was handed over.
+const PASSED_ON: &str = " of the process before";
+
 type File = (String, Vec<u8>, serde_json::Result<Object>);
 
 /// Every `.wasm` of the folder by name, with what the `.json` of the same name says about it.
@@ -67,13 +70,33 @@ fn files(folder: &Path) -> Result<Vec<File>, GatewayError> {
     paths.iter().map(read).collect::<io::Result<Vec<_>>>().map_err(failed)
 }
 
-/// Loads what the settings name. A gateway does not start with a configuration that is wrong.
+/// A configuration that was posted to the process before is nowhere else.
+pub(super) fn refuse_to_lose(config: &Config, before: Option<&PassedOn>) -> Result<(), GatewayError> {
+    if config.database == config::Database::Off || !before.is_some_and(PassedOn::is_posted) {
+        return Ok(());
+    }
+    let reason =
+        "by these settings there is a database, and what was posted to /config would be lost: import it, or restart";
+    Err(GatewayError::Declarative { what: PASSED_ON.to_owned(), reason: reason.to_owned() })
+}
+
+/// Loads what was posted to the process before, or else what the settings name. A gateway does not start with a
+/// configuration that is wrong.
 pub(super) async fn first_load(
     config: &Config,
     declarative: &Declarative,
+    before: Option<PassedOn>,
     registry: Arc<Registry>,
     desk: Arc<Desk>,
 ) -> Result<(), GatewayError> {
+    if let Some(before) = before {
+        let went_on = declarative.go_on(before, registry.clone(), desk.clone()).await;
+        let failed =
+            |error: LoadError| GatewayError::Declarative { what: PASSED_ON.to_owned(), reason: error.to_string() };
+        if went_on.map_err(failed)? {
+            return Ok(());
+        }
+    }
     let (what, given) = match &config.declarative {
         config::Declarative::Empty => return Ok(()),
         config::Declarative::File(file) => (format!(" file {}", file.display()), read(file)),
@@ -81,7 +104,8 @@ pub(super) async fn first_load(
     };
     let failed = |reason: String| GatewayError::Declarative { what: what.clone(), reason };
     let given = given.map_err(&failed)?;
-    declarative.load(given, registry, desk, false).await.map_err(|error| failed(error.to_string()))?;
+    let loaded = declarative.load(given, registry, desk, Source::Settings).await;
+    loaded.map_err(|error| failed(error.to_string()))?;
     Ok(())
 }
 
@@ -109,7 +133,7 @@ pub(super) fn reload_on_hangup(config: &Config, rooms: &Rooms, tasks: &Tasks) ->
             }
             let name = file.display();
             let outcome = match read(&file) {
-                Ok(given) => declarative.load(given, registry.load_full(), desk.clone(), false).await,
+                Ok(given) => declarative.load(given, registry.load_full(), desk.clone(), Source::Settings).await,
                 Err(reason) => {
                     tracing::error!(reason, "the declarative file {name} could not be read; the configuration stays");
                     continue;
@@ -120,7 +144,7 @@ pub(super) fn reload_on_hangup(config: &Config, rooms: &Rooms, tasks: &Tasks) ->
                     changed.notify_one();
                     tracing::info!(version, "the declarative file {name} was loaded again");
                 }
-                Err(LoadError::Busy) => tracing::warn!("another configuration is being loaded; {name} was not"),
+                Err(busy @ LoadError::Busy) => tracing::warn!("{busy}; {name} was not loaded"),
                 Err(error) => tracing::error!(%error, "the declarative file {name} is wrong; the configuration stays"),
             }
         }

@@ -22,7 +22,7 @@ use crate::{
     },
     shutdown::Tasks,
     snapshot::Deployments,
-    store::{Store, StoreError},
+    store::{Store, StoreError, Upkeep},
     telemetry::Metrics,
 };
 
@@ -83,22 +83,30 @@ pub enum FilesError {
 type Result<T, E = FilesError> = std::result::Result<T, E>;
 
 impl Files {
-    /// Opens the database that the settings name. With `looking`, one that is not there is not made.
-    pub fn open(config: &Config, looking: bool) -> Result<Self> {
+    /// Opens the database that the settings name, to look at it. One that is not there is not made.
+    pub fn open(config: &Config) -> Result<Self> {
         let mut config = config.clone();
         if let Database::Sqlite(file) = &config.database
-            && looking
             && !file.exists()
         {
             config.database = Database::Off;
         }
+        Self::over(&config, Upkeep::Refuse)
+    }
+
+    /// Opens it for a command that has no meaning without a database.
+    pub fn of_database(config: &Config, upkeep: Upkeep) -> Result<Self> {
+        if config.database == Database::Off { Err(FilesError::NoDatabase) } else { Self::over(config, upkeep) }
+    }
+
+    fn over(config: &Config, upkeep: Upkeep) -> Result<Self> {
         super::prepare_folder(&config.data_dir)?;
         let mut control = RuntimeBuilder::new_multi_thread();
         control.worker_threads(2).thread_name("control").enable_all();
         let control = control.build().map_err(system("the control runtime"))?;
         let tasks = Tasks::new(control.handle().clone());
         let (store, registry, desk) = control.block_on(async {
-            let base = Foundation::lay(&config, &tasks, &Arc::new(Metrics::new())).await?;
+            let base = Foundation::lay(config, upkeep, &tasks, &Arc::new(Metrics::new())).await?;
             // Nothing is deployed here: plugins are asked by code that is loaded for it.
             let desk = Arc::new(Desk::new(base.catalog.clone(), Deployments::default()));
             let everything = base.store.changes_since(&base.registry.load_full(), 0).await?;
@@ -107,11 +115,6 @@ impl Files {
             Ok::<_, GatewayError>((base.store, base.registry, desk))
         })?;
         Ok(Self { control, tasks, store, registry, desk })
-    }
-
-    /// Opens it for a command that has no meaning without a database.
-    pub fn of_database(config: &Config) -> Result<Self> {
-        if config.database == Database::Off { Err(FilesError::NoDatabase) } else { Self::open(config, false) }
     }
 
     /// Checks a file. Answers how many entities it has.

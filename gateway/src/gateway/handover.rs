@@ -1,5 +1,6 @@
-//! Another process takes over: it is started with the same arguments, gets every listening socket, and says when it serves.
-//! Until then this one goes on as if nothing were. docs/decisions/0018 tells why so.
+//! Another process takes over: it is started with the same arguments, gets every listening socket and what else only this
+//! process has, and says when it serves or why it does not. Until then this one goes on as if nothing were.
+//! docs/decisions/0018 tells why so.
 
 use std::{
     env, io,
@@ -15,12 +16,20 @@ use rustix::net::{
     sockopt::{Timeout, set_socket_timeout},
 };
 
-use crate::listener::{self, Inherited};
+use super::possessions::Possessions;
+use crate::{
+    listener::{self, Inherited},
+    store::StoreError,
+};
 
 /// Names the process that hands over, in the environment of the one that takes over.
 const VARIABLE: &str = "SANDGATE_HANDOVER";
 /// What a process says that serves.
 const READY: &[u8] = b"ready";
+/// How a process begins that says why it does not serve.
+const FAILED: &[u8] = b"failed ";
+/// Bytes of what it says at most.
+const WORDS: usize = 4096;
 /// How long it may take to say so: it may have to wait for its database.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// How long a process that failed may take to end.
@@ -32,6 +41,9 @@ pub(super) enum HandoverError {
     /// The system.
     #[error("{0}")]
     System(#[from] io::Error),
+    /// The configuration of this process could not be read.
+    #[error("the configuration cannot be passed on: {0}")]
+    Store(#[from] StoreError),
     /// The new process ended, or was too slow.
     #[error("the new process did not start: {0}")]
     NotReady(String),
@@ -67,15 +79,29 @@ impl Predecessor {
         Ok(Some(Self(io::stdin().as_fd().try_clone_to_owned()?)))
     }
 
-    /// Its sockets.
-    pub(super) fn inherit(&self) -> io::Result<Inherited> {
-        Inherited::named(listener::inherit(&self.0)?)
+    /// Its sockets, and what else it has.
+    pub(super) fn inherit(&self) -> io::Result<(Inherited, Possessions)> {
+        let mut heirlooms = listener::inherit(&self.0)?;
+        let possessions = Possessions::take(&mut heirlooms)?;
+        Ok((Inherited::named(heirlooms)?, possessions))
     }
 
     /// Lets it end.
     pub(super) fn tell_ready(&self) {
         // It may be gone already, which it was to be anyway.
         _ = send(&self.0, READY, SendFlags::NOSIGNAL);
+    }
+
+    /// Lets it go on, and know why.
+    pub(super) fn tell_failed(&self, error: &dyn std::error::Error) {
+        let mut words = [FAILED, error.to_string().as_bytes()].concat();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            words.extend_from_slice(format!(": {error}").as_bytes());
+            cause = error.source();
+        }
+        words.truncate(WORDS);
+        _ = send(&self.0, &words, SendFlags::NOSIGNAL);
     }
 }
 
@@ -87,8 +113,11 @@ pub(super) struct Successor {
 }
 
 impl Successor {
-    /// Starts it and gives it the sockets.
-    pub(super) fn start(program: &Program, heirlooms: &[(String, OwnedFd)]) -> Result<Self, HandoverError> {
+    /// Starts it and gives it what it needs.
+    pub(super) fn start<'a>(
+        program: &Program,
+        heirlooms: impl Iterator<Item = &'a (String, OwnedFd)>,
+    ) -> Result<Self, HandoverError> {
         let (channel, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         set_socket_timeout(&channel, Timeout::Recv, Some(PATIENCE))?;
         set_socket_timeout(&channel, Timeout::Send, Some(END))?;
@@ -114,17 +143,24 @@ impl Successor {
 
     /// Waits until it serves; blocks. Answers with its process id. One that does not get there is ended.
     pub(super) fn ready(mut self) -> Result<u32, HandoverError> {
-        let mut word = [0; 16];
+        let mut words = [0; WORDS];
         let outcome = loop {
-            match recv(&self.channel, &mut word, RecvFlags::empty()) {
-                Ok((length, _)) if &word[..length] == READY => return Ok(self.child.id()),
-                Ok(_) => break "it ended".to_owned(),
+            match recv(&self.channel, &mut words, RecvFlags::empty()) {
+                Ok((length, _)) if &words[..length] == READY => return Ok(self.child.id()),
+                Ok((length, _)) => {
+                    let told = words[..length].strip_prefix(FAILED);
+                    let told = told.map(|reason| String::from_utf8_lossy(reason).into_owned());
+                    let ended = self.end();
+                    break told.or(ended).unwrap_or_else(|| "it ended".to_owned());
+                }
                 Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => break format!("not within {PATIENCE:?}"),
-                Err(error) => break error.to_string(),
+                Err(rustix::io::Errno::AGAIN) => {
+                    break self.end().unwrap_or_else(|| format!("not within {PATIENCE:?}"));
+                }
+                Err(error) => break self.end().unwrap_or_else(|| error.to_string()),
             }
         };
-        Err(HandoverError::NotReady(self.end().unwrap_or(outcome)))
+        Err(HandoverError::NotReady(outcome))
     }
 
     /// Ends it, and says how it ended by itself.

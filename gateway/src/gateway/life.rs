@@ -15,6 +15,7 @@ use super::{
     BACKGROUND_GRACE, GatewayError,
     handover::{self, HandoverError, Program, Successor},
     notify::Notifier,
+    possessions::{Owner, Parcel},
     sockets::Estate,
     workers::Workers,
 };
@@ -32,6 +33,7 @@ pub(super) struct Life {
     pub(super) services: Arc<Services>,
     pub(super) workers: Workers,
     pub(super) estate: Estate,
+    pub(super) owner: Owner,
     pub(super) program: Program,
     pub(super) notifier: Notifier,
     pub(super) signals: Signals,
@@ -43,12 +45,15 @@ pub(super) struct Life {
 impl Life {
     /// Serves until a signal says otherwise, then drains.
     pub(super) fn live(mut self) -> Result<(), GatewayError> {
+        // Nothing is loaded any more: nobody would serve it.
+        let mut kept = None;
         let step = loop {
             match self.control.block_on(self.signals.next()) {
                 Wish::End => break Ending::Close,
                 Wish::Upgrade => match self.upgrade() {
-                    Ok(Some(process)) => {
+                    Ok(Some((process, parcel))) => {
                         tracing::info!(process, "another process has taken over");
+                        kept = Some(parcel);
                         break Ending::Retire;
                     }
                     Ok(None) => break Ending::Close,
@@ -56,13 +61,19 @@ impl Life {
                 },
             }
         };
-        self.end(step)
+        let ended = self.end(step);
+        drop(kept);
+        ended
     }
 
-    /// Starts the next process. The id of the one that serves; nothing when the end was asked for meanwhile.
-    fn upgrade(&mut self) -> Result<Option<u32>, HandoverError> {
+    /// Starts the next process. The id of the one that serves, and what it got; nothing when the end was asked for meanwhile.
+    fn upgrade(&mut self) -> Result<Option<(u32, Parcel)>, HandoverError> {
         tracing::info!("another process is started to take over");
-        let successor = Successor::start(&self.program, &self.estate.heirlooms)?;
+        let mut parcel = self.control.block_on(self.owner.pack())?;
+        let heirlooms = self.estate.heirlooms.iter().chain(&parcel.memories);
+        let successor = Successor::start(&self.program, heirlooms)?;
+        // They are its own now, secrets among them.
+        parcel.memories.clear();
         let channel = successor.channel()?;
         self.control.block_on(async {
             let mut waiting = self.tasks.runtime().spawn_blocking(move || successor.ready());
@@ -75,7 +86,7 @@ impl Life {
                     return Ok(None);
                 }
             };
-            outcome.map_err(io::Error::other)?.map(Some)
+            outcome.map_err(io::Error::other)?.map(|process| Some((process, parcel)))
         })
     }
 

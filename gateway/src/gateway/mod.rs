@@ -13,9 +13,11 @@ mod files;
 mod fitness;
 mod handover;
 mod life;
+mod marks;
 mod node;
 mod notify;
 mod outage;
+mod possessions;
 mod reload;
 mod reporter;
 mod sockets;
@@ -31,19 +33,22 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::{runtime::Builder as RuntimeBuilder, sync::mpsc};
+use tokio::{
+    runtime::{Builder as RuntimeBuilder, Runtime},
+    sync::{mpsc, oneshot},
+};
 
 use crate::{
     admin::{self, Access, declarative::Declarative},
     checks,
     config::{self, Config, Origin},
     dns::{self, Asker, Dns},
-    listener,
+    listener::{self, Inherited},
     model::{self, Registry},
     plugin::{Bounds, Catalog, Limits, NodeFacts, Services},
     shutdown::{self, Shutdown, Tasks},
     snapshot::{self, Builder, Deployments, Pace, Published},
-    store::{self, MemoryStore, Refused, Resilient, Store, StoreError},
+    store::{self, MemoryStore, Refused, Resilient, Store, StoreError, Upkeep},
     telemetry::{LogDial, Metrics},
     tls,
     vault::Vaults,
@@ -55,7 +60,9 @@ use desk::Desk;
 pub use files::{Files, FilesError, is_pipe, shown, write_sample};
 use handover::{Predecessor, Program};
 use life::{Life, Signals};
+use marks::Marking;
 use notify::Notifier;
+use possessions::{Owner, Possessions};
 use reload::Live;
 use reporter::Reporter;
 use workers::{Doors, Workers};
@@ -158,47 +165,73 @@ struct Rooms {
     access: Arc<Access>,
     controls: Arc<Controls>,
     tls: Arc<NodeTls>,
+    marks: Marking,
+}
+
+/// What there is before any room.
+struct Ground {
+    tasks: Tasks,
+    metrics: Arc<Metrics>,
+    log: LogDial,
+    /// Given when another process took over.
+    replaced: Shutdown,
+}
+
+impl Ground {
+    fn api(&self, name: &'static str, router: axum::Router, config: &Config, rooms: &Rooms) -> apis::Api {
+        apis::Api {
+            name,
+            router,
+            settings: config.admin.clone(),
+            metrics: self.metrics.clone(),
+            tasks: self.tasks.clone(),
+            replaced: self.replaced.clone(),
+            tls: rooms.tls.operators.clone(),
+        }
+    }
 }
 
 impl Gateway {
     /// Starts everything. Returns when requests are served. `origin` reads the settings again.
     pub fn start(config: &Config, origin: Origin, log: LogDial) -> Result<Self, GatewayError> {
+        let predecessor = Predecessor::find().map_err(system("the way to the process before"))?;
+        let started = Self::start_after(predecessor.as_ref(), config, origin, log);
+        if let (Some(predecessor), Err(error)) = (&predecessor, &started) {
+            predecessor.tell_failed(error);
+        }
+        started
+    }
+
+    fn start_after(
+        predecessor: Option<&Predecessor>,
+        config: &Config,
+        origin: Origin,
+        log: LogDial,
+    ) -> Result<Self, GatewayError> {
         let began = Instant::now();
         prepare_folder(&config.data_dir)?;
-        let mut control = RuntimeBuilder::new_multi_thread();
-        control.worker_threads(CONTROL_THREADS).thread_name("control").enable_all();
-        control.on_thread_start(|| shutdown::yield_to_others(CONTROL_NICENESS));
-        let control = control.build().map_err(system("the control runtime"))?;
+        let control = control_runtime().map_err(system("the control runtime"))?;
         let tasks = Tasks::new(control.handle().clone());
         let program = Program::current().map_err(system("the path of this program"))?;
-        let predecessor = Predecessor::find().map_err(system("the way to the process before"))?;
-        let sockets = sockets::bind(config, predecessor.as_ref())?;
+        let (inherited, before) = heirlooms(predecessor).map_err(system("what was handed over"))?;
+        let sockets = sockets::bind(config, inherited)?;
         let addresses = workers::addresses(&sockets.proxy, &sockets.stream);
-        let metrics = Arc::new(Metrics::new());
-        let replaced = Shutdown::new();
-        let rooms = control.block_on(build(config, &tasks, &metrics, log.clone(), replaced.clone()))?;
+        let ground = Ground { tasks, metrics: Arc::new(Metrics::new()), log, replaced: Shutdown::new() };
+        let rooms = control.block_on(build(config, &ground, before))?;
         apis::refuse_open(config, &rooms.access)?;
         let both = sockets.proxy.into_iter().zip(sockets.stream);
         let doors = both.map(|(proxy, stream)| Doors { proxy, stream }).collect();
         let server = rooms.tls.clients.clone();
         let workers = Workers::start(config, doors, rooms.published.current.clone(), server)?;
-        let context = node::context(config, &rooms, &addresses, workers.tally(), &metrics);
-        let api = |name, router| apis::Api {
-            name,
-            router,
-            settings: config.admin.clone(),
-            metrics: metrics.clone(),
-            tasks: tasks.clone(),
-            replaced: replaced.clone(),
-            tls: rooms.tls.operators.clone(),
-        };
-        let (admin, status) =
-            (api("admin", admin::router(context.clone())), api("status", admin::status_router(context)));
+        let context = node::context(config, &rooms, &addresses, workers.tally(), &ground.metrics);
+        let admin = ground.api("admin", admin::router(context.clone()), config, &rooms);
+        let status = ground.api("status", admin::status_router(context), config, &rooms);
         let admin = control.block_on(apis::serve(sockets.admin, admin))?;
         let status = control.block_on(apis::serve(sockets.status, status))?;
         let notifier = Notifier::from_environment();
         let (dial, kept) = (workers.dial(), config.clone());
-        let live = Live { config: kept, origin, log, dial, notifier: notifier.clone(), tls: rooms.tls };
+        let Ground { tasks, log, replaced, .. } = ground;
+        let live = Live { config: kept, origin, log, dial, notifier: notifier.clone(), tls: rooms.tls.clone() };
         control.block_on(async { live.heed(&tasks) })?;
         // Whoever reads the file, or hears that this process is ready, may send a signal at once.
         let signals = control.block_on(async { Signals::new() }).map_err(system("the signals"))?;
@@ -206,20 +239,44 @@ impl Gateway {
         announce(&addresses, admin, status, began);
         notifier.ready();
         notifier.watch(predecessor.is_some(), &tasks, replaced.clone());
-        if let Some(predecessor) = &predecessor {
+        if let Some(predecessor) = predecessor {
             predecessor.tell_ready();
         }
-        let (estate, pid_file) = (sockets.estate, config.pid_file.clone());
-        let (store, services) = (rooms.store, rooms.catalog.services().clone());
-        let life =
-            Life { control, tasks, store, services, workers, estate, program, notifier, signals, pid_file, replaced };
-        Ok(Self(life))
+        Ok(Self(Life {
+            control,
+            tasks,
+            store: rooms.store,
+            services: rooms.catalog.services().clone(),
+            workers,
+            estate: sockets.estate,
+            owner: Owner { declarative: rooms.declarative, registry: rooms.registry, desk: rooms.desk, tls: rooms.tls },
+            program,
+            notifier,
+            signals,
+            pid_file: config.pid_file.clone(),
+            replaced,
+        }))
     }
 
     /// Serves until SIGTERM, SIGINT or SIGQUIT, or until SIGUSR2 has started another process that took over; then drains.
     pub fn run_until_told(self) -> Result<(), GatewayError> {
         self.0.live()
     }
+}
+
+/// What the process before hands over, or else systemd.
+fn heirlooms(predecessor: Option<&Predecessor>) -> io::Result<(Inherited, Possessions)> {
+    match predecessor {
+        Some(predecessor) => predecessor.inherit(),
+        None => Inherited::from_systemd().map(|sockets| (sockets, Possessions::default())),
+    }
+}
+
+fn control_runtime() -> io::Result<Runtime> {
+    let mut control = RuntimeBuilder::new_multi_thread();
+    control.worker_threads(CONTROL_THREADS).thread_name("control").enable_all();
+    control.on_thread_start(|| shutdown::yield_to_others(CONTROL_NICENESS));
+    control.build()
 }
 
 /// Makes a token of the Admin API in the database, gateways running or not, and answers with it.
@@ -239,16 +296,13 @@ pub fn new_token(config: &Config, token: admin::NewToken) -> Result<String, Gate
 }
 
 /// Store, modules, first snapshot.
-async fn build(
-    config: &Config,
-    tasks: &Tasks,
-    metrics: &Arc<Metrics>,
-    log: LogDial,
-    replaced: Shutdown,
-) -> Result<Rooms, GatewayError> {
-    let Foundation { store, source, registry, catalog, node_id } = Foundation::lay(config, tasks, metrics).await?;
+async fn build(config: &Config, ground: &Ground, mut before: Possessions) -> Result<Rooms, GatewayError> {
+    let Ground { tasks, metrics, log, replaced } = ground;
+    declarative::refuse_to_lose(config, before.configuration.as_ref())?;
+    let foundation = Foundation::lay(config, Upkeep::Migrate, tasks, metrics).await?;
+    let Foundation { store, source, registry, catalog, node_id } = foundation;
     let builder = builder(config, &store, &registry, &catalog);
-    let tls = NodeTls::start(config, tasks)?;
+    let tls = NodeTls::start(config, tasks, &before)?;
     let builder = builder.with_resolver(tls.resolver.clone()).with_node_client(tls.targets.clone());
     let builder = builder.with_dns(resolve_names(config, tasks, metrics)?);
     let deployments = builder.deployments();
@@ -259,19 +313,21 @@ async fn build(
     let declarative = source.memory().map(|memory| Arc::new(Declarative::new(memory)));
     if let Some(declarative) = &declarative {
         // Only now, as the plugins have a say in it.
-        declarative::first_load(config, declarative, registry.load_full(), desk.clone()).await?;
+        let passed_on = before.configuration.take();
+        declarative::first_load(config, declarative, passed_on, registry.load_full(), desk.clone()).await?;
         first = builder.refresh().await?;
     }
     let published = Published::new(first);
     // Before the last refresh below: a change after that one is heard of.
-    tasks.spawn("watch of the database", database::watch(store.clone(), published.changed.clone(), tasks.shutdown()));
-    let reporter = Reporter::new(store.clone(), &node_id, published.clone(), deployments.clone(), replaced);
+    let marks = database::hear(&store, &published, tasks);
+    let reporter = Reporter::new(store.clone(), &node_id, published.clone(), deployments.clone(), replaced.clone());
     reporter.announce().await;
     // What was committed before others knew of this node is in its first configuration.
     published.current.store(builder.refresh().await?);
     published.served.send_replace(published.current.load().version);
     let refusals = reporter::spawn(reporter.clone(), tasks);
     let pace = Pace { debounce: config.config_debounce, poll: config.database_use.poll_interval };
+    marks.follow(config, &store, &published, tasks).await;
     tasks.spawn("health checks", checks::run(published.clone(), tasks.clone()));
     tasks.spawn("publisher", snapshot::publish(builder, published.clone(), pace, tasks.shutdown()));
     if let Source::Database(resilient) = source {
@@ -280,7 +336,7 @@ async fn build(
     }
     tasks.spawn("sweep of expired entities", sweep(store.clone(), registry.clone(), published.clone(), tasks.clone()));
     let access = apis::access(config, &published, metrics)?;
-    let controls = Arc::new(Controls::new(log, tasks.clone()));
+    let controls = Arc::new(Controls::new(log.clone(), tasks.clone()));
     let rooms = Rooms {
         store,
         declarative,
@@ -295,6 +351,7 @@ async fn build(
         access,
         controls,
         tls,
+        marks,
     };
     declarative::reload_on_hangup(config, &rooms, tasks)?;
     Ok(rooms)
@@ -348,10 +405,14 @@ impl Source {
 }
 
 impl Foundation {
-    async fn lay(config: &Config, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Self, GatewayError> {
+    async fn lay(config: &Config, upkeep: Upkeep, tasks: &Tasks, metrics: &Arc<Metrics>) -> Result<Self, GatewayError> {
         let (store, source): (Arc<dyn Store>, _) = match database::place(config) {
             Some(place) => {
-                let resilient = Resilient::open(place, outage::options(config)).await?;
+                // On a thread of the control runtime: those of the database are as quiet as the one that started them.
+                let (tell, told) = oneshot::channel();
+                let opening = Resilient::open(place, outage::options(config, upkeep));
+                tasks.spawn("opening the database", async move { _ = tell.send(opening.await) });
+                let resilient = told.await.map_err(|error| system("the database")(io::Error::other(error)))??;
                 (resilient.clone(), Source::Database(resilient))
             }
             None => {

@@ -11,8 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Rooms, apis, database, explainer,
-    fitness::{self, Fitness},
+    Rooms, apis, database, explainer, fitness,
     workers::{Addresses, Tally, shown, total},
 };
 use crate::{
@@ -74,7 +73,8 @@ pub(super) fn context(
         notify: Arc::new(move |_version| notify.notify_one()),
         served: rooms.published.served.subscribe(),
         live: rooms.reporter.live(),
-        fitness: Arc::new(Fitness::of(rooms.published.current.clone())),
+        fitness: rooms.marks.fitness.clone(),
+        process: rooms.marks.process.clone(),
         refusals: rooms.refusals.clone(),
         tasks: rooms.controls.tasks(),
         controls: rooms.controls.clone(),

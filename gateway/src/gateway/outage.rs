@@ -11,15 +11,15 @@ use crate::{
     model::{self, Registry},
     plugin::Catalog,
     shutdown::{Shutdown, Tasks},
-    store::{OutageOptions, Store, StoreError},
+    store::{OutageOptions, Store, StoreError, Upkeep},
 };
 
 /// Between two looks whether the database is back.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Where snapshots are, and how long a start without any waits.
-pub(super) fn options(config: &Config) -> OutageOptions {
-    OutageOptions { folder: config.data_dir.join("snapshot"), start_wait: config.database_start_wait }
+pub(super) fn options(config: &Config, upkeep: Upkeep) -> OutageOptions {
+    OutageOptions { folder: config.data_dir.join("snapshot"), start_wait: config.database_start_wait, upkeep }
 }
 
 /// Installs the built-in plugins, or leaves those of the snapshot until the database is back.

@@ -3,7 +3,7 @@
 
 use std::{fs, os::fd::OwnedFd, path::PathBuf};
 
-use super::{GatewayError, handover::Predecessor, system};
+use super::{GatewayError, system};
 use crate::{
     config::{Address, Config, Listen},
     listener::{self, Bound, Entry, Inherited, Place, Probes},
@@ -39,12 +39,7 @@ impl Estate {
 }
 
 /// Binds what the settings say, or takes it from whoever held it before.
-pub(super) fn bind(config: &Config, predecessor: Option<&Predecessor>) -> Result<Sockets, GatewayError> {
-    let mut inherited = match predecessor {
-        Some(predecessor) => predecessor.inherit(),
-        None => Inherited::from_systemd(),
-    }
-    .map_err(system("the sockets that were handed over"))?;
+pub(super) fn bind(config: &Config, mut inherited: Inherited) -> Result<Sockets, GatewayError> {
     let mut of = |room: &str, listens: &[Listen], workers: usize| {
         let asked = |listen: &Listen| listen.client_certificate.unwrap_or(config.tls.client_certificate);
         let entries = listens.iter().map(|listen| Entry { client_certificate: asked(listen), ..entry(listen) });

@@ -31,7 +31,7 @@ use super::{
     io::ClientIo,
     proxy_protocol,
     service::{Accepted, Handshake, Malformed, Service},
-    watch::{Offence, Open, Order, Watch},
+    watch::{Offence, Open, Order, Place, Watch},
 };
 use crate::tls::ClientChain;
 
@@ -104,11 +104,11 @@ fn of_http2(error: &hyper::Error) -> Option<Refusal> {
 /// `ends` are the client's address and the one that it connected to.
 pub(super) async fn run<S: Service, T: AsyncRead + AsyncWrite + Unpin + 'static>(
     worker: Rc<Worker<S>>,
+    place: Place,
     stream: T,
     ends: (SocketAddr, SocketAddr),
     entry: Rc<Entry>,
 ) -> Result<(), ConnectionError> {
-    let place = worker.registry.enter();
     let (watch, counters) = (place.watch.clone(), worker.counters.clone());
     let mut serving = pin!(secure(&worker, stream, ends, &entry, watch.clone()));
     let mut is_known = false;
@@ -317,11 +317,15 @@ async fn drive<C: Graceful>(mut connection: Pin<&mut C>, watch: &Watch) -> Resul
         if watch.is_asleep() {
             return Poll::Ready(Ok(End::Asleep));
         }
-        if !was_told && watch.order() >= C::TOLD_AT {
+        loop {
+            let polled = connection.as_mut().poll(cx).map_ok(|()| End::Closed);
+            // An engine that is told before it has read anything closes, though the first request may be on its way.
+            if polled.is_ready() || was_told || watch.order() < C::TOLD_AT || watch.is_fresh() {
+                return polled;
+            }
             was_told = true;
             connection.as_mut().finish();
         }
-        connection.as_mut().poll(cx).map_ok(|()| End::Closed)
     });
     Ok(ended.await?)
 }

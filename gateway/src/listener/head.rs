@@ -44,7 +44,9 @@ impl HeadScan {
                 continue;
             }
             let Some(end) = memchr(b'\n', bytes) else { return self.keep(bytes) };
-            if self.part.is_empty() {
+            if self.place == Place::Header && self.part.is_empty() && is_of_no_interest(&bytes[..end]) {
+                // Nearly every header.
+            } else if self.part.is_empty() {
                 self.request_line += if self.place == Place::RequestLine { end } else { 0 };
                 self.end_line(&bytes[..end]);
             } else {
@@ -140,6 +142,11 @@ impl HeadScan {
         self.is_encoded = false;
         self.request_line = 0;
     }
+}
+
+/// Whether a whole line is that of a header which says nothing of lengths.
+fn is_of_no_interest(line: &[u8]) -> bool {
+    matches!(line, [first, .., b'\r'] if !matches!(first, b'c' | b'C' | b't' | b'T'))
 }
 
 /// The value of a header line of this name.

@@ -93,11 +93,13 @@ impl Heirloom {
     }
 }
 
-/// Sends sockets with their names, then an empty message. `channel` keeps the bounds of messages (SOCK_SEQPACKET).
+/// Sends sockets, or other descriptors, with their names, then an empty message. `channel` keeps the bounds of messages
+/// (SOCK_SEQPACKET).
 ///
 /// # Errors
 /// When the other end is gone.
-pub fn bequeath(channel: impl AsFd, sockets: &[(String, OwnedFd)]) -> io::Result<()> {
+pub fn bequeath<'a>(channel: impl AsFd, sockets: impl Iterator<Item = &'a (String, OwnedFd)>) -> io::Result<()> {
+    let sockets: Vec<_> = sockets.collect();
     for some in sockets.chunks(AT_ONCE) {
         let names: Vec<&str> = some.iter().map(|(name, _)| name.as_str()).collect();
         let descriptors: Vec<_> = some.iter().map(|(_, socket)| socket.as_fd()).collect();
@@ -153,7 +155,7 @@ mod tests {
         let named = listeners.iter().map(|listener| (listener.local_addr().unwrap().to_string(), listener));
         let sent: Vec<_> =
             named.map(|(name, listener)| (name, listener.as_fd().try_clone_to_owned().unwrap())).collect();
-        bequeath(&one, &sent).unwrap();
+        bequeath(&one, sent.iter()).unwrap();
         let received = inherit(&other).unwrap();
         assert_eq!(received.len(), 100);
         for (name, socket) in received {

@@ -29,6 +29,7 @@ use std::{
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::watch::Receiver as Changes,
@@ -55,9 +56,13 @@ pub use service::{Accepted, Afterwards, Duplex, Handshake, Malformed, Service};
 /// How long accepting pauses when the system has no more descriptors.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a connection may take to bring the request whose answer asks the client to leave, when another process took
-/// the sockets over.
+/// How long a connection may take to bring the request whose answer asks the client to leave, when another process took the
+/// sockets over.
 const RETIREMENT: Duration = Duration::from_secs(5);
+
+/// How long a connection that was accepted just now, or waited for it, may take to say something when the gateway ends and
+/// nobody else accepts.
+pub const NEWCOMER: Duration = Duration::from_secs(1);
 
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 256;
@@ -91,6 +96,8 @@ pub struct Settings {
     /// HTTP/2 frames of one connection in a second that bring nothing: PING, SETTINGS, PRIORITY, RST_STREAM, empty DATA and
     /// CONTINUATION. Default 1,000.
     pub http2_control_frames: u32,
+    /// How long a new connection may take to say something after the end was asked for.
+    pub newcomer_timeout: Duration,
     /// How long open requests may go on after the end was asked for.
     pub grace: Duration,
 }
@@ -109,6 +116,7 @@ impl Default for Settings {
             header_count: 100,
             connections: usize::MAX,
             http2_control_frames: 1000,
+            newcomer_timeout: NEWCOMER,
             grace: Duration::from_secs(30),
         }
     }
@@ -247,6 +255,7 @@ pub async fn serve<S: Service>(
         retire(&worker, &accepting, &end).await;
         // Its queue is another process's now.
         accepting.clear();
+        worker.registry.cut_fresh();
     }
     Ok(drain(&worker, accepting, &end).await)
 }
@@ -306,6 +315,33 @@ impl Door {
     }
 }
 
+impl Door {
+    /// What waits to be accepted, and would be reset if the socket were closed. Unlike [`Door::accept`], asks the system whatever
+    /// the runtime has heard. No more than the queue holds: what comes after that came too late.
+    pub fn waiting(&self, entry: &Entry) -> impl Iterator<Item = (Stream, SocketAddr)> {
+        (0..entry.backlog).map_while(|_| self.take().ok())
+    }
+
+    fn take(&self) -> std_io::Result<(Stream, SocketAddr)> {
+        let queue = match self {
+            Self::Tcp(socket) => SockRef::from(socket),
+            Self::Unix(socket) => SockRef::from(socket),
+        };
+        let (stream, peer) = loop {
+            match queue.accept() {
+                Err(error) if error.kind() == std_io::ErrorKind::ConnectionAborted => {}
+                taken => break taken?,
+            }
+        };
+        stream.set_nonblocking(true)?;
+        let peer = peer.as_socket().unwrap_or(bind::NOWHERE);
+        Ok(match self {
+            Self::Tcp(_) => (Stream::Tcp(TcpStream::from_std(stream.into())?), peer),
+            Self::Unix(_) => (Stream::Unix(UnixStream::from_std(stream.into())?), peer),
+        })
+    }
+}
+
 async fn accept<S: Service>(worker: Rc<Worker<S>>, socket: Rc<Door>, entry: Rc<Entry>) {
     loop {
         match socket.accept().await {
@@ -353,9 +389,11 @@ fn attend<S: Service>(
     ends: (SocketAddr, SocketAddr),
     entry: Rc<Entry>,
 ) {
+    // Not by the task, which may run for the first time when the others have got their orders.
+    let place = worker.registry.enter();
     tokio::task::spawn_local(async move {
         let closed = Closed(worker.counters.clone());
-        if let Err(error) = connection::run(worker, stream, ends, entry).await {
+        if let Err(error) = connection::run(worker, place, stream, ends, entry).await {
             let peer = ends.0;
             if let Some(refusal) = error.refusal() {
                 return refuse(&closed.0, peer, refusal);
@@ -424,19 +462,28 @@ async fn retire<S: Service>(worker: &Rc<Worker<S>>, accepting: &[Accepting], end
 async fn drain<S: Service>(worker: &Rc<Worker<S>>, accepting: Vec<Accepting>, end: &Drain) -> Drained {
     for (task, socket, entry) in accepting {
         task.abort();
-        // What the system had accepted already would be reset with the socket.
-        while let Some(Ok((stream, peer))) = now_or_never(socket.accept()).await {
+        for (stream, peer) in socket.waiting(&entry) {
             start(worker, stream, peer, &entry);
         }
     }
-    // New connections take their place in the registry when they run first.
+    // The sockets close with the tasks that accepted.
     tokio::task::yield_now().await;
     let open = worker.registry.open();
     worker.registry.finish();
-    let last = Instant::now() + worker.rules().settings.grace;
+    let (newcomers, grace) = {
+        let settings = &worker.rules().settings;
+        (settings.newcomer_timeout, settings.grace)
+    };
+    let last = Instant::now() + grace;
+    let gone = async {
+        if tokio::time::timeout(newcomers, worker.registry.emptied()).await.is_err() {
+            worker.registry.cut_fresh();
+            worker.registry.emptied().await;
+        }
+    };
     // Dropping any arm loses nothing: what is still open is counted and cut.
     tokio::select! {
-        () = tick_until(worker, worker.registry.emptied()) => {}
+        () = tick_until(worker, gone) => {}
         () = tokio::time::sleep_until(last) => {}
         () = end.reached(Ending::Cut) => {}
     }
@@ -444,14 +491,4 @@ async fn drain<S: Service>(worker: &Rc<Worker<S>>, accepting: Vec<Accepting>, en
     worker.registry.cut();
     worker.registry.emptied().await;
     Drained { finished: open.saturating_sub(cut), cut }
-}
-
-/// The answer of a future that is ready at once.
-pub async fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
-        std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
-        std::task::Poll::Pending => std::task::Poll::Ready(None),
-    })
-    .await
 }

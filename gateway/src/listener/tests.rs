@@ -96,18 +96,34 @@ struct Running {
     worker: thread::JoinHandle<Drained>,
 }
 
-fn start(mut settings: Settings) -> Running {
+fn start(settings: Settings) -> Running {
+    serving(sockets(), with_tls(settings))
+}
+
+/// One for clear text, one for TLS.
+fn sockets() -> Vec<Bound> {
     let place = Place::Tcp("127.0.0.1:0".parse().unwrap());
     let entry = |tls| Entry { tls, http2: tls, ..Entry::new(place.clone()) };
-    let sockets = bind("proxy", &[entry(false), entry(true)], 1, &mut Inherited::default()).unwrap().remove(0);
+    bind("proxy", &[entry(false), entry(true)], 1, &mut Inherited::default()).unwrap().remove(0)
+}
+
+fn with_tls(mut settings: Settings) -> Settings {
     let resolver = Resolver::new(&DefaultCertificate::generate().unwrap());
     settings.tls = Some(tls::server_tls(Arc::new(resolver)).unwrap());
-    serving(sockets, settings)
+    settings
 }
 
 fn serving(sockets: Vec<Bound>, settings: Settings) -> Running {
+    run(sockets, settings, false)
+}
+
+/// With `closing`, the end was asked for before anything is served.
+fn run(sockets: Vec<Bound>, settings: Settings, closing: bool) -> Running {
     let (plain, tls) = (sockets[0].address(), sockets[sockets.len() - 1].address());
     let (end, counters) = (Drain::default(), Arc::<Counters>::default());
+    if closing {
+        end.advance(Ending::Close);
+    }
     let (signal, counted) = (end.clone(), counters.clone());
     let worker = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
@@ -146,9 +162,15 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 async fn tls_stream(address: SocketAddr, protocol: &[u8]) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+    shake_hands(tokio::net::TcpStream::connect(address).await.unwrap(), protocol).await
+}
+
+async fn shake_hands(
+    stream: tokio::net::TcpStream,
+    protocol: &[u8],
+) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
     let mut config = tls::client_config(false).unwrap();
     config.alpn_protocols = vec![protocol.to_vec()];
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("some.test").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
 }
@@ -309,6 +331,54 @@ fn a_client_that_leaves_while_its_connection_sleeps_is_noticed_with_tls_too() {
         assert_eq!(stream.read(&mut [0; 64]).await.unwrap(), 0);
     });
     until("no connection is left", || running.counters.active() == 0);
+}
+
+/// New connections have as long as a busy machine may take.
+fn patient() -> Settings {
+    Settings { newcomer_timeout: Duration::from_secs(60), grace: Duration::from_secs(60), ..Settings::default() }
+}
+
+#[test]
+fn what_waits_to_be_accepted_at_the_end_is_answered() {
+    let sockets = sockets();
+    let address = sockets[0].address();
+    let ask = |_| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        stream
+    };
+    // More than a task of the runtime may do at once.
+    let waiting: Vec<_> = (0..150).map(ask).collect();
+    let running = run(sockets, with_tls(patient()), true);
+    for mut stream in waiting {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    assert_eq!(running.worker.join().unwrap(), Drained { finished: 150, cut: 0 });
+}
+
+#[test]
+fn a_handshake_that_has_begun_at_the_end_leads_to_one_answer() {
+    for protocol in [&b"http/1.1"[..], b"h2"] {
+        let sockets = sockets();
+        let stream = TcpStream::connect(sockets[1].address()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let running = run(sockets, with_tls(patient()), true);
+        let answer = block_on(async {
+            use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+            let mut stream = shake_hands(tokio::net::TcpStream::from_std(stream).unwrap(), protocol).await;
+            if protocol == b"h2" {
+                return ask_http2(stream, "https://a/").await;
+            }
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        });
+        assert!(answer.ends_with("TLSv1.3 some.test 0"), "{answer}");
+        running.worker.join().unwrap();
+    }
 }
 
 #[test]

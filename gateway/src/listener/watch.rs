@@ -125,6 +125,16 @@ impl Watch {
         self.enter(Stage::Idle);
     }
 
+    /// Whether nothing was read yet of any request.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.stage.get() == Stage::Fresh
+    }
+
+    /// Whether nothing was read yet, and more than a second has gone by since it was accepted.
+    fn is_silent(&self) -> bool {
+        self.is_fresh() && self.clock.get().wrapping_sub(self.since.get()) > 1
+    }
+
     pub(super) fn is_multiplexed(&self) -> bool {
         self.multiplexed.get()
     }
@@ -353,11 +363,17 @@ impl Registry {
         self.slots.borrow().iter().flatten().for_each(|watch| watch.give(Order::Retire));
     }
 
-    /// Tells every connection to end after its open requests. Those that never sent a byte end at once.
+    /// Tells every connection to end after its open requests. Those that are new may still bring their first; those that had
+    /// time for it and said nothing end at once.
     pub(super) fn finish(&self) {
         for watch in self.slots.borrow().iter().flatten() {
-            watch.give(if watch.stage.get() == Stage::Fresh { Order::Cut } else { Order::Finish });
+            watch.give(if watch.is_silent() { Order::Cut } else { Order::Finish });
         }
+    }
+
+    /// Tells connections that never brought a byte of a request to end now.
+    pub(super) fn cut_fresh(&self) {
+        self.slots.borrow().iter().flatten().filter(|watch| watch.is_fresh()).for_each(|watch| watch.give(Order::Cut));
     }
 
     /// Tells every connection to end now.
@@ -393,5 +409,25 @@ pub(super) struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.registry.leave(self.slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_the_end_only_what_is_new_may_still_say_something() {
+        let (registry, settings) = (Rc::<Registry>::default(), Settings::default());
+        let (silent, idle) = (registry.enter(), registry.enter());
+        idle.watch.enter(Stage::Idle);
+        registry.tick(&settings);
+        let new = registry.enter();
+        registry.tick(&settings);
+        registry.finish();
+        let orders = [&silent, &idle, &new].map(|place| place.watch.order());
+        assert_eq!(orders, [Order::Cut, Order::Finish, Order::Finish]);
+        registry.cut_fresh();
+        assert_eq!([&idle, &new].map(|place| place.watch.order()), [Order::Finish, Order::Cut]);
     }
 }

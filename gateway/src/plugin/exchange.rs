@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
@@ -51,11 +51,12 @@ pub struct RequestId([u8; 32]);
 impl RequestId {
     /// From 128 random bits.
     pub fn new(bits: u128) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 32];
-        for (n, digit) in text.iter_mut().enumerate() {
-            *digit = DIGITS[(bits >> (4 * n)) as usize & 15];
+        for (pair, byte) in text.as_chunks_mut().0.iter_mut().zip(bits.to_le_bytes()) {
+            *pair = [byte & 15, byte >> 4];
         }
+        // Without a table, so that the compiler can do many at once.
+        text.iter_mut().for_each(|digit| *digit += if *digit > 9 { b'a' - 10 } else { b'0' });
         Self(text)
     }
 
@@ -181,6 +182,8 @@ pub struct Exchange {
     pub number: u64,
     /// Given to the upstream, the client and the logs.
     pub id: RequestId,
+    /// The same, for headers.
+    pub id_value: HeaderValue,
     /// When things happened.
     pub timing: Timing,
     /// Address of the client after `trusted_ips`.

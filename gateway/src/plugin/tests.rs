@@ -77,6 +77,7 @@ fn exchange(headers: &[(&str, &str)]) -> Held {
         connection: Arc::new(Connection { serial: 1, peer: address, local: address, tls: None }),
         number: 1,
         id: RequestId::new(7),
+        id_value: http::HeaderValue::from_static("7"),
         timing: Timing {
             started: Instant::now(),
             started_at: std::time::SystemTime::now(),

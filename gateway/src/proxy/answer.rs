@@ -90,9 +90,8 @@ fn grpc_message(message: &str) -> HeaderValue {
 }
 
 fn is_grpc(exchange: &Exchange) -> bool {
-    let kind = exchange.request.headers.get(header::CONTENT_TYPE);
-    exchange.request.version == Version::HTTP_2
-        && kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+    let request = &exchange.request;
+    request.version == Version::HTTP_2 && words::is_grpc(request.headers.get(header::CONTENT_TYPE))
 }
 
 fn word_grpc(failure: &Failure, headers: &mut HeaderMap) -> Bytes {

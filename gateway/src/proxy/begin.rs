@@ -33,17 +33,17 @@ pub(super) fn begin(
     let agreed = give_host(&mut parts);
     let number = session.requests.get() + 1;
     session.requests.set(number);
-    let (host, has_host) = match host_of(&parts) {
-        Ok(host) => (session.host(host), Ok(())),
-        Err(failure) => (session.host(""), Err(failure)),
-    };
+    let host = one_host(&parts.headers, parts.version).and_then(|host| session.host(host));
+    let (host, has_host) = host.map_or_else(|failure| (Arc::default(), Err(failure)), |host| (host, Ok(())));
     let normal = NormalPath::parse(parts.uri.path());
     let path = Arc::from(normal.as_ref().map_or(parts.uri.path(), NormalPath::as_str));
     let admitted =
         admit(&parts, &body, &settings).and(agreed).and(has_host).and(normal.map(drop).map_err(Failure::from));
+    let id = proxy.next_id();
     let exchange = Exchange {
         number,
-        id: proxy.next_id(),
+        id,
+        id_value: proxy.words.text(id.as_str()),
         timing: timing(),
         client,
         client_method: parts.method.clone(),
@@ -128,23 +128,23 @@ fn without_default_port<'a>(host: &'a [u8], parts: &Parts) -> &'a [u8] {
     host.strip_suffix(port).unwrap_or(host)
 }
 
-/// The one host. HTTP/1.0 clients may have none.
-fn host_of(parts: &Parts) -> Result<&str, Failure> {
-    host_in(&parts.headers, parts.version)
+/// The host that headers name. HTTP/1.0 clients may have none.
+pub(super) fn host_in(headers: &HeaderMap, version: Version) -> Result<&str, Failure> {
+    one_host(headers, version)?.map_or(Ok(""), valid_host)
 }
 
-/// See [`host_of`].
-pub(super) fn host_in(headers: &HeaderMap, version: Version) -> Result<&str, Failure> {
+fn one_host(headers: &HeaderMap, version: Version) -> Result<Option<&HeaderValue>, Failure> {
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) => valid_host(host),
-        (None, _) if version == Version::HTTP_10 => Ok(""),
+        (Some(host), None) => Ok(Some(host)),
+        (None, _) if version == Version::HTTP_10 => Ok(None),
         (None, _) => Err(Failure::BadRequest(Reason::Host, "it has no host")),
         (Some(_), Some(_)) => Err(Failure::BadRequest(Reason::Host, "it has more than one host")),
     }
 }
 
-fn valid_host(host: &HeaderValue) -> Result<&str, Failure> {
+/// A host as text, without anything that would make it another one elsewhere.
+pub(super) fn valid_host(host: &HeaderValue) -> Result<&str, Failure> {
     let is_odd = |byte: &u8| matches!(byte, 0..=b' ' | b'/' | b'\\' | b'@' | b'?' | b'#' | 0x7f..);
     let text = host.to_str().ok().filter(|host| !host.as_bytes().iter().any(is_odd));
     text.ok_or(Failure::BadRequest(Reason::Host, "its host is not valid"))

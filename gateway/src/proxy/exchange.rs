@@ -14,7 +14,7 @@ use super::{
     Body, Failure, Proxy, Session, answer,
     begin::begin,
     forward::{self, Proxied},
-    headers,
+    headers, linger,
     routing::{self, Routed},
     upgrade,
 };
@@ -101,7 +101,7 @@ async fn respond(exchange: &mut Care, answer: Answer) -> Answer {
 }
 
 /// The finished answer, with whatever still has to happen to its body.
-fn finish(proxy: &Proxy, mut exchange: Care, answer: Answer) -> Response<Body> {
+fn finish(proxy: &Proxy, mut exchange: Care, mut answer: Answer) -> Response<Body> {
     if let (Answer::Made(bytes), Some(head)) = (&answer, &mut exchange.response)
         && head.status != StatusCode::NO_CONTENT
     {
@@ -109,7 +109,11 @@ fn finish(proxy: &Proxy, mut exchange: Care, answer: Answer) -> Response<Body> {
     }
     headers::finish(proxy, &mut exchange);
     let filters = !exchange.selected.is_empty() && Chain::filters(&exchange, Direction::Response);
-    let keeps = filters || exchange.is_logged();
+    let upload = match &mut answer {
+        Answer::Proxied(body) if !exchange.selected.is_empty() => body.take_upload(),
+        Answer::Proxied(_) | Answer::Made(_) => None,
+    };
+    let keeps = filters || upload.is_some() || exchange.is_logged();
     let head = if keeps { exchange.response.clone() } else { exchange.response.take() };
     let head = head.unwrap_or_else(|| ResponseHead {
         status: StatusCode::INTERNAL_SERVER_ERROR,
@@ -120,7 +124,7 @@ fn finish(proxy: &Proxy, mut exchange: Care, answer: Answer) -> Response<Body> {
         Answer::Made(bytes) => Body::from(bytes),
         Answer::Proxied(body) => Body::proxied(body),
     };
-    let mut response = Response::new(if keeps { body.kept(exchange, filters) } else { body });
+    let mut response = Response::new(if keeps { body.kept(exchange, filters, upload) } else { body });
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     if filters {
@@ -173,7 +177,9 @@ impl DerefMut for Care {
 impl Drop for Care {
     fn drop(&mut self) {
         // A plugin call that was dropped took the exchange along.
-        if self.exchange.as_ref().is_none_or(Held::is_away) || !self.is_logged() {
+        let Some(exchange) = self.exchange.as_mut().filter(|exchange| !exchange.is_away()) else { return };
+        linger::over(exchange);
+        if !self.is_logged() {
             return;
         }
         if let Some(exchange) = self.exchange.take() {

@@ -12,12 +12,13 @@ use http::{
     HeaderValue, Request, Response, StatusCode, Uri, Version, header,
     uri::{Authority, PathAndQuery},
 };
+use hyper::body::Body as _;
 
 use super::{
     Failure, Proxy, Session,
     exchange::Care,
     failure::status_of,
-    filter::Shelf,
+    filter::Seat,
     hashing, headers,
     headers::without_port,
     payload::{Ahead, Payload},
@@ -145,10 +146,39 @@ fn report_of(error: &SendError) -> Option<Report> {
     }
 }
 
-/// The body of a target's answer. The target counts as busy until it is dropped.
+/// The body of a target's answer.
 pub(super) struct Proxied {
     pub(super) body: ResponseBody,
-    pub(super) in_flight: Option<InFlight>,
+    pub(super) beside: Beside,
+}
+
+/// What ends when the body of an answer is dropped.
+pub(super) enum Beside {
+    Nothing,
+    /// The target counts as busy.
+    InFlight(#[expect(dead_code, reason = "it counts until it is dropped")] InFlight),
+    /// The rest of an upload needs the exchange, too.
+    Upload(Box<(Option<InFlight>, Option<Seat>)>),
+}
+
+impl Beside {
+    fn new(in_flight: Option<InFlight>, upload: Option<Seat>) -> Self {
+        match (in_flight, upload) {
+            (None, None) => Self::Nothing,
+            (Some(in_flight), None) => Self::InFlight(in_flight),
+            (in_flight, upload @ Some(_)) => Self::Upload(Box::new((in_flight, upload))),
+        }
+    }
+}
+
+impl Proxied {
+    /// What the rest of an upload shares with the body, unless there is none of that: then the upload ends with it.
+    pub(super) fn take_upload(&mut self) -> Option<Seat> {
+        match &mut self.beside {
+            Beside::Upload(both) if !self.body.is_end_stream() => both.1.take(),
+            Beside::Nothing | Beside::InFlight(_) | Beside::Upload(_) => None,
+        }
+    }
 }
 
 impl Forwarding<'_> {
@@ -164,22 +194,18 @@ impl Forwarding<'_> {
         let timeouts =
             Timeouts { connect: service.connect_timeout, write: service.write_timeout, read: service.read_timeout };
         let upstream = &self.proxy.upstream;
-        let (sent, stopped) = match self.payload.shelf() {
-            None => (upstream.send(&key, request, &timeouts).await, None),
-            Some(shelf) => Box::pin(on_shelf(shelf, exchange, upstream.send(&key, request, &timeouts))).await?,
+        let (sent, upload) = match self.payload.seat() {
+            None => (upstream.send(&key, request, &timeouts).await, Ok(None)),
+            Some(seat) => Box::pin(on_shelf(seat, exchange, upstream.send(&key, request, &timeouts))).await?,
         };
         let status = Some(sent.as_ref().map_or_else(status_of, Response::status));
         let failed = sent.is_err();
         let waited = std::time::Duration::ZERO;
         exchange.tries.push(Try { address: picked.address, started_at, balancer: waited, status, failed });
         picked.report(service.upstream.as_deref(), sent.as_ref().map(Response::status), self.proxy);
-        match stopped {
-            Some(failure) => Err(failure),
-            None => {
-                Ok(sent?
-                    .map(|body| Proxied { body, in_flight: picked.balanced.map(|(balanced, _)| balanced.in_flight) }))
-            }
-        }
+        let (upload, answer) = (upload?, sent?);
+        let in_flight = picked.balanced.map(|(balanced, _)| balanced.in_flight);
+        Ok(answer.map(|body| Proxied { body, beside: Beside::new(in_flight, upload) }))
     }
 
     async fn pick(&mut self, exchange: &Exchange) -> Result<Picked, Failure> {
@@ -258,17 +284,23 @@ fn identity(settings: &TargetTls, picked: &Picked) -> TlsIdentity {
     TlsIdentity::of(picked.host.to_str().map(without_port).unwrap_or_default(), picked.address, settings)
 }
 
+/// What became of an attempt, and of its upload: a plugin ended it, or the rest of it goes on beside the answer.
+type Attempted = (Result<Response<ResponseBody>, SendError>, Result<Option<Seat>, Failure>);
+
 /// Sends a body that needs the exchange on its way.
-async fn on_shelf<T>(
-    shelf: &Shelf,
+async fn on_shelf(
+    place: &mut Option<Seat>,
     exchange: &mut Care,
-    sending: impl Future<Output = T>,
-) -> Result<(T, Option<Failure>), Failure> {
-    shelf.put(exchange.lend());
+    sending: impl Future<Output = Result<Response<ResponseBody>, SendError>>,
+) -> Result<Attempted, Failure> {
+    let seat = place.as_ref().ok_or(Failure::Crashed)?;
+    seat.put(exchange.lend());
     let sent = sending.await;
-    let (back, stopped) = shelf.take().await;
+    let (back, stopped) = seat.take().await;
     *exchange = back.ok_or(Failure::Crashed)?;
-    Ok((sent, stopped))
+    let goes_on = sent.is_ok() && stopped.is_none() && seat.is_needed();
+    let upload = if goes_on { place.take() } else { None };
+    Ok((sent, stopped.map_or(Ok(upload), Err)))
 }
 
 /// The target of the request line; the client's own where nothing was changed.

@@ -95,7 +95,7 @@ pub(super) fn forward(
         None if seen.has(Seen::FORWARDED_PREFIX) => drop(headers.remove(words::X_FORWARDED_PREFIX)),
         None => {}
     }
-    headers.insert(words::X_KONG_REQUEST_ID, proxy.words.text(exchange.id.as_str()));
+    headers.insert(words::X_KONG_REQUEST_ID, exchange.id_value.clone());
     if exchange.switches {
         upgrade::ask(headers);
     }
@@ -231,7 +231,7 @@ pub(super) fn without_port(host: &str) -> &str {
 
 /// Marks the answer of a target or of the gateway before it goes to the client.
 pub(super) fn finish(proxy: &Proxy, exchange: &mut Exchange) {
-    let (timing, id) = (&exchange.timing, exchange.id);
+    let timing = &exchange.timing;
     let (started, until, answered) = (timing.started, timing.upstream_started, timing.upstream_answered);
     let version = exchange.upstream.version;
     let Some(head) = &mut exchange.response else { return };
@@ -251,7 +251,7 @@ pub(super) fn finish(proxy: &Proxy, exchange: &mut Exchange) {
         let took = Instant::now() - started;
         headers.insert(words::X_KONG_RESPONSE_LATENCY, proxy.words.number(took.as_millis()));
     }
-    headers.insert(words::X_KONG_REQUEST_ID, proxy.words.text(id.as_str()));
+    headers.insert(words::X_KONG_REQUEST_ID, exchange.id_value.clone());
 }
 
 /// Whether the client takes trailers.

@@ -12,6 +12,7 @@ mod filter;
 mod forward;
 mod hashing;
 mod headers;
+mod linger;
 mod payload;
 mod refusals;
 mod routing;
@@ -189,7 +190,7 @@ pub struct Session {
     /// The client, as the PROXY header of a peer that is believed says; else the peer.
     client: SocketAddr,
     requests: Cell<u64>,
-    /// Hosts rarely change from one request of a connection to the next.
+    /// Hosts rarely change from one request of a connection to the next; this one is valid.
     last_host: RefCell<Arc<str>>,
     /// What follows HTTP, once a target has switched.
     switched: Cell<Option<Box<upgrade::Switched>>>,
@@ -221,12 +222,13 @@ impl Session {
         }
     }
 
-    fn host(&self, host: &str) -> Arc<str> {
+    /// The host of a request, which none has over HTTP/1.0.
+    fn host(&self, host: Option<&HeaderValue>) -> Result<Arc<str>, Failure> {
         let mut last = self.last_host.borrow_mut();
-        if **last != *host {
-            *last = host.into();
+        if last.as_bytes() != host.map_or(&[][..], HeaderValue::as_bytes) {
+            *last = host.map_or(Ok(""), begin::valid_host)?.into();
         }
-        last.clone()
+        Ok(last.clone())
     }
 }
 

@@ -17,7 +17,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use super::{
     Failure,
     exchange::Care,
-    filter::{FilteredUpload, Shelf, filter_all},
+    filter::{FilteredUpload, Seat, filter_all},
 };
 use crate::{
     plugin::{self, Chain, Direction, Exchange},
@@ -52,8 +52,8 @@ pub(super) enum Payload {
     Full(Bytes),
     /// It can be sent once; nothing is at home after that.
     Once(Home<Resumed>),
-    /// The same, through plugins that see it piece by piece.
-    Filtered(Home<FilteredUpload>, Rc<Shelf>),
+    /// The same, through plugins that see it piece by piece; with the answer's side of it, until the answer has begun.
+    Filtered(Home<FilteredUpload>, Option<Seat>),
 }
 
 impl Payload {
@@ -80,8 +80,8 @@ impl Payload {
                 Self::Full(if filters { filter_all(exchange, bytes).await? } else { bytes })
             }
             Read::Part(rest) if filters => {
-                let shelf = Rc::<Shelf>::default();
-                Self::Filtered(Home::of(FilteredUpload::new(rest, shelf.clone())), shelf)
+                let (upload, seat) = FilteredUpload::new(rest);
+                Self::Filtered(Home::of(upload), Some(seat))
             }
             Read::Part(rest) => Self::Once(Home::of(rest)),
         };
@@ -109,10 +109,10 @@ impl Payload {
     }
 
     /// Where the exchange has to be while the body is sent.
-    pub(super) fn shelf(&self) -> Option<&Rc<Shelf>> {
+    pub(super) fn seat(&mut self) -> Option<&mut Option<Seat>> {
         match self {
             Self::Empty | Self::Full(_) | Self::Once(_) => None,
-            Self::Filtered(_, shelf) => Some(shelf),
+            Self::Filtered(_, seat) => Some(seat),
         }
     }
 

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use http::{HeaderValue, StatusCode, Version, header};
 
-use super::{Failure, Session, headers::without_port, words};
+use super::{Failure, Session, begin::valid_host, headers::without_port, words};
 use crate::{
     plugin::Exchange,
     router::{Query, Transport, escape_for_upstream, upstream_path},
@@ -73,6 +73,7 @@ pub(super) struct Came<'a> {
     pub(super) content_type: Option<&'a HeaderValue>,
     pub(super) version: Version,
     pub(super) is_tls: bool,
+    /// The host that the client asked.
     pub(super) host: &'a str,
     pub(super) target: &'a str,
 }
@@ -83,7 +84,7 @@ impl<'a> Came<'a> {
             content_type: exchange.request.headers.get(header::CONTENT_TYPE),
             version: exchange.request.version,
             is_tls: came_over_tls(exchange, session),
-            host: &exchange.host,
+            host: asked_host(exchange, session),
             target: exchange.request.target.path_and_query().map_or("/", |target| target.as_str()),
         }
     }
@@ -123,7 +124,7 @@ pub(super) fn enforce(entry: &RouteEntry, came: &Came<'_>) -> Result<(), Failure
 }
 
 fn require_grpc(came: &Came<'_>) -> Result<(), Failure> {
-    if !came.content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+    if !words::is_grpc(came.content_type) {
         return Err(Failure::NotGrpc);
     }
     if came.version == Version::HTTP_2 { Ok(()) } else { Err(Failure::Http2Required) }
@@ -133,6 +134,14 @@ fn require_grpc(came: &Came<'_>) -> Result<(), Failure> {
 fn came_over_tls(exchange: &Exchange, session: &Session) -> bool {
     let said = exchange.request.headers.get(words::X_FORWARDED_PROTO).filter(|_| session.is_trusted);
     said.map_or(exchange.connection.tls.is_some(), |proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+}
+
+/// By the connection, or by the word of a peer that is trusted; a word that is no host does not count.
+fn asked_host<'a>(exchange: &'a Exchange, session: &Session) -> &'a str {
+    let said = exchange.request.headers.get(words::X_FORWARDED_HOST).filter(|_| session.is_trusted);
+    said.and_then(|host| valid_host(host).ok())
+        .filter(|host| !host.is_empty() && !host.contains(','))
+        .unwrap_or(&exchange.host)
 }
 
 fn https_address(came: &Came<'_>) -> String {

@@ -6,9 +6,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header, request::Parts};
 use hyper::body::Body as _;
 
-use super::{Body, Failure, Proxy, Session, answer, exchange::Care, forward::Proxied, headers};
+use super::{
+    Body, Failure, Proxy, Session, answer,
+    exchange::Care,
+    forward::{Beside, Proxied},
+    headers,
+};
 use crate::{
-    balancer::InFlight,
     listener::Afterwards,
     plugin::{Exchange, Origin},
     upstream::{ResponseBody, Tunnel},
@@ -63,12 +67,12 @@ pub(super) fn is_switched(exchange: &Exchange) -> bool {
 pub(super) struct Switched {
     tunnel: Tunnel,
     exchange: Care,
-    _in_flight: Option<InFlight>,
+    _beside: Beside,
 }
 
 /// The answer with 101; what follows it waits in the session.
 pub(super) fn switch(proxy: &Proxy, session: &Session, mut exchange: Care, answer: Proxied) -> Response<Body> {
-    let Proxied { mut body, in_flight } = answer;
+    let Proxied { mut body, beside } = answer;
     let Some(tunnel) = ResponseBody::take_tunnel(&mut body) else {
         return refuse(proxy, exchange);
     };
@@ -82,7 +86,7 @@ pub(super) fn switch(proxy: &Proxy, session: &Session, mut exchange: Care, answe
         head.headers.insert(header::UPGRADE, WEBSOCKET);
         response.headers_mut().clone_from(&head.headers);
     }
-    session.switched.set(Some(Box::new(Switched { tunnel, exchange, _in_flight: in_flight })));
+    session.switched.set(Some(Box::new(Switched { tunnel, exchange, _beside: beside })));
     response
 }
 
@@ -101,7 +105,7 @@ fn refuse(proxy: &Proxy, mut exchange: Care) -> Response<Body> {
 
 /// What follows HTTP on a connection whose target has switched. The exchange ends, and is logged, with it.
 pub(super) fn afterwards(session: &Session) -> Option<Afterwards> {
-    let Switched { tunnel, mut exchange, _in_flight } = *session.switched.take()?;
+    let Switched { tunnel, mut exchange, _beside } = *session.switched.take()?;
     Some(Box::new(move |client, early| {
         Box::pin(async move {
             let passed = tunnel.run(client, early).await;
@@ -111,7 +115,7 @@ pub(super) fn afterwards(session: &Session) -> Option<Afterwards> {
                 let (request_id, error) = (exchange.id.as_str(), &error as &dyn std::error::Error);
                 tracing::debug!(request_id, error, "an upgraded connection was broken off");
             }
-            drop(_in_flight);
+            drop(_beside);
         })
     }))
 }

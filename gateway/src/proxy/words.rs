@@ -36,6 +36,11 @@ const SHORT: usize = 256;
 /// Numbers below this have their values made in advance.
 const SMALL: usize = 256;
 
+/// Whether a message is of gRPC, by its `Content-Type`: `application/grpc`, also with what it carries (`+proto`).
+pub(super) fn is_grpc(content_type: Option<&HeaderValue>) -> bool {
+    content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
 /// What this hop calls itself for a message of this version. Kong says `1` for HTTP/1.0.
 pub(super) fn via(version: Version) -> &'static str {
     match version {

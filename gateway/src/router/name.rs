@@ -98,12 +98,10 @@ impl<'a> Authority<'a> {
 /// Splits `name:port`. Where what follows the last colon is no port, or the colon is inside the brackets of an IPv6
 /// address, all of it is the name.
 fn split_port(host: &str) -> (&str, Option<u16>) {
-    let port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    match host.rsplit_once(':') {
-        Some((name, text)) if !name.contains(':') || name.ends_with(']') => match port(text) {
-            Some(port) => (name, Some(port)),
-            None => (host, None),
-        },
+    let digits = host.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let (rest, text) = host.split_at(host.len() - digits);
+    match (rest.strip_suffix(':'), text.parse()) {
+        (Some(name), Ok(port)) if name.ends_with(']') || !name.as_bytes().contains(&b':') => (name, Some(port)),
         _ => (host, None),
     }
 }

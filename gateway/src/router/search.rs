@@ -64,6 +64,8 @@ impl<'a, 'q, T: Clone> Search<'a, 'q, T> {
 
     fn visit(&mut self, paths: &'a Paths<T>) {
         for (length, place) in paths.prefixes_of(self.query.path.as_bytes()) {
+            #[cfg(test)]
+            looks::add(1);
             self.try_literals(&place.literals, length);
             if !place.patterns.is_empty() {
                 self.patterns.push(&place.patterns);
@@ -124,6 +126,8 @@ impl<'a, 'q, T: Clone> Search<'a, 'q, T> {
     }
 
     fn try_chunk(&mut self, chunk: &'a PatternChunk<T>) {
+        #[cfg(test)]
+        looks::add(chunk.entries.len());
         match &chunk.set {
             None => _ = (0..chunk.entries.len()).any(|at| self.try_pattern(chunk, at)),
             Some(set) => _ = set.matches(self.query.path).iter().any(|at| self.try_pattern(chunk, at)),
@@ -144,6 +148,8 @@ impl<'a, 'q, T: Clone> Search<'a, 'q, T> {
     }
 
     fn would_win(&self, entry: &Entry<T>) -> bool {
+        #[cfg(test)]
+        looks::add(1);
         self.best.as_ref().is_none_or(|best| entry.rank < best.entry.rank)
     }
 
@@ -160,4 +166,25 @@ impl<'a, 'q, T: Clone> Search<'a, 'q, T> {
 /// A header name as conditions have it.
 fn with_hyphens(name: &str) -> Cow<'_, str> {
     if name.contains('_') { Cow::Owned(name.replace('_', "-")) } else { Cow::Borrowed(name) }
+}
+
+/// How many places, entries and patterns searches of this thread have looked at.
+#[cfg(test)]
+pub(super) mod looks {
+    use std::cell::Cell;
+
+    thread_local! {
+        static LOOKS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn add(looks: usize) {
+        LOOKS.set(LOOKS.get() + looks);
+    }
+
+    /// Those of this search alone.
+    pub(crate) fn during(search: impl FnOnce()) -> usize {
+        let before = LOOKS.get();
+        search();
+        LOOKS.get() - before
+    }
 }

@@ -64,8 +64,11 @@ impl Compiled {
                 ..Self::default()
             };
         }
-        let names = self.upstreams(state, touched);
+        let names = self.upstreams((state, shelf), touched);
         let services = self.services((state, shelf), touched, &names);
+        if !(names.is_empty() && services.is_empty()) {
+            self.secured.sweep();
+        }
         let routes = routes(state, touched, affected, &services);
         self.routes(state, rows, routes);
     }
@@ -90,21 +93,11 @@ impl Compiled {
     }
 
     /// The names that lead to other upstreams than before.
-    fn upstreams(&mut self, state: &State, touched: &Touched) -> HashSet<Arc<str>> {
-        if !touched.everything && touched.upstreams.is_empty() {
+    fn upstreams(&mut self, (state, shelf): (&State, &Shelf), touched: &Touched) -> HashSet<Arc<str>> {
+        let ids = self.other_upstreams(state, shelf, touched);
+        if ids.is_empty() {
             return HashSet::new();
         }
-        let ids: Vec<Arc<str>> = match touched.everything {
-            true => self
-                .upstream_names
-                .keys()
-                .chain(state.upstreams.keys())
-                .cloned()
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect(),
-            false => touched.upstreams.iter().cloned().collect(),
-        };
         let upstreams = Arc::make_mut(&mut self.upstreams);
         let mut before: HashMap<Arc<str>, Arc<UpstreamEntry>> = HashMap::new();
         for name in ids.iter().filter_map(|id| self.upstream_names.remove(id)) {
@@ -116,12 +109,30 @@ impl Compiled {
             let own =
                 state.members.targets.of(&upstream.id).filter_map(|id| state.targets.get(id)).map(|target| &**target);
             let known = before.get(&upstream.name).map(|entry| &**entry);
-            let entry = entries::upstream(upstream, &own.collect::<Vec<_>>(), known, &self.dns);
+            let checked_over = self.secured.of_checks(shelf, upstream);
+            let own = own.collect::<Vec<_>>();
+            let entry = entries::upstream(upstream, &own, known, (&self.dns, checked_over));
             names.insert(upstream.name.clone());
             self.upstream_names.insert(upstream.id.clone(), upstream.name.clone());
             upstreams.insert_mut(upstream.name.clone(), Arc::new(entry));
         }
         names
+    }
+
+    /// By id, each once.
+    fn other_upstreams(&self, state: &State, shelf: &Shelf, touched: &Touched) -> BTreeSet<Arc<str>> {
+        if touched.everything {
+            return self.upstream_names.keys().chain(state.upstreams.keys()).cloned().collect();
+        }
+        let mut ids: BTreeSet<Arc<str>> = touched.upstreams.iter().cloned().collect();
+        if !shelf.changed.is_empty() {
+            let is_other = |upstream: &model::Upstream| {
+                secured::checked_with(upstream).is_some_and(|id| shelf.changed.contains(id))
+            };
+            let others = state.upstreams.iter().filter(|(_, upstream)| is_other(upstream));
+            ids.extend(others.map(|(id, _)| id.clone()));
+        }
+        ids
     }
 
     /// The services that are other than before. `names` are of upstreams.
@@ -146,9 +157,6 @@ impl Compiled {
                 }
                 Err(refused) => drop(self.refused.insert((refused.collection, refused.id), refused.reason)),
             }
-        }
-        if !ids.is_empty() {
-            self.secured.sweep();
         }
         ids
     }

@@ -20,7 +20,7 @@ pub(super) fn upstream(
     upstream: &model::Upstream,
     own: &[&model::Target],
     known: Option<&UpstreamEntry>,
-    dns: &Dns,
+    (dns, checked_over): (&Dns, Security),
 ) -> UpstreamEntry {
     let checks = Checks::of(&upstream.healthchecks);
     let targets: Vec<TargetEntry> = own.iter().filter_map(|target| target_entry(target)).collect();
@@ -37,7 +37,7 @@ pub(super) fn upstream(
     let peers = known.map(|known| known.ring.peers());
     let ring = Ring::build(recipe, peers.as_deref(), fares);
     let hashing = matches!(algorithm, Algorithm::ConsistentHashing { .. }).then(|| Hashing::of(&upstream.hashing));
-    UpstreamEntry { upstream: upstream.clone(), targets, ring, hashing, checks }
+    UpstreamEntry { upstream: upstream.clone(), targets, ring, hashing, checks, checked_over }
 }
 
 fn spot(host: &str, port: u16, weight: u32, dns: &Dns) -> Spot {

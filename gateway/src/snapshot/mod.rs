@@ -185,6 +185,8 @@ pub struct UpstreamEntry {
     pub hashing: Option<Hashing>,
     /// When its targets count as healthy.
     pub checks: Checks,
+    /// What active checks speak, whatever services speak.
+    pub checked_over: Security,
 }
 
 /// A target, ready to serve.

@@ -1,4 +1,4 @@
-//! The TLS that services speak with their targets, made of their certificates and authorities. Settings that say the same
+//! The TLS that services, and the active checks of upstreams, speak with targets, made of their certificates and authorities. Settings that say the same
 //! are one value, so that connections outlive changes that do not concern them.
 
 use std::{collections::HashMap, sync::Arc};
@@ -12,6 +12,9 @@ use crate::{
     model,
     tls::{Depth, NodeClient, TargetTls, Trust},
 };
+
+/// Checks take every chain that leads to a root.
+const UNBOUNDED: Depth = Depth(u8::MAX);
 
 /// What settings are made of.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -43,7 +46,22 @@ impl Secured {
         service: &model::Service,
         upstream: Option<&model::Upstream>,
     ) -> Security {
-        match self.settings((state, shelf), service, certificate(service, upstream)) {
+        let settings =
+            trust(state, service).and_then(|trust| self.made_of(shelf, trust, certificate(service, upstream)));
+        match settings {
+            Ok(settings) => Security::Tls(settings),
+            Err(reason) => Security::Unfit(reason),
+        }
+    }
+
+    /// What the active checks of an upstream speak. No authority but the system's can be named for them, as in Kong.
+    pub(super) fn of_checks(&mut self, shelf: &Shelf, upstream: &model::Upstream) -> Security {
+        let checks = &upstream.healthchecks.active;
+        if !is_checked_over_tls(upstream) {
+            return Security::Clear;
+        }
+        let trust = if checks.https_verify_certificate { Trust::System(UNBOUNDED) } else { Trust::Anyone };
+        match self.made_of(shelf, trust, checked_with(upstream)) {
             Ok(settings) => Security::Tls(settings),
             Err(reason) => Security::Unfit(reason),
         }
@@ -54,15 +72,10 @@ impl Secured {
         self.made.retain(|_, settings| settings.is_shared());
     }
 
-    fn settings(
-        &mut self,
-        (state, shelf): (&State, &Shelf),
-        service: &model::Service,
-        certificate: Option<&Arc<str>>,
-    ) -> Result<TargetTls, String> {
+    fn made_of(&mut self, shelf: &Shelf, trust: Trust, certificate: Option<&Arc<str>>) -> Result<TargetTls, String> {
         let client = certificate.map(|id| shelf.pair(id)).transpose()?;
         let (texts, pair) = client.unzip();
-        let spec = Spec { trust: trust(state, service)?, client: texts.cloned() };
+        let spec = Spec { trust, client: texts.cloned() };
         if let Some(known) = self.made.get(&spec) {
             return Ok(known.clone());
         }
@@ -71,6 +84,17 @@ impl Secured {
         self.made.insert(spec, made.clone());
         Ok(made)
     }
+}
+
+/// The client certificate that active checks show.
+pub(super) fn checked_with(upstream: &model::Upstream) -> Option<&Arc<str>> {
+    let own = upstream.client_certificate.as_ref().filter(|_| is_checked_over_tls(upstream));
+    own.map(|reference| &reference.id)
+}
+
+fn is_checked_over_tls(upstream: &model::Upstream) -> bool {
+    let checks = &upstream.healthchecks;
+    checks.is_active() && matches!(&*checks.active.r#type, "https" | "grpcs")
 }
 
 /// The service's own, else that of its upstream.

@@ -62,6 +62,7 @@ macro_rules! conformance {
             a_version_knows_who_made_it
             refused_writes_make_no_version
             the_last_report_of_each_node_counts
+            marks_are_read_in_their_order_and_make_no_version
         }
     };
 }

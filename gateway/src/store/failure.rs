@@ -77,6 +77,26 @@ pub enum StoreError {
     /// The database failed.
     #[error("the configuration database failed")]
     Database(#[source] sqlx::Error),
+    /// The database lacks migrations, and who asks must not apply them.
+    #[error(
+        "the configuration database is older than this program: {missing} migrations are pending; `sandgate migrate up` \
+         applies them"
+    )]
+    OlderSchema {
+        /// How many it lacks.
+        missing: usize,
+    },
+    /// A later version of the program has migrated the database.
+    #[error(
+        "the configuration database is newer than this program: it has migration {found:04}, and this program knows none \
+         after {last:04}"
+    )]
+    NewerSchema {
+        /// The last one of the database.
+        found: i64,
+        /// The last one of this program.
+        last: i64,
+    },
     /// Migrations could not be applied.
     #[error("the configuration database could not be migrated")]
     Migrate(#[from] sqlx::migrate::MigrateError),

@@ -8,6 +8,7 @@ mod entity;
 mod failure;
 mod history;
 mod ledger;
+mod marks;
 mod memory;
 mod migrations;
 mod outage;
@@ -31,8 +32,9 @@ pub use history::{
     Changes, Counts, Diff, DiffPage, EntityChange, Entry, EntryFilter, EntryPage, HEARTBEAT, Heard, History, NODE_LIVE,
     NodeReport, Note, Refused, Request,
 };
+pub use marks::{Marks, MarksSince, TargetMark};
 pub use memory::{EMPTY_HASH, MemoryStore};
-pub use migrations::{Migration, migrations};
+pub use migrations::{Migration, Upkeep, migrations};
 pub use outage::{OutageOptions, Resilient, keep};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::SqliteStore;
@@ -137,7 +139,7 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 /// A configuration database. Keeps a bounded number of changes: what is older than those can be neither compared nor
 /// rolled back to.
 #[async_trait]
-pub trait Store: History + Send + Sync + 'static {
+pub trait Store: History + Marks + Send + Sync + 'static {
     /// The newest committed version.
     async fn version(&self) -> Result<Version>;
     /// One entity, or `None`.

@@ -3,10 +3,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::timeout,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
@@ -51,8 +48,8 @@ fn named(ends: Ends, source: std::net::SocketAddr) -> Client {
 
 /// Reads the PROXY header. What it says counts if the peer is trusted.
 async fn introduced(streams: &Streams, io: &mut impl Io, ends: Ends) -> Result<Client, Failure> {
-    let header = timeout(streams.settings.handshake_timeout, proxy_protocol::receive(io)).await;
-    let header = header.map_err(|_| Failure::ProxyHeaderTimeout)?.map_err(Failure::ProxyHeader)?;
+    let header = streams.hear(proxy_protocol::receive(io), Failure::ProxyHeaderTimeout).await?;
+    let header = header.map_err(Failure::ProxyHeader)?;
     Ok(match header {
         Header::Passed(told) if streams.trusts(ends.peer) => Client { ends, told },
         Header::Passed(_) | Header::Local | Header::Unknown => named(ends, ends.peer),
@@ -66,9 +63,8 @@ async fn plain(streams: &Rc<Streams>, io: impl Io, client: Client) -> Result<(),
 
 /// The name that the client asks for decides whether TLS ends here.
 async fn secure(streams: &Rc<Streams>, mut io: impl Io, client: Client, entry: &Entry) -> Result<(), Failure> {
-    let limit = streams.settings.handshake_timeout;
-    let hello = timeout(limit, hello::receive(&mut io)).await;
-    let (hello, first) = hello.map_err(|_| Failure::HandshakeTimeout)?.map_err(Failure::Hello)?;
+    let hello = streams.hear(hello::receive(&mut io), Failure::HandshakeTimeout).await?;
+    let (hello, first) = hello.map_err(Failure::Hello)?;
     let first = Bytes::from(first);
     let name = hello.server_name.as_deref();
     let (found, is_passthrough) = find(streams, client, StreamProtocol::Tls, name)?;
@@ -76,7 +72,7 @@ async fn secure(streams: &Rc<Streams>, mut io: impl Io, client: Client, entry: &
         return pass(streams, io, first, client, found).await;
     }
     let handshake = TlsAcceptor::from(super::tls(&streams.settings.tls, entry)).accept(Prefixed::new(first, io));
-    let io = timeout(limit, handshake).await.map_err(|_| Failure::HandshakeTimeout)?.map_err(Failure::Handshake)?;
+    let io = streams.hear(handshake, Failure::HandshakeTimeout).await?.map_err(Failure::Handshake)?;
     pass(streams, io, Bytes::new(), client, found).await
 }
 

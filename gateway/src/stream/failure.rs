@@ -22,6 +22,8 @@ pub(super) enum Failure {
     Handshake(#[source] io::Error),
     #[error("the TLS handshake took too long")]
     HandshakeTimeout,
+    #[error("the gateway ended before it had said where it leads")]
+    Ending,
     #[error("no route takes it")]
     NoRoute,
     #[error("its route has no service")]
@@ -61,7 +63,7 @@ impl Failure {
             Self::Sessions => Some(Refusal::UdpSessions),
             // Load balancers look whether anybody listens, and go.
             Self::ProxyHeader(proxy_protocol::ReadError::Io(_)) | Self::Hello(hello::ReadError::Io(_)) => None,
-            Self::Handshake(_) | Self::NoService | Self::NoTarget | Self::NoTls(_) => None,
+            Self::Handshake(_) | Self::Ending | Self::NoService | Self::NoTarget | Self::NoTls(_) => None,
             Self::NoAddress(_) | Self::Target(_) | Self::Datagrams(_) => None,
         }
     }
@@ -70,7 +72,7 @@ impl Failure {
     pub(super) fn end(&self) -> End {
         match self {
             Self::ProxyHeader(_) | Self::ProxyHeaderTimeout | Self::Hello(_) => End::Client,
-            Self::Handshake(_) | Self::HandshakeTimeout => End::Client,
+            Self::Handshake(_) | Self::HandshakeTimeout | Self::Ending => End::Client,
             Self::NoRoute | Self::NoService | Self::NoTls(_) => End::Gateway,
             Self::NoTarget | Self::Sessions => End::Unavailable,
             Self::NoAddress(_) | Self::Target(_) | Self::Datagrams(_) => End::Target,

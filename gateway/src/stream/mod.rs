@@ -22,8 +22,9 @@ use std::{
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::{
+    sync::Notify,
     task::{JoinHandle, JoinSet},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -79,6 +80,9 @@ pub struct Streams {
     open: RefCell<JoinSet<()>>,
     connections: Cell<usize>,
     sessions: Cell<usize>,
+    /// Nothing new is heard any more.
+    closed: Cell<bool>,
+    closing: Notify,
 }
 
 impl std::fmt::Debug for Streams {
@@ -105,8 +109,8 @@ impl Streams {
         settings: Settings,
         counters: Arc<Counters>,
     ) -> Self {
-        let (open, connections, sessions) = Default::default();
-        Self { settings, current, upstream, counters, open, connections, sessions }
+        let (open, connections, sessions, closed, closing) = Default::default();
+        Self { settings, current, upstream, counters, open, connections, sessions, closed, closing }
     }
 
     /// Runs until the gateway ends, or the stream does.
@@ -140,6 +144,25 @@ impl Streams {
                 }));
             }
         }
+    }
+
+    /// What a client says before it is passed on. It has as long as for a handshake, and not much longer than the gateway.
+    async fn hear<T>(&self, saying: impl Future<Output = T>, late: Failure) -> Result<T, Failure> {
+        let closing = self.closing.notified();
+        if self.closed.get() {
+            return Err(Failure::Ending);
+        }
+        // Dropping either arm loses what was said so far, with the stream.
+        tokio::select! {
+            said = timeout(self.settings.handshake_timeout, saying) => said.map_err(|_| late),
+            () = closing => Err(Failure::Ending),
+        }
+    }
+
+    /// Closes streams that were not passed on by now.
+    fn close(&self) {
+        self.closed.set(true);
+        self.closing.notify_waiters();
     }
 
     /// Whether the word of this peer counts. One from the file system has no port.
@@ -207,7 +230,7 @@ pub async fn serve(sockets: Vec<Bound>, streams: Rc<Streams>, end: Drain) -> io:
     }
     end.reached(Ending::Retire).await;
     receiving.shutdown().await;
-    stop(&streams, accepting, end.step()).await;
+    stop(&streams, accepting, end.step());
     Ok(drain(&streams, &end).await)
 }
 
@@ -226,13 +249,13 @@ async fn accept(streams: Rc<Streams>, door: Rc<Door>, entry: Rc<Entry>) {
 }
 
 /// Stops accepting. What the system had accepted already is another process's, or is served here still.
-async fn stop(streams: &Rc<Streams>, accepting: Vec<Accepting>, step: Ending) {
+fn stop(streams: &Rc<Streams>, accepting: Vec<Accepting>, step: Ending) {
     for (task, door, entry) in accepting {
         task.abort();
         if step == Ending::Retire {
             continue;
         }
-        while let Some(Ok((stream, peer))) = listener::now_or_never(door.accept()).await {
+        for (stream, peer) in door.waiting(&entry) {
             streams.start(stream, peer, &entry);
         }
     }
@@ -244,9 +267,15 @@ async fn drain(streams: &Streams, end: &Drain) -> Drained {
     while open.try_join_next().is_some() {}
     let all = open.len();
     let gone = async { while open.join_next().await.is_some() {} };
+    let lapse = async {
+        sleep(listener::NEWCOMER).await;
+        streams.close();
+        std::future::pending::<()>().await;
+    };
     // Dropping any arm loses nothing: what is still open is counted and cut.
     tokio::select! {
         _ = timeout(streams.settings.grace, gone) => {}
+        () = lapse => {}
         () = end.reached(Ending::Cut) => {}
     }
     let cut = open.len();

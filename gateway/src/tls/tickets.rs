@@ -1,6 +1,6 @@
 //! Sessions that go on in another connection: the state of a session, encrypted, which the client keeps (RFC 5077, and
-//! RFC 8446 §4.6.1). The keys are of this process, the same for all of its workers, and change while it runs; nothing on
-//! the way of a handshake waits for another worker.
+//! RFC 8446 §4.6.1). The keys are of this process, the same for all of its workers, and change while it runs; who takes over
+//! from it gets them, from memory to memory. Nothing on the way of a handshake waits for another worker.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,14 +11,19 @@ use aws_lc_rs::{
     rand,
 };
 use rustls::server::ProducesTickets;
+use zeroize::Zeroizing;
 
 use super::TicketLife;
 use crate::clock::unix_now;
 
 /// Bytes by which a ticket names its key.
 const NAME: usize = 16;
-/// Bytes that say when it was made.
+/// Bytes that say when it, or its key, was made.
 const TIME: usize = 8;
+/// Bytes of the secret of a key.
+const SECRET: usize = 32;
+/// Bytes of a key that is handed on: name, secret, time.
+const HANDED_ON: usize = NAME + SECRET + TIME;
 /// The longest ticket that is read.
 const LONGEST: usize = 32 << 10;
 /// Old keys that are kept at most.
@@ -40,6 +45,8 @@ struct Ring {
 struct Key {
     name: [u8; NAME],
     cipher: RandomizedNonceKey,
+    /// What the cipher was made of, for the process that takes over.
+    secret: Zeroizing<[u8; SECRET]>,
     made: Duration,
 }
 
@@ -51,10 +58,22 @@ impl std::fmt::Debug for Key {
 
 impl Key {
     fn new() -> Result<Self, Unspecified> {
-        let (mut name, mut secret) = ([0; NAME], [0; 32]);
+        let (mut name, mut secret) = ([0; NAME], Zeroizing::new([0; SECRET]));
         rand::fill(&mut name)?;
-        rand::fill(&mut secret)?;
-        Ok(Self { name, cipher: RandomizedNonceKey::new(&AES_256_GCM, &secret)?, made: unix_now() })
+        rand::fill(&mut *secret)?;
+        Self::of(name, secret, unix_now())
+    }
+
+    fn of(name: [u8; NAME], secret: Zeroizing<[u8; SECRET]>, made: Duration) -> Result<Self, Unspecified> {
+        Ok(Self { name, cipher: RandomizedNonceKey::new(&AES_256_GCM, &*secret)?, secret, made })
+    }
+
+    /// Reads a key that was handed on.
+    fn read(bytes: &[u8; HANDED_ON]) -> Result<Self, Unspecified> {
+        let (name, rest) = bytes.split_first_chunk().ok_or(Unspecified)?;
+        let (secret, rest) = rest.split_first_chunk().ok_or(Unspecified)?;
+        let made = rest.first_chunk().ok_or(Unspecified)?;
+        Self::of(*name, Zeroizing::new(*secret), Duration::from_secs(u64::from_be_bytes(*made)))
     }
 }
 
@@ -84,13 +103,45 @@ impl Tickets {
     /// When the system has no random numbers; then the last key goes on.
     pub fn rotate(&self) -> Result<(), Unspecified> {
         let ring = self.ring.load();
-        let (now, life) = (unix_now(), ring.life);
-        let mut keys = vec![Arc::new(Key::new()?)];
-        // A key made its last ticket when the next one came, which was at most one rotation after itself.
-        let is_needed = |key: &&Arc<Key>| key.made + life.rotation + life.timeout > now;
-        keys.extend(ring.keys.iter().filter(is_needed).take(KEPT).cloned());
-        self.ring.store(Arc::new(Ring { keys, life }));
+        self.keep(Arc::new(Key::new()?), ring.keys.iter().cloned(), ring.life);
         Ok(())
+    }
+
+    /// Every key, secrets included, for the process that takes over.
+    pub fn bequeath(&self) -> Zeroizing<Vec<u8>> {
+        let keys = &self.ring.load().keys;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(keys.len() * HANDED_ON));
+        for key in keys {
+            bytes.extend_from_slice(&key.name);
+            bytes.extend_from_slice(&*key.secret);
+            bytes.extend_from_slice(&key.made.as_secs().to_be_bytes());
+        }
+        bytes
+    }
+
+    /// Reads tickets of the process before, too, from what [`Tickets::bequeath`] gave. New ones have a key of this process.
+    ///
+    /// # Errors
+    /// When these are no keys; then nothing changes.
+    pub fn inherit(&self, keys: &[u8]) -> Result<(), Unspecified> {
+        let (keys, rest) = keys.as_chunks();
+        if !rest.is_empty() {
+            return Err(Unspecified);
+        }
+        let old = keys.iter().map(Key::read).collect::<Result<Vec<_>, _>>()?;
+        let ring = self.ring.load();
+        let own = ring.keys.first().ok_or(Unspecified)?;
+        self.keep(own.clone(), old.into_iter().map(Arc::new), ring.life);
+        Ok(())
+    }
+
+    /// The first encrypts; of the others stay those that a ticket may need.
+    fn keep(&self, first: Arc<Key>, others: impl Iterator<Item = Arc<Key>>, life: TicketLife) {
+        let now = unix_now();
+        // A key made its last ticket when the next one came, which was at most one rotation after itself.
+        let is_needed = |key: &Arc<Key>| key.made.saturating_add(life.rotation + life.timeout) > now;
+        let keys = std::iter::once(first).chain(others.filter(is_needed).take(KEPT)).collect();
+        self.ring.store(Arc::new(Ring { keys, life }));
     }
 
     fn seal(&self, session: &[u8]) -> Result<Vec<u8>, Unspecified> {
@@ -170,6 +221,32 @@ mod tests {
         let tickets = tickets(600);
         (0..2 * KEPT).for_each(|_| tickets.rotate().unwrap());
         assert_eq!(tickets.ring.load().keys.len(), KEPT + 1);
+    }
+
+    #[test]
+    fn whoever_inherits_the_keys_reads_the_tickets_and_makes_others() {
+        let (before, after) = (tickets(600), tickets(600));
+        let first = before.encrypt(b"first").unwrap();
+        before.rotate().unwrap();
+        let second = before.encrypt(b"second").unwrap();
+        after.inherit(&before.bequeath()).unwrap();
+        assert_eq!(after.decrypt(&first).as_deref(), Some(&b"first"[..]));
+        assert_eq!(after.decrypt(&second).as_deref(), Some(&b"second"[..]));
+        assert!(before.decrypt(&after.encrypt(b"third").unwrap()).is_none(), "a key of its own encrypts");
+        let next = tickets(600);
+        next.inherit(&after.bequeath()).unwrap();
+        assert!(next.decrypt(&first).is_some(), "and hands them on");
+    }
+
+    #[test]
+    fn what_is_no_key_changes_nothing_and_what_is_too_old_is_not_kept() {
+        let (before, after) = (tickets(600), tickets(600));
+        let keys = before.bequeath();
+        assert!(after.inherit(&keys[1..]).is_err());
+        assert_eq!(after.ring.load().keys.len(), 1);
+        after.set_life(TicketLife { timeout: Duration::ZERO, rotation: Duration::ZERO });
+        after.inherit(&keys).unwrap();
+        assert_eq!(after.ring.load().keys.len(), 1);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::{Timeouts, Tunnel, deadline::Deadline, http2::Stream, link::Link, pool::Pool};
+use super::{Timeouts, Tunnel, deadline::Deadline, driven::Driven, http2::Stream, link::Link, pool::Pool};
 
 /// Any error.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -128,10 +128,11 @@ pub enum BodyError {
     Timeout(Duration),
 }
 
-/// What is behind the answers that are not of HTTP/1.1.
+/// What is behind the answers that are not of HTTP/1.1, or come before the request has ended.
 #[derive(Debug)]
 enum Rare {
     Stream(Stream),
+    Driven(Driven),
     Tunnel(Tunnel),
 }
 
@@ -163,11 +164,18 @@ impl ResponseBody {
         Self { incoming, link: None, rare: tunnel, pool, read_timeout: timeouts.read, is_waiting: false }
     }
 
+    /// The request goes on beside the answer, whoever polls that.
+    pub(super) fn beside_upload(mut self) -> Self {
+        let driven = self.link.take().map(Driven::start);
+        self.rare = self.rare.or_else(|| driven.map(|driven| Box::new(Rare::Driven(driven))));
+        self
+    }
+
     /// What an answer with 101 leads to; dropping it closes the connection.
     pub fn take_tunnel(&mut self) -> Option<Tunnel> {
         match *self.rare.take()? {
             Rare::Tunnel(tunnel) => Some(tunnel),
-            Rare::Stream(_) => None,
+            Rare::Stream(_) | Rare::Driven(_) => None,
         }
     }
 
@@ -182,6 +190,7 @@ impl ResponseBody {
         match (&mut self.link, self.rare.as_deref_mut()) {
             (Some(link), _) => Some(&mut link.deadline),
             (None, Some(Rare::Stream(stream))) => Some(&mut stream.deadline),
+            (None, Some(Rare::Driven(driven))) => Some(&mut driven.deadline),
             (None, _) => None,
         }
     }
@@ -192,9 +201,18 @@ impl ResponseBody {
     }
 
     fn give_back(&mut self) {
-        match self.link.take() {
-            Some(link) => self.pool.put(link),
-            None => self.rare = None,
+        match (self.link.take(), self.rare.take()) {
+            (Some(link), _) => self.pool.put(link),
+            (None, Some(rare)) => self.give_back_rare(*rare),
+            (None, None) => {}
+        }
+    }
+
+    fn give_back_rare(&self, rare: Rare) {
+        if let Rare::Driven(driven) = rare
+            && let Some(link) = driven.into_link()
+        {
+            self.pool.put(link);
         }
     }
 

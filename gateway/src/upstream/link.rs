@@ -3,7 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     net::SocketAddr,
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
 };
@@ -104,28 +104,31 @@ impl Link {
 
     /// Hands a request to the connection, which sends it when it is driven. No future, so that the request is not moved
     /// through one.
-    pub(super) fn begin(&mut self, request: Request<RequestBody>) -> Sent<impl Future<Output = Outcome> + use<>> {
+    pub(super) fn begin(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Sent<impl Future<Output = Outcome> + Unpin + use<>> {
         let reused = self.requests > 0;
         self.requests += 1;
         let upload = request.body().progress();
-        Sent { answer: self.sender.try_send_request(request), upload, reused }
+        // Boxed: it has room for the request, and goes through several futures.
+        Sent { answer: Box::pin(self.sender.try_send_request(request)), upload, reused }
     }
 
     /// Sends what was begun and waits for the head of its answer.
     pub(super) async fn finish(
         &mut self,
-        sent: Sent<impl Future<Output = Outcome>>,
+        sent: Sent<impl Future<Output = Outcome> + Unpin>,
         timeouts: &Timeouts,
         address: SocketAddr,
     ) -> Result<Response<Incoming>, SendError> {
-        let Sent { answer, upload, reused } = sent;
-        let mut answer = pin!(answer);
+        let Sent { mut answer, upload, reused } = sent;
         let mut wait = Wait::new(upload, timeouts, address);
         wait.begin(&mut self.deadline);
         let begun = self.meter.now();
         poll_fn(|cx| {
             let has_ended = self.poll_drive(cx).is_ready();
-            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+            if let Poll::Ready(answer) = Pin::new(&mut answer).poll(cx) {
                 let answer = answer.map_err(|error| failure(error, &wait, reused));
                 return Poll::Ready(answer.and_then(|answer| clear(answer, address)));
             }

@@ -2,11 +2,13 @@
 //! worker: nothing is shared between workers and nothing locks. Decides neither which target is asked (`balancer`) nor what
 //! the client is told (`proxy`).
 //!
-//! A connection of HTTP/1.1 has no task of its own: the request that uses it polls it, and so does the answer's body.
+//! A connection of HTTP/1.1 has no task of its own: the request that uses it polls it, and so does the answer's body. Only
+//! where an answer begins before the request has ended, a task moves both.
 
 mod body;
 mod connect;
 mod deadline;
+mod driven;
 mod http2;
 mod link;
 mod metered;
@@ -200,6 +202,9 @@ impl Client {
                 Err(request) if key.protocol == Protocol::Http2 => {
                     return Box::pin(self.send_http2(key, *request, timeouts)).await;
                 }
+                Err(request) if matches!(request.body(), RequestBody::Stream(_)) => {
+                    return Box::pin(self.send_upload(key, *request, timeouts)).await;
+                }
                 Err(request) => {
                     let mut link = Box::pin(self.proven(key, timeouts)).await?;
                     let sent = link.begin(*request);
@@ -259,6 +264,22 @@ impl Client {
         let mut stream = taken.map_err(|_| SendError::ConnectTimeout(key.address, timeouts.connect))??;
         let answer = stream.send(request, timeouts, key).await?;
         Ok(answer.map(|body| ResponseBody::of_stream(body, stream, self.pool.clone(), timeouts.read)))
+    }
+
+    /// A request whose body comes piece by piece.
+    async fn send_upload(
+        &self,
+        key: &PoolKey,
+        request: Request<RequestBody>,
+        timeouts: &Timeouts,
+    ) -> Result<Response<ResponseBody>, SendError> {
+        let progress = request.body().progress();
+        let mut link = self.proven(key, timeouts).await?;
+        let sent = link.begin(request);
+        let answer = link.finish(sent, timeouts, key.address).await;
+        let answer = self.receive(link, answer, timeouts)?;
+        let goes_on = progress.is_some_and(|progress| !progress.ended.get());
+        Ok(if goes_on { answer.map(ResponseBody::beside_upload) } else { answer })
     }
 
     /// A connection that is open for sure, or as good as.

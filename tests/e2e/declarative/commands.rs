@@ -235,3 +235,23 @@ fn a_pruning_import_reads_its_tags_as_it_reads_the_rest_of_the_file() {
     let said = desk.config(&database, &["import", "--prune", "ours.yaml"]).well();
     assert_eq!(said, "- services a\n0 added, 0 changed, 0 unchanged, 1 deleted\n");
 }
+
+#[test]
+fn who_only_looks_at_a_database_does_not_migrate_it() {
+    let desk = Desk::new();
+    desk.write("kong.yaml", FILE);
+    let (empty, none) = (desk.write("empty.db", ""), desk.path("none.db"));
+    let looking: [&[&str]; 4] = [&["check", "kong.yaml"], &["diff", "kong.yaml"], &["dump"], &["export", "out.yaml"]];
+    for arguments in looking {
+        let said = desk.config(&empty, arguments);
+        let expected = "the configuration database is older than this program";
+        assert!(said.code == 2 && said.error.contains(expected), "{arguments:?}: {}", said.error);
+    }
+    assert_eq!(fs::metadata(&empty).unwrap().len(), 0);
+    assert_eq!(desk.config(&none, &["diff", "kong.yaml"]).code, 2);
+    assert!(!none.exists() && !desk.path("out.yaml").exists());
+    desk.config(&empty, &["import", "kong.yaml"]).well();
+    for arguments in looking {
+        desk.config(&empty, arguments).well();
+    }
+}

@@ -2,6 +2,7 @@
 
 mod commands;
 mod endpoint;
+mod handover;
 mod hostile;
 mod read_only;
 mod serving;

@@ -3,6 +3,7 @@
 mod applied;
 mod both;
 mod handover;
+mod marks;
 mod nodes;
 mod outage;
 mod start;

@@ -282,3 +282,24 @@ async fn active_checks_ask_each_address_of_a_name() {
     let host = other.seen()[0].headers["host"].to_str().unwrap().to_owned();
     assert_eq!((&*other.seen()[0].target, &*host), ("/health", "a.test"));
 }
+
+#[tokio::test]
+async fn the_file_of_the_machine_is_read_again_when_it_changes() {
+    let (dns, folder) = (TestDns::start().await, tempfile::tempdir().unwrap());
+    let [one, _other] = TestTarget::neighbours([FIRST, SECOND]).await;
+    dns.addresses("db.one.test", 1, &[FIRST]);
+    dns.addresses("db.two.test", 1, &[SECOND]);
+    let file = folder.path().join("resolv.conf");
+    fs::write(&file, "search one.test\n").unwrap();
+    let gateway = asking(&dns).setting("SANDGATE_DNS_RESOLV_CONF", file.to_str().unwrap());
+    let gateway = leading_to(gateway, "db", one.address.port()).await;
+    assert_eq!(gateway.get("/").await.expect(200).text(), FIRST);
+    // As programs do that keep the file: another one in its place.
+    let next = folder.path().join("next");
+    fs::write(&next, "search two.test one.test\n").unwrap();
+    fs::rename(&next, &file).unwrap();
+    gateway.eventually("/", |answer| answer.text() == SECOND).await;
+    fs::remove_file(&file).unwrap();
+    gateway.process.log.line("the servers of names stay as they are", PATIENCE).await.unwrap();
+    assert_eq!(gateway.get("/").await.expect(200).text(), SECOND);
+}

@@ -107,6 +107,26 @@ async fn plain_http_is_sent_to_tls_where_the_route_says_so() {
     gateway.route_with("a", &target, route).await;
     let answer = gateway.get_with("/a//b?c=%2f", &[("host", "shop.test")]).await.expect(301);
     assert_eq!(answer.header("location"), "https://shop.test/a//b?c=%2f");
+    let forwarded = [("host", "shop.test"), ("x-forwarded-host", "front.test:80")];
+    assert_eq!(gateway.get_with("/", &forwarded).await.header("location"), "https://shop.test/", "nobody is trusted");
+}
+
+#[tokio::test]
+async fn clients_of_a_trusted_peer_are_sent_to_the_host_they_asked() {
+    let target = TestTarget::answering("safe").await;
+    let gateway = TestGateway::new().setting("SANDGATE_TRUSTED_IPS", "127.0.0.0/8").start().await;
+    let route = json!({ "paths": ["/"], "protocols": ["https"], "https_redirect_status_code": 308 });
+    gateway.route_with("a", &target, route).await;
+    let cases = [
+        ("front.test", "front.test"),
+        ("front.test:80", "front.test"),
+        ("a.test, b.test", "shop.test"),
+        ("a/b", "shop.test"),
+    ];
+    for (said, host) in cases {
+        let answer = gateway.get_with("/x", &[("host", "shop.test"), ("x-forwarded-host", said)]).await.expect(308);
+        assert_eq!(answer.header("location"), format!("https://{host}/x"));
+    }
 }
 
 #[tokio::test]

@@ -268,6 +268,48 @@ async fn both_sides_stream_at_once() {
 }
 
 #[tokio::test]
+async fn both_sides_stream_at_once_through_plugins() {
+    let cases = [("shout", json!({}), 60), ("body", json!({ "pass": true }), 100_000)];
+    for (plugin, config, longest) in cases {
+        let server = Server::start(false, 100).await;
+        let gateway = before(&server, "grpc", json!({})).await;
+        gateway.upload(plugin).await;
+        gateway.plugin("words", plugin, config).await;
+        let mut tasks = JoinSet::new();
+        let mut client = client(&gateway, true, &mut tasks).await;
+        let (say, mut heard) = both(&mut client).await;
+        for number in 0..100 {
+            // Capitals in the length of a message would be another length.
+            let text = format!("{number} {}", "X".repeat(number * longest / 100));
+            say.send(Words::new(text.clone())).await.unwrap();
+            let answer = heard.message().await.unwrap().unwrap();
+            assert_eq!(answer.text, text, "{plugin}: each is answered before the next is said");
+        }
+        drop(say);
+        assert!(heard.message().await.unwrap().is_none(), "{plugin}");
+        assert!(heard.trailers().await.unwrap().is_some(), "{plugin}");
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_that_traps_late_resets_the_stream() {
+    let server = Server::start(false, 100).await;
+    let gateway = before(&server, "grpc", json!({})).await;
+    gateway.upload("shout").await;
+    gateway.plugin("words", "shout", json!({ "trap": "boom" })).await;
+    let mut tasks = JoinSet::new();
+    let mut client = client(&gateway, false, &mut tasks).await;
+    let (say, mut heard) = both(&mut client).await;
+    say.send(Words::new("A")).await.unwrap();
+    heard.message().await.unwrap().unwrap();
+    say.send(Words::new("boom")).await.unwrap();
+    assert!(heard.message().await.is_err(), "the stream is broken off, not ended");
+    let (say, mut heard) = both(&mut client).await;
+    say.send(Words::new("STILL HERE")).await.unwrap();
+    assert_eq!(heard.message().await.unwrap().unwrap().text, "STILL HERE");
+}
+
+#[tokio::test]
 async fn a_stream_that_is_silent_beyond_the_read_timeout_is_reset() {
     let server = Server::start(false, 100).await;
     let gateway = before(&server, "grpc", json!({ "read_timeout": 3000 })).await;

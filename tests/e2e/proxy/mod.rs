@@ -3,6 +3,7 @@
 mod attacks;
 mod balancing;
 mod bodies;
+mod both_ways;
 mod certificates;
 mod dns;
 mod errors;
@@ -11,6 +12,7 @@ mod expressions;
 mod grpc;
 mod headers;
 mod health;
+mod health_tls;
 mod http2_upstream;
 mod long_bodies;
 mod malformed;

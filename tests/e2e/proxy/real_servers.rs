@@ -98,8 +98,13 @@ async fn before(url: String, protocols: &[&str]) -> Gateway {
 }
 
 async fn curl(arguments: &[&str]) -> String {
+    curl_any(&[&["--fail"], arguments].concat()).await
+}
+
+/// What curl says whatever the status of the answer.
+async fn curl_any(arguments: &[&str]) -> String {
     let mut command = Command::new("curl");
-    command.args(["--silent", "--show-error", "--fail", "--max-time", "60", "--insecure"]).args(arguments);
+    command.args(["--silent", "--show-error", "--max-time", "60", "--insecure"]).args(arguments);
     let output: Output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -120,6 +125,22 @@ async fn curl_reaches_nginx_on_every_wire() {
     ];
     for (arguments, expected) in cases {
         assert_eq!(curl(&arguments).await, expected, "{arguments:?}");
+    }
+}
+
+/// Its request may have ended or not when the answer comes.
+#[tokio::test]
+async fn curl_sees_each_refusal_of_a_request_with_a_body() {
+    let target = TestTarget::echoing().await;
+    let gateway = TestGateway::new().route("/known", [&target]).start().await;
+    gateway.applied().await;
+    let (plain, tls) = (format!("http://{}/", gateway.proxy()), format!("https://{}/", gateway.proxy_tls()));
+    for (wire, url) in [("--http2-prior-knowledge", &plain), ("--http2", &tls)] {
+        // One after the other, each over a connection of its own.
+        for _ in 0..20 {
+            let ask = ["-d", "body", "-o", "/dev/null", "-w", "%{http_code}", wire, url];
+            assert_eq!(curl_any(&ask).await, "404", "{wire}");
+        }
     }
 }
 

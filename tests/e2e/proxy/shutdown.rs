@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
+use tokio::{net::TcpStream, task::JoinSet};
 
 use crate::harness::{Call, Client, TestGateway, TestTarget, Wire};
 
@@ -57,4 +57,18 @@ async fn what_takes_too_long_is_cut_after_the_grace_period() {
     target.arrived().await;
     assert_eq!(gateway.terminate().await.code(), Some(0));
     assert!(call.join_next().await.unwrap().unwrap().is_err(), "there is nobody to answer");
+}
+
+#[tokio::test]
+async fn who_says_nothing_does_not_hold_the_end_up() {
+    let settings = [("SANDGATE_STREAM_LISTEN", "127.0.0.1:0 ssl"), ("SANDGATE_DRAIN_GRACE_PERIOD", "60s")];
+    let gateway = settings.into_iter().fold(TestGateway::new(), |gateway, (name, value)| gateway.setting(name, value));
+    let mut gateway = gateway.start().await;
+    let mut silent = Vec::new();
+    for address in [gateway.proxy(), gateway.proxy_tls(), gateway.streams()[0]] {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let begun = Instant::now();
+    assert_eq!(gateway.terminate().await.code(), Some(0));
+    assert!(begun.elapsed() < 2 * AT_ONCE, "{:?}", begun.elapsed());
 }

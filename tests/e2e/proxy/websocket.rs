@@ -15,13 +15,19 @@ const SWITCHED: &str =
 
 /// A gateway before a WebSocket server of others.
 async fn before_websockets() -> (Gateway, Peer) {
+    let (gateway, server, _) = beside_websockets().await;
+    (gateway, server)
+}
+
+/// The same, and the address of the server.
+async fn beside_websockets() -> (Gateway, Peer, String) {
     let mut server = Peer::script("websocket_server.py", &[]).await;
-    let port = server.line().await;
+    let address = format!("127.0.0.1:{}", server.line().await);
     let gateway = TestGateway::new().start().await;
-    gateway.admin.create("/services", json!({ "name": "ws", "url": format!("http://127.0.0.1:{port}") })).await;
+    gateway.admin.create("/services", json!({ "name": "ws", "url": format!("http://{address}") })).await;
     gateway.admin.create("/services/ws/routes", json!({ "name": "ws", "paths": ["/"] })).await;
     gateway.applied().await;
-    (gateway, server)
+    (gateway, server, address)
 }
 
 /// A gateway before a target whose bytes the test writes itself.
@@ -79,6 +85,17 @@ async fn the_server_can_close_and_refuse() {
     for (path, case) in [("close/4002", "closed_by_server"), ("refused", "refused")] {
         let url = format!("ws://{}/{path}", gateway.proxy());
         Peer::script("websocket_client.py", &[&url, case]).await.succeeds().await;
+    }
+}
+
+#[tokio::test]
+async fn broken_frames_and_closes_come_out_as_without_a_gateway() {
+    let (gateway, _server, direct) = beside_websockets().await;
+    for case in ["violations", "closings", "cut"] {
+        for address in [direct.clone(), gateway.proxy().to_string()] {
+            println!("{case} at {address}");
+            Peer::script("websocket_client.py", &[&format!("ws://{address}/echo"), case]).await.succeeds().await;
+        }
     }
 }
 

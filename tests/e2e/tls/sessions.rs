@@ -1,6 +1,6 @@
 //! Sessions that go on in other connections.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use crate::harness::{Gateway, Shaken, TestGateway, s_client};
 
@@ -49,6 +49,22 @@ async fn a_session_stays_with_its_name_and_its_gateway() {
         begin(&gateway, version, &file).await;
         assert!(!goes_on(&gateway, (version, "b.test"), &file).await, "{version}: another name");
         assert!(!goes_on(&other, (version, "a.test"), &file).await, "{version}: another gateway");
+    }
+}
+
+#[tokio::test]
+async fn a_session_goes_on_with_the_process_that_takes_over_and_the_one_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut gateway = TestGateway::new().start().await;
+    let first = VERSIONS.map(|version| (version, folder.path().join(version)));
+    for (version, file) in &first {
+        begin(&gateway, version, file).await;
+    }
+    for number in 1..=2 {
+        gateway.process.hand_over(Duration::from_secs(60)).await.unwrap();
+        for (version, file) in &first {
+            assert!(goes_on(&gateway, (version, "a.test"), file).await, "{version}, process {number}");
+        }
     }
 }
 

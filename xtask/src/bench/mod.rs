@@ -3,6 +3,7 @@
 
 pub mod backend;
 mod cpu;
+mod events;
 mod guests;
 mod instructions;
 mod load;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use super::events::{self, Delays};
 use super::origin::{METHOD, Origin};
 use super::{CONSUMERS, ROUTES, consumer_key, cpu, guests, milliseconds};
 use crate::gateway::{Gateway, Ports, Start};
@@ -15,6 +16,9 @@ use crate::http;
 
 /// Connections kept open to see what one takes. A process may have 1,024 open files.
 const IDLE: usize = 900;
+/// Connections that bring traffic beside them, one after the other, and the requests of each.
+const OTHERS: usize = 30;
+const REQUESTS_EACH: usize = 100;
 /// A limit that no load reaches.
 const NO_LIMIT: u64 = 1_000_000_000;
 
@@ -122,7 +126,18 @@ impl Subject<'_> {
         std::thread::sleep(Duration::from_secs(1));
         let resident = cpu::resident(&cpu::tree(gateway.process.pid()));
         let connection = connection(&gateway, resident)?;
-        Ok(Times { resident, change: changes, upload, start: starts, connection })
+        let (events, direct) = self.events(&gateway)?;
+        Ok(Times { resident, change: changes, upload, start: starts, connection, events, direct })
+    }
+
+    /// Streams of events through the gateway, and without it.
+    fn events(&self, gateway: &Gateway) -> Result<(Delays, Delays)> {
+        let source = events::Source::start()?;
+        let url = format!("http://127.0.0.1:{}", source.port);
+        gateway.create("/services", &json!({ "name": "events", "url": url }))?;
+        gateway.create("/services/events/routes?wait=applied", &json!({ "name": "events", "paths": ["/events"] }))?;
+        let direct = source.measure(source.port, "/events")?;
+        Ok((source.measure(gateway.ports.proxy, "/events")?, direct))
     }
 
     /// From the first byte of the module to the first answer of a route whose service it guards.
@@ -144,8 +159,11 @@ pub struct Times {
     pub change: Vec<f64>,
     pub upload: f64,
     pub start: Vec<f64>,
-    /// KiB of a connection that was used once and waits: at once, and after some seconds.
-    pub connection: (f64, f64),
+    /// KiB of a connection that was used once and waits.
+    pub connection: Waiting,
+    /// Events through the gateway, and straight from their source.
+    pub events: Delays,
+    pub direct: Delays,
 }
 
 fn route(gateway: &Gateway, service: &str, name: &str, path: &str) -> Result<Value> {
@@ -166,23 +184,43 @@ fn change(gateway: &Gateway, number: usize) -> Result<f64> {
     Ok(milliseconds(begin))
 }
 
-/// What each of many idle connections takes, in KiB, at once and when they have slept; `before` is the memory without them in
-/// MiB.
-fn connection(gateway: &Gateway, before: f64) -> Result<(f64, f64)> {
+/// KiB of each of many connections that were used once.
+pub struct Waiting {
+    /// In their first second.
+    pub at_once: f64,
+    /// After some seconds without any traffic.
+    pub asleep: f64,
+    /// When requests came on another connection since: only then does the allocator give back what it was given.
+    pub settled: f64,
+}
+
+/// What each of many idle connections takes; `before` is the memory without them in MiB.
+fn connection(gateway: &Gateway, before: f64) -> Result<Waiting> {
     let mut open = Vec::with_capacity(IDLE);
     for _ in 0..IDLE {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, gateway.ports.proxy))?;
-        stream.write_all(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
-        let size = stream.read(&mut [0; 4096])?;
-        if size == 0 {
-            bail!("the gateway closed a connection that should be kept");
-        }
+        ask(&mut stream)?;
         open.push(stream);
     }
     let each = || (cpu::resident(&cpu::tree(gateway.process.pid())) - before) * 1024.0 / IDLE as f64;
     let at_once = each();
     std::thread::sleep(Duration::from_secs(4));
-    Ok((at_once, each()))
+    let asleep = each();
+    // Connections of their own, so that every worker has some.
+    for _ in 0..OTHERS {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, gateway.ports.proxy))?;
+        (0..REQUESTS_EACH).try_for_each(|_| ask(&mut stream))?;
+    }
+    Ok(Waiting { at_once, asleep, settled: each() })
+}
+
+/// Sends a request and reads its answer, which is short.
+fn ask(stream: &mut TcpStream) -> Result<()> {
+    stream.write_all(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    if stream.read(&mut [0; 4096])? == 0 {
+        bail!("the gateway closed a connection that should be kept");
+    }
+    Ok(())
 }
 
 /// From the start of the process to its first proxied answer.

@@ -168,15 +168,36 @@ fn time_rows(times: &Times) -> Vec<Row> {
         let values = sorted(values.to_vec());
         format!("{:.0}–{:.0} ms, {} times", values.first().unwrap_or(&0.0), values.last().unwrap_or(&0.0), values.len())
     };
-    let at_once = format!("{:.0} KiB in its first second", times.connection.0);
+    let connection = &times.connection;
+    let young =
+        format!("{:.0} KiB in its first second, {:.0} before other traffic", connection.at_once, connection.asleep);
     let typical = |values: &[f64]| median(&sorted(values.to_vec()));
     vec![
         row("idle resident memory, all built-ins loaded", times.resident, " MiB", 80.0, String::new()),
-        row("idle connection, kept after one request", times.connection.1, " KiB", 20.0, at_once),
+        row("idle connection, kept after one request", connection.settled, " KiB", 20.0, young),
         row("start to first proxied answer, warm cache", typical(&times.start), " ms", 300.0, span(&times.start)),
         row("configuration change to served", typical(&times.change), " ms", 100.0, span(&times.change)),
         row("upload of a module to its first answer", times.upload, " ms", 1000.0, String::new()),
+        delay_row("first", &times.events.first, &times.direct.first),
+        delay_row("second", &times.events.second, &times.direct.second),
     ]
+}
+
+/// How late an event comes; the mark is for 99 of 100.
+fn delay_row(which: &str, through: &[f64], direct: &[f64]) -> Row {
+    let at = |sorted: &[f64], share: usize| sorted.get(sorted.len() * share / 100).copied().unwrap_or(f64::NAN);
+    let words = |sorted: &[f64]| {
+        let (half, most) = (at(sorted, 50), at(sorted, 99));
+        format!("median {half:.2} ms, p99 {most:.2} ms, {} streams", sorted.len())
+    };
+    Row {
+        what: format!("the {which} event of a stream, from the target's write to the client's read"),
+        figure: format!("{:.2} ms (p99)", at(through, 99)),
+        mark: at_most(1.0, " ms"),
+        holds: judge(at(through, 99), 1.0),
+        ours: words(through),
+        control: format!("{} without a gateway", words(direct)),
+    }
 }
 
 fn load(samples: &[Sample]) -> String {

@@ -74,8 +74,12 @@ async fn everything(store: &dyn Store, registry: &Registry) -> Result<Vec<(Arc<C
 
 /// The file of all there is, as YAML.
 pub async fn export(store: &dyn Store, registry: &Registry, plugins: &dyn Plugins) -> Result<String> {
+    Ok(crate::model::declarative::yaml::to_text(&content(store, registry, plugins).await?))
+}
+
+/// The content of that file.
+pub(super) async fn content(store: &dyn Store, registry: &Registry, plugins: &dyn Plugins) -> Result<Value> {
     let plugin = |name: &str| plugins.schema(name);
     let world = World { registry, plugin: &plugin, now: SystemTime::now(), dialect: Dialect::Gateway };
-    let everything = everything(store, registry).await?;
-    Ok(crate::model::declarative::yaml::to_text(&document(everything, &world)))
+    Ok(document(everything(store, registry).await?, &world))
 }

@@ -4,13 +4,17 @@
 mod identify;
 mod import;
 mod load;
+mod pass_on;
 mod prune;
 mod resource;
 mod room;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use md5::{Digest, Md5};
 use serde_json::Value;
@@ -28,6 +32,7 @@ use super::context::Plugins;
 
 pub use import::{Change, FieldChange, Plan, import};
 pub use load::{Reading, export, resolve};
+pub use pass_on::{Held, PassedOn};
 pub use prune::Others;
 pub(super) use resource::config;
 
@@ -36,14 +41,28 @@ pub(super) use resource::config;
 pub struct Declarative {
     store: Arc<MemoryStore>,
     /// Held by the load that is under way.
-    loading: Mutex<()>,
+    loading: Arc<Mutex<()>>,
+    /// Whether what there is came from an operator, and not from what the settings name.
+    posted: AtomicBool,
+}
+
+/// Whose word a configuration is. The last one counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The file or text that the settings name, which the next process reads as well.
+    Settings,
+    /// `POST /config`; what is loaded already may be left alone.
+    Operator {
+        /// Whether it is.
+        unless_same: bool,
+    },
 }
 
 /// Why a load did nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// Another one is under way.
-    #[error("another configuration is being loaded")]
+    /// Another one is under way, or what there is is being passed on to another process.
+    #[error("another configuration is being loaded, or passed on to another process")]
     Busy,
     /// The text is what was loaded last.
     #[error("the configuration is the same")]
@@ -83,7 +102,7 @@ impl Given {
 impl Declarative {
     /// Over a store that only loads change.
     pub fn new(store: Arc<MemoryStore>) -> Self {
-        Self { store, loading: Mutex::default() }
+        Self { store, loading: Arc::default(), posted: AtomicBool::new(false) }
     }
 
     /// The hash of the text that was loaded last.
@@ -91,24 +110,24 @@ impl Declarative {
         self.store.hash()
     }
 
-    /// Puts what is given in place of everything there is. Whatever is wrong with it, what there is stays. With
-    /// `unless_same`, a text that is loaded already is left alone.
+    /// Puts what is given in place of everything there is. Whatever is wrong with it, what there is stays.
     pub async fn load(
         &self,
         given: Given,
         registry: Arc<Registry>,
         plugins: Arc<dyn Plugins>,
-        unless_same: bool,
+        source: Source,
     ) -> Result<(Version, Loaded), LoadError> {
         let _loading = self.loading.try_lock().map_err(|_| LoadError::Busy)?;
         let hash = given.hash();
-        if unless_same && *self.hash() == *hash {
+        if source == (Source::Operator { unless_same: true }) && *self.hash() == *hash {
             return Err(LoadError::Same);
         }
         let loaded = resolve(move || given.content(), registry, plugins, Reading::Gateway).await?;
         let entities: Vec<_> = loaded.entities.iter().map(|one| (one.collection.clone(), one.object.clone())).collect();
         // A file that says nothing has the hash of nothing.
         let hash = if entities.is_empty() { crate::store::EMPTY_HASH } else { &hash };
+        self.posted.store(source != Source::Settings, Relaxed);
         Ok((self.store.replace(&entities, hash), loaded))
     }
 }

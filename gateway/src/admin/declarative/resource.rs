@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{Given, LoadError, load};
+use super::{Given, LoadError, Source, load};
 use crate::{
     admin::{
         answer::Answer,
@@ -35,7 +35,8 @@ pub(in crate::admin) async fn config(call: &mut Call) -> Result<Answer, Failure>
     }
     let (given, flags) = given(call).await?;
     let (registry, plugins) = (call.registry.clone(), call.context.plugins.clone());
-    match declarative.load(given, registry, plugins, flags.check_hash).await {
+    let source = Source::Operator { unless_same: flags.check_hash };
+    match declarative.load(given, registry, plugins, source).await {
         Ok((version, loaded)) => {
             (call.context.notify)(version);
             Ok(Answer::json(StatusCode::CREATED, shown(loaded)).at(version))

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     model::{Collection, ConfigError, PluginInfo, core_registry, declarative::yaml},
-    store::{SqliteStore, Store},
+    store::{MemoryStore, SqliteStore, Store},
 };
 
 /// Knows every plugin, and agrees to everything.
@@ -43,6 +43,28 @@ fn registry() -> Arc<Registry> {
     ];
     declarations.iter().for_each(|each| registry.add(Collection::declared("p", each).unwrap()));
     Arc::new(registry)
+}
+
+#[tokio::test]
+async fn what_is_passed_on_is_what_was_posted_and_nothing_is_loaded_meanwhile() {
+    let declarative = || Declarative::new(Arc::new(MemoryStore::default()));
+    let (before, after, anything) = (declarative(), declarative(), || Arc::new(Anything));
+    let text = |host: &str| Given::Content(json!({"_format_version": "3.0", "services": [{"host": host}]}));
+    let posted = Source::Operator { unless_same: false };
+    before.load(text("a"), registry(), anything(), Source::Settings).await.unwrap();
+    assert!(!before.pass_on(&registry(), &Anything).await.unwrap().0.is_posted());
+    before.load(text("b"), registry(), anything(), posted).await.unwrap();
+    let (passed_on, held) = before.pass_on(&registry(), &Anything).await.unwrap();
+    let refused = before.load(text("c"), registry(), anything(), posted).await;
+    assert!(matches!(refused, Err(LoadError::Busy)), "{refused:?}");
+    let passed_on = serde_json::from_slice(&serde_json::to_vec(&passed_on).unwrap()).unwrap();
+    assert!(after.go_on(passed_on, registry(), anything()).await.unwrap());
+    assert_eq!(after.hash(), before.hash());
+    let exported = async |one: &Declarative| export(&*one.store, &registry(), &Anything).await.unwrap();
+    assert_eq!(exported(&before).await, exported(&after).await);
+    assert!(after.store.contents_version() > before.store.contents_version());
+    drop(held);
+    before.load(text("c"), registry(), anything(), posted).await.unwrap();
 }
 
 async fn take_in(store: &SqliteStore, text: String, syntax: Syntax) -> Plan {

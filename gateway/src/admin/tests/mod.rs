@@ -98,6 +98,7 @@ impl Admin {
             live: Arc::new(|| crate::store::NODE_LIVE),
             refusals,
             fitness: Arc::new(Nobody),
+            process: "this".into(),
             controls: Arc::new(Dial(Mutex::new(LogLevel::Notice))),
             tasks: Tasks::new(tokio::runtime::Handle::current()),
         };

@@ -77,6 +77,8 @@ async fn converse<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(api: &Api,
                 }
             }
             () = ending.triggered(), if !told => {}
+            // Whatever is asked for next is another process's to answer.
+            () = api.replaced.triggered(), if !told => {}
         }
         told = true;
         connection.as_mut().graceful_shutdown();

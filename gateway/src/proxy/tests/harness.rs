@@ -173,8 +173,15 @@ impl Route {
         let upstream =
             serde_json::from_value(json!({"id": "u", "name": "u", "algorithm": "round-robin", "slots": 1000}));
         let targets = targets.iter().map(target_entry).collect();
-        let upstream =
-            UpstreamEntry { upstream: upstream.unwrap(), targets, ring, hashing: None, checks: Checks::default() };
+        let (upstream, checks) = (upstream.unwrap(), Checks::default());
+        let upstream = UpstreamEntry {
+            upstream,
+            targets,
+            ring,
+            hashing: None,
+            checks,
+            checked_over: crate::snapshot::Security::Clear,
+        };
         self.service(|service| service.upstream = Some(Arc::new(upstream)))
     }
 }

@@ -240,3 +240,27 @@ pub(in crate::store) async fn code_goes_when_no_version_that_is_kept_needs_it<H:
     assert_eq!(store.code("first").await.unwrap(), None, "the history does not reach back to it");
     assert!(store.code("second").await.unwrap().is_some(), "it is in use");
 }
+
+pub(in crate::store) async fn marks_are_read_in_their_order_and_make_no_version<H: Harness>() {
+    let harness = H::new().await;
+    let store = harness.open().await;
+    let mark = |process: &str, address: Option<&str>, healthy| TargetMark {
+        process: process.into(),
+        upstream: "u".to_owned(),
+        target: "10.0.0.1:80".to_owned(),
+        address: address.map(str::to_owned),
+        healthy,
+    };
+    store.mark(&mark("a", None, false)).await.unwrap();
+    let begin = store.marks(None).await.unwrap();
+    assert_eq!(begin, MarksSince { last: 1, ..MarksSince::default() }, "those before are for others");
+    let marks = [mark("a", Some("10.0.0.1"), true), mark("b", None, false)];
+    for mark in &marks {
+        store.mark(mark).await.unwrap();
+    }
+    let found = store.marks(Some(begin.last)).await.unwrap();
+    assert_eq!(found, MarksSince { last: 3, marks: marks.to_vec(), more: false });
+    assert_eq!(store.marks(Some(3)).await.unwrap(), MarksSince { last: 3, ..MarksSince::default() });
+    assert_eq!(store.marks(Some(9)).await.unwrap().last, 3, "another database");
+    assert_eq!(store.version().await.unwrap(), 0);
+}

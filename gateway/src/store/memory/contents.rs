@@ -53,6 +53,13 @@ impl Default for Contents {
 }
 
 impl Contents {
+    /// Skips to this version, unless it is there already. What changed before is not told apart any more.
+    pub(super) fn go_on_from(&mut self, version: Version) {
+        if version > self.version {
+            (self.version, self.history_from) = (version, version);
+        }
+    }
+
     /// The version that changes will belong to. Answers the one before.
     pub(super) fn begin(&mut self) -> Version {
         self.version += 1;

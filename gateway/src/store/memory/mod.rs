@@ -62,6 +62,24 @@ impl MemoryStore {
         })
     }
 
+    /// The version that is served.
+    pub fn contents_version(&self) -> Version {
+        self.contents.load().version
+    }
+
+    /// Changes from now on make versions that are greater than this one: another process had it.
+    pub fn go_on_from(&self, version: Version) {
+        let _writing = lock(&self.writing);
+        let mut contents = Contents::clone(&self.contents.load());
+        contents.go_on_from(version);
+        self.contents.store(Arc::new(contents));
+    }
+
+    /// What there is came from the text with this hash.
+    pub fn set_hash(&self, hash: &str) {
+        self.change(|contents| contents.hash = hash.into());
+    }
+
     /// The hash of the text that was loaded last; zeros if there was none.
     pub fn hash(&self) -> Arc<str> {
         self.contents.load().hash.clone()
@@ -96,7 +114,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[async_trait]
 impl Store for MemoryStore {
     async fn version(&self) -> Result<Version> {
-        Ok(self.contents.load().version)
+        Ok(self.contents_version())
     }
 
     async fn get(&self, collection: &Collection, key: Key<'_>) -> Result<Option<Object>> {

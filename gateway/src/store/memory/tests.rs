@@ -45,6 +45,19 @@ async fn what_is_the_same_stays_and_makes_no_version() {
 }
 
 #[tokio::test]
+async fn versions_go_on_from_those_of_another_process() {
+    let (store, registry) = (MemoryStore::default(), core_registry());
+    store.replace(&services(&[("a", "x")]), "h1");
+    store.go_on_from(7);
+    assert_eq!(store.replace(&services(&[("a", "x"), ("b", "y")]), "h2"), 8);
+    let delta = store.changes_since(&registry, 1).await.unwrap();
+    assert_eq!((delta.version, delta.full, delta.changes.len()), (8, true, 2));
+    store.go_on_from(3);
+    store.set_hash("h3");
+    assert_eq!((store.contents_version(), &*store.hash()), (8, "h3"));
+}
+
+#[tokio::test]
 async fn modules_outlive_a_load() {
     let (store, registry) = (MemoryStore::default(), core_registry());
     let modules = registry.get("modules").unwrap();

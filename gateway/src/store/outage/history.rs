@@ -1,4 +1,4 @@
-//! Versions, the audit log and the reports of nodes are in the database alone: while it is away nobody can ask for them.
+//! Versions, the audit log, the reports of nodes and marks by hand are in the database alone: while it is away nobody can ask for them.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use super::Resilient;
 use crate::store::{
-    Diff, DiffPage, Entry, EntryFilter, EntryPage, Heard, History, NodeReport, Refused, Result, Store, Version,
+    Diff, DiffPage, Entry, EntryFilter, EntryPage, Heard, History, Marks, MarksSince, NodeReport, Refused, Result,
+    Store, TargetMark, Version,
 };
 
 #[async_trait]
@@ -39,5 +40,16 @@ impl History for Resilient {
 
     async fn nodes(&self) -> Result<Vec<Heard>> {
         self.ask(|live| async move { live.nodes().await }, |_| Err(self.read_only())).await
+    }
+}
+
+#[async_trait]
+impl Marks for Resilient {
+    async fn mark(&self, mark: &TargetMark) -> Result<()> {
+        self.ask(|live: Arc<dyn Store>| async move { live.mark(mark).await }, |_| Err(self.read_only())).await
+    }
+
+    async fn marks(&self, since: Option<u64>) -> Result<MarksSince> {
+        self.ask(|live: Arc<dyn Store>| async move { live.marks(since).await }, |_| Err(self.read_only())).await
     }
 }

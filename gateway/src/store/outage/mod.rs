@@ -30,7 +30,7 @@ use self::{
     failure::{is_broken, is_outage, is_refusal, reason, silent},
     image::Image,
 };
-use super::{Database, Delta, Result, Store, StoreError, Version};
+use super::{Database, Delta, Result, Store, StoreError, Upkeep, Version, migrations::refuse_others};
 
 /// How long the database may take to show that it is there.
 const PROBE: Duration = Duration::from_secs(10);
@@ -50,11 +50,14 @@ pub struct OutageOptions {
     pub folder: PathBuf,
     /// How long a start without any snapshot waits for the database.
     pub start_wait: Duration,
+    /// What becomes of another schema.
+    pub upkeep: Upkeep,
 }
 
 /// The database, and what it told last.
 pub struct Resilient {
     database: Database,
+    upkeep: Upkeep,
     /// Set once it was reached.
     live: OnceLock<Arc<dyn Store>>,
     known: RwLock<Known>,
@@ -99,6 +102,7 @@ impl Resilient {
         let disk = Disk::new(options.folder);
         let store = Self {
             database,
+            upkeep: options.upkeep,
             live: OnceLock::new(),
             known: RwLock::default(),
             disk,
@@ -149,6 +153,9 @@ impl Resilient {
     /// Opens the database, which has deadlines of its own for each step. Migrations may take long, and are waited for:
     /// the database is there.
     async fn connect(&self) -> Result<()> {
+        if self.upkeep == Upkeep::Refuse {
+            refuse_others(&self.database).await?;
+        }
         let live = super::open(&self.database).await?;
         let cluster = live.once(CLUSTER, uuid::Uuid::new_v4().to_string()).await?;
         if self.away.borrow().is_none() {

@@ -7,7 +7,7 @@ use crate::{model::core_registry, store::Key};
 async fn open(folder: &tempfile::TempDir) -> Result<Arc<Resilient>> {
     let database = Database::Sqlite(folder.path().join("sandgate.db"));
     let folder = folder.path().join("snapshot");
-    Resilient::open(database, OutageOptions { folder, start_wait: Duration::ZERO }).await
+    Resilient::open(database, OutageOptions { folder, start_wait: Duration::ZERO, upkeep: Upkeep::Migrate }).await
 }
 
 async fn add(store: &Resilient, id: &str) -> Result<Version> {

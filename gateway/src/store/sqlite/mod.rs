@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::{
-    Sqlite, SqlitePool,
+    Sqlite, SqliteConnection, SqlitePool,
     pool::{PoolConnection, PoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
@@ -62,15 +62,29 @@ impl SqliteStore {
     }
 }
 
+/// Steps of SQLite's machine after which its thread lets others go first: some ten microseconds.
+const STEPS: i32 = 500;
+
 /// Connections are kept, because each holds its prepared statements.
 fn pool(size: u32) -> PoolOptions<Sqlite> {
     PoolOptions::new()
+        .after_connect(|connection, _| Box::pin(be_considerate(connection)))
         .max_connections(size)
         .min_connections(1)
         .acquire_timeout(WRITE_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+}
+
+/// Lets the workers go first, beside whom the thread of a connection does long work: a request that arrives must not wait for
+/// the end of the thread's turn, which the system lets last for more than a millisecond.
+async fn be_considerate(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    connection.lock_handle().await?.set_progress_handler(STEPS, || {
+        std::thread::yield_now();
+        true
+    });
+    Ok(())
 }
 
 /// The database holds secrets, so only its owner may read it; SQLite gives its other files the same mode.

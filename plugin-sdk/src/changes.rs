@@ -3,72 +3,103 @@
 
 use crate::bindings::sandgate::plugin::{
     changes,
-    types::{HeaderOp, RequestChanges, RequestDecision, ResponseDecision},
+    types::{HeaderOp, RequestDecision, ResponseDecision},
 };
 
-/// Added to what is to be done for a header of the answer.
-const ANSWER: u32 = 4;
+/// What is done to a header of the request.
+pub(crate) const SET: u32 = 0;
+/// Adds a value.
+pub(crate) const APPEND: u32 = 1;
+/// Removes every value.
+pub(crate) const REMOVE: u32 = 2;
+/// Added to these for a header of the answer.
+pub(crate) const ANSWER: u32 = 4;
+
+/// Enough for the changes of most calls, so that the memory does not grow with each.
+const TEXT: usize = 256;
+const STEPS: usize = 24;
 
 /// Changes as the contract takes them.
 #[derive(Debug, Default, PartialEq)]
-struct Packed {
+pub(crate) struct Packed {
     text: String,
     steps: Vec<u32>,
 }
 
 impl Packed {
-    fn add(&mut self, side: u32, ops: &[HeaderOp]) {
-        for op in ops {
-            let (what, name, value) = match op {
-                HeaderOp::Set((name, value)) => (0, name.as_str(), value.as_str()),
-                HeaderOp::Append((name, value)) => (1, name.as_str(), value.as_str()),
-                HeaderOp::Remove(name) => (2, name.as_str(), ""),
-            };
-            self.text.push_str(name);
-            self.text.push_str(value);
-            self.steps.extend([what + side, name.len() as u32, value.len() as u32]);
+    /// Adds a change: what is done, name, value.
+    pub(crate) fn add(&mut self, what: u32, name: &str, value: &str) {
+        if self.steps.is_empty() {
+            self.text.reserve(TEXT);
+            self.steps.reserve(STEPS);
         }
+        self.text.push_str(name);
+        self.text.push_str(value);
+        self.steps.extend([what, name.len() as u32, value.len() as u32]);
     }
 
-    fn ask(self) {
-        if !self.steps.is_empty() {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// As changes of the contract, for one side: 0 or [`ANSWER`].
+    pub(crate) fn ops(&self, side: u32) -> Vec<HeaderOp> {
+        let of_side = self.each().filter(|(what, ..)| what & ANSWER == side);
+        of_side
+            .map(|(what, name, value)| match what & !ANSWER {
+                SET => HeaderOp::Set((name.into(), value.into())),
+                APPEND => HeaderOp::Append((name.into(), value.into())),
+                _ => HeaderOp::Remove(name.into()),
+            })
+            .collect()
+    }
+
+    /// Names and values that the answer gets.
+    pub(crate) fn answer_headers(&self) -> impl Iterator<Item = (String, String)> {
+        let given = self.each().filter(|(what, ..)| matches!(what.checked_sub(ANSWER), Some(SET | APPEND)));
+        given.map(|(_, name, value)| (name.into(), value.into()))
+    }
+
+    fn each(&self) -> impl Iterator<Item = (u32, &str, &str)> {
+        let mut rest = self.text.as_str();
+        self.steps.chunks_exact(3).map(move |step| {
+            let (name, after) = rest.split_at(step[1] as usize);
+            let (value, after) = after.split_at(step[2] as usize);
+            rest = after;
+            (step[0], name, value)
+        })
+    }
+
+    fn ask(&self) {
+        if !self.is_empty() {
             changes::headers(&self.text, &self.steps);
         }
     }
 }
 
-/// Asks the host for the header changes of a decision; the rest of it is returned.
-pub(crate) fn of_request(decision: RequestDecision) -> RequestDecision {
-    let RequestDecision::Change(mut changes) = decision else { return decision };
-    packed(&mut changes).ask();
-    let RequestChanges { method, path, query, body, .. } = &changes;
-    if method.is_none() && path.is_none() && query.is_none() && body.is_none() {
-        return RequestDecision::Next;
+/// Tells the host what becomes of a request.
+pub(crate) fn tell_request((headers, decision): (Packed, RequestDecision)) {
+    headers.ask();
+    if decision != RequestDecision::Next {
+        changes::decide_request(&decision);
     }
-    RequestDecision::Change(changes)
 }
 
-/// As [`of_request`], for the head of a response.
-pub(crate) fn of_response(decision: ResponseDecision) -> ResponseDecision {
-    let ResponseDecision::Change(mut changes) = decision else { return decision };
-    let mut packed = Packed::default();
-    packed.add(ANSWER, &std::mem::take(&mut changes.headers));
-    packed.ask();
-    if changes.status.is_none() { ResponseDecision::Next } else { ResponseDecision::Change(changes) }
-}
-
-/// Takes the headers out of the changes.
-fn packed(changes: &mut RequestChanges) -> Packed {
-    let mut packed = Packed::default();
-    packed.add(0, &std::mem::take(&mut changes.headers));
-    packed.add(ANSWER, &std::mem::take(&mut changes.response_headers));
-    packed
+/// Tells the host what becomes of a response.
+pub(crate) fn tell_response((headers, decision): (Packed, ResponseDecision)) {
+    headers.ask();
+    if decision != ResponseDecision::Next {
+        changes::decide_response(&decision);
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{Flow, Request};
+    use crate::{
+        Flow, Request,
+        bindings::sandgate::plugin::types::{HeaderOp, RequestDecision},
+        changes::ANSWER,
+    };
 
     #[test]
     fn headers_are_packed_in_order_and_the_rest_stays() {
@@ -78,11 +109,23 @@ mod tests {
         request.remove_header("x-c");
         request.set_response_header("x-d", "");
         request.set_path("/p");
-        let RequestDecision::Change(mut changes) = request.decide(Flow::Next) else { panic!("no change") };
-        let packed = packed(&mut changes);
-        assert_eq!(packed.text, "x-aonex-béx-cx-d");
+        let (packed, RequestDecision::Change(changes)) = request.decide(Flow::Next) else { panic!("no change") };
+        assert_eq!(packed.text, "x-aonex-b\u{e9}x-cx-d");
         assert_eq!(packed.steps, [0, 3, 3, 1, 3, 2, 2, 3, 0, 4, 3, 0]);
+        assert_eq!(packed.ops(0).len(), 3);
+        assert_eq!(packed.ops(ANSWER), [HeaderOp::Set(("x-d".into(), String::new()))]);
         assert!(changes.headers.is_empty() && changes.response_headers.is_empty());
         assert_eq!(changes.path.as_deref(), Some("/p"));
+    }
+
+    #[test]
+    fn an_answer_takes_its_headers_along() {
+        let mut request = Request::default();
+        request.set_header("x-a", "one");
+        request.set_response_header("x-b", "two");
+        let (packed, decision) = request.decide(Flow::text(403, "no"));
+        let RequestDecision::Respond(answer) = decision else { panic!("{decision:?}") };
+        assert!(packed.is_empty());
+        assert_eq!(answer.headers.last(), Some(&("x-b".into(), "two".into())));
     }
 }

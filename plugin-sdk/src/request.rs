@@ -1,7 +1,8 @@
 //! The request in hand: its declared headers, and the changes to it.
 
 use crate::{
-    bindings::sandgate::plugin::types::{HeaderOp, RequestChanges, RequestDecision},
+    bindings::sandgate::plugin::types::{RequestChanges, RequestDecision},
+    changes::{ANSWER, APPEND, Packed, REMOVE, SET},
     flow::Flow,
 };
 
@@ -30,44 +31,59 @@ impl<'a> Header<'a> {
 /// phase has ended well; the accessors of the host do not show them before.
 #[derive(Debug, Default)]
 pub struct Request {
-    headers: Vec<Option<String>>,
-    repeated: u64,
-    changes: Option<RequestChanges>,
+    /// A line for each: `-`, or `=` (once) or `+` (more than once) and the first value.
+    declared: String,
+    headers: Packed,
+    method: Option<String>,
+    path: Option<String>,
+    query: Option<String>,
+    body: Option<Vec<u8>>,
 }
 
 impl Request {
     /// From the values of the declared headers, manifest first. Bit n of `repeated`: the n-th came more than once.
-    pub fn new(headers: Vec<Option<String>>, repeated: u64) -> Self {
-        Self { headers, repeated, changes: None }
+    pub fn new(values: Vec<Option<String>>, repeated: u64) -> Self {
+        let line = |(n, value): (usize, Option<String>)| match value {
+            Some(value) if n < 64 && repeated >> n & 1 == 1 => ["+", &value, "\n"].concat(),
+            Some(value) => ["=", &value, "\n"].concat(),
+            None => "-\n".to_owned(),
+        };
+        Self::of_lines(values.into_iter().enumerate().map(line).collect())
+    }
+
+    /// From what the host hands over: `request-head` of the contract.
+    pub(crate) fn of_lines(declared: String) -> Self {
+        Self { declared, ..Self::default() }
     }
 
     /// The n-th declared header: those of the manifest first, then those of [`Prepared`](crate::Prepared).
     pub fn header(&self, n: usize) -> Header<'_> {
-        match self.headers.get(n) {
-            Some(Some(value)) if n < 64 && self.repeated >> n & 1 == 1 => Header::Repeated(value),
-            Some(Some(value)) => Header::One(value),
+        let line = self.declared.split('\n').nth(n).unwrap_or_default();
+        match line.as_bytes().first() {
+            Some(b'=') => Header::One(&line[1..]),
+            Some(b'+') => Header::Repeated(&line[1..]),
             _ => Header::Absent,
         }
     }
 
     /// Replaces every value of a header on its way to the upstream, or adds it.
     pub fn set_header(&mut self, name: &str, value: &str) {
-        self.changes().headers.push(HeaderOp::Set((name.into(), value.into())));
+        self.headers.add(SET, name, value);
     }
 
     /// Adds a value beside those there are.
     pub fn append_header(&mut self, name: &str, value: &str) {
-        self.changes().headers.push(HeaderOp::Append((name.into(), value.into())));
+        self.headers.add(APPEND, name, value);
     }
 
     /// Removes every value of a header.
     pub fn remove_header(&mut self, name: &str) {
-        self.changes().headers.push(HeaderOp::Remove(name.into()));
+        self.headers.add(REMOVE, name, "");
     }
 
     /// Sets a header of whatever answer the client gets.
     pub fn set_response_header(&mut self, name: &str, value: &str) {
-        self.changes().response_headers.push(HeaderOp::Set((name.into(), value.into())));
+        self.headers.add(SET + ANSWER, name, value);
     }
 
     /// Sets a header of whatever answer the client gets to a number.
@@ -77,66 +93,46 @@ impl Request {
 
     /// The method that the upstream sees.
     pub fn set_method(&mut self, method: &str) {
-        self.changes().method = Some(method.into());
+        self.method = Some(method.into());
     }
 
     /// The whole upstream path, without query.
     pub fn set_path(&mut self, path: &str) {
-        self.changes().path = Some(path.into());
+        self.path = Some(path.into());
     }
 
     /// The upstream query, without `?`.
     pub fn set_query(&mut self, query: &str) {
-        self.changes().query = Some(query.into());
+        self.query = Some(query.into());
     }
 
     /// Replaces the whole body; Content-Length follows.
     pub fn set_body(&mut self, body: Vec<u8>) {
-        self.changes().body = Some(body);
+        self.body = Some(body);
     }
 
-    /// The changes so far.
-    pub fn changed(&self) -> Option<&RequestChanges> {
-        self.changes.as_ref()
-    }
-
-    fn changes(&mut self) -> &mut RequestChanges {
-        self.changes.get_or_insert_with(|| RequestChanges {
-            headers: Vec::new(),
-            response_headers: Vec::new(),
-            method: None,
-            path: None,
-            query: None,
-            body: None,
-        })
-    }
-
-    /// Changes and decision as one. An answer takes the response headers with it; the other changes are void then.
-    pub(crate) fn decide(self, flow: Flow) -> RequestDecision {
-        let Some(changes) = self.changes else {
-            return match flow {
-                Flow::Next => RequestDecision::Next,
-                Flow::Respond(answer) => RequestDecision::Respond(answer),
-                Flow::Refuse(refusal) => RequestDecision::Refuse(refusal),
-            };
-        };
+    /// Changes and decision. An answer takes the response headers with it; the other changes are void then.
+    pub(crate) fn decide(self, flow: Flow) -> (Packed, RequestDecision) {
         match flow {
-            Flow::Next => RequestDecision::Change(changes),
+            Flow::Next => self.go_on(),
             Flow::Respond(mut answer) => {
-                merge(&mut answer.headers, changes.response_headers);
-                RequestDecision::Respond(answer)
+                answer.headers.extend(self.headers.answer_headers());
+                (Packed::default(), RequestDecision::Respond(answer))
             }
             Flow::Refuse(mut refusal) => {
-                merge(&mut refusal.headers, changes.response_headers);
-                RequestDecision::Refuse(refusal)
+                refusal.headers.extend(self.headers.answer_headers());
+                (Packed::default(), RequestDecision::Refuse(refusal))
             }
         }
     }
-}
 
-fn merge(headers: &mut Vec<(String, String)>, changes: Vec<HeaderOp>) {
-    headers.extend(changes.into_iter().filter_map(|change| match change {
-        HeaderOp::Set(header) | HeaderOp::Append(header) => Some(header),
-        HeaderOp::Remove(_) => None,
-    }));
+    fn go_on(self) -> (Packed, RequestDecision) {
+        let Self { headers, method, path, query, body, .. } = self;
+        if method.is_none() && path.is_none() && query.is_none() && body.is_none() {
+            return (headers, RequestDecision::Next);
+        }
+        let response_headers = Vec::new();
+        let changes = RequestChanges { headers: Vec::new(), response_headers, method, path, query, body };
+        (headers, RequestDecision::Change(changes))
+    }
 }

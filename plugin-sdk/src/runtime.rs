@@ -6,9 +6,9 @@ use std::{cell::RefCell, marker::PhantomData};
 use crate::{
     bindings::{
         exports::sandgate::plugin::{
-            batch, lifecycle, log, request_body, request_headers, response_body, response_headers, timer,
+            batch, lifecycle, log, request_body, request_head, response_body, response_head, timer,
         },
-        sandgate::plugin::types::{ChunkDecision, ConfigId, RequestDecision, ResponseDecision},
+        sandgate::plugin::types::{ChunkDecision, ConfigId},
     },
     changes,
     config::{self, ConfigError},
@@ -94,11 +94,11 @@ impl<P: Stored> lifecycle::Guest for Runtime<P> {
     }
 }
 
-impl<P: Stored> request_headers::Guest for Runtime<P> {
-    fn on_request(config: ConfigId, headers: Vec<Option<String>>, repeated: u64) -> RequestDecision {
-        let mut request = Request::new(headers, repeated);
+impl<P: Stored> request_head::Guest for Runtime<P> {
+    fn on_request(config: ConfigId, headers: String) {
+        let mut request = Request::of_lines(headers);
         let flow = with::<P, _>(config, |plugin, host| plugin.on_request(&mut request, host));
-        changes::of_request(request.decide(flow))
+        changes::tell_request(request.decide(flow));
     }
 }
 
@@ -108,11 +108,11 @@ impl<P: Stored> request_body::Guest for Runtime<P> {
     }
 }
 
-impl<P: Stored> response_headers::Guest for Runtime<P> {
-    fn on_response(config: ConfigId, status: u16, headers: Vec<Option<String>>, repeated: u64) -> ResponseDecision {
-        let mut response = Response::new(status, headers, repeated);
+impl<P: Stored> response_head::Guest for Runtime<P> {
+    fn on_response(config: ConfigId, status: u16, headers: String) {
+        let mut response = Response::of_lines(status, headers);
         let flow = with::<P, _>(config, |plugin, host| plugin.on_response(&mut response, host));
-        changes::of_response(response.decide(flow))
+        changes::tell_response(response.decide(flow));
     }
 }
 

@@ -17,12 +17,7 @@ use super::{
 type Checked<T> = Result<T, CallError>;
 
 /// Applies a request decision, and before it what was asked for.
-pub(super) fn request(
-    decision: RequestDecision,
-    asked: Asked,
-    exchange: &mut Held,
-    limits: &Limits,
-) -> Checked<Flow> {
+pub(super) fn request(decision: RequestDecision, asked: Asked, exchange: &mut Held, limits: &Limits) -> Checked<Flow> {
     let asked = asked.checked()?;
     match decision {
         RequestDecision::Next => {

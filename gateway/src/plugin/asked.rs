@@ -5,8 +5,10 @@ use http::{HeaderName, HeaderValue};
 
 use super::{
     apply::{changeable, header_value},
+    bindings::sandgate::plugin::types::{RequestDecision, ResponseDecision},
     exchange::HeaderChange,
     instance::CallError,
+    limits::Limits,
 };
 
 /// Whose header is changed.
@@ -22,12 +24,19 @@ pub(super) enum Side {
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     changes: Vec<(Side, HeaderChange)>,
+    /// How many of them are for the request.
+    requests: usize,
+    /// Bytes of their texts, which they keep alive.
+    bytes: usize,
     /// The first that cannot be: nothing of the call is applied.
     mistake: Option<CallError>,
+    // Rare, and this value is moved with every call.
+    request: Option<Box<RequestDecision>>,
+    response: Option<Box<ResponseDecision>>,
 }
 
 impl Asked {
-    /// All of it, unless there was a mistake.
+    /// All header changes, unless there was a mistake.
     pub(super) fn checked(self) -> Result<Vec<(Side, HeaderChange)>, CallError> {
         match self.mistake {
             None => Ok(self.changes),
@@ -35,42 +44,78 @@ impl Asked {
         }
     }
 
-    /// Adds the changes that `steps` cuts out of `text`; see `changes.headers` in the contract. At most `limit` a call.
-    pub(super) fn add(&mut self, text: Bytes, steps: &[u32], names: &mut Names, limit: usize) {
-        let added = if steps.len().is_multiple_of(3) {
-            self.add_each(&text, steps, names, limit)
+    /// Adds the changes that `steps` cuts out of `text`; see `changes.headers` in the contract.
+    pub(super) fn add(&mut self, text: Bytes, steps: &[u32], names: &mut Names, limits: &Limits) {
+        if self.mistake.is_some() {
+            return;
+        }
+        self.bytes = self.bytes.saturating_add(text.len());
+        let added = if self.bytes > limits.output {
+            Err(CallError::Output(format!("header changes of more than {} bytes", limits.output)))
+        } else if steps.len().is_multiple_of(3) {
+            self.add_each(&text, steps, names, limits.headers)
         } else {
             Err(CallError::Output(format!("{} numbers for header changes; three a change", steps.len())))
         };
         if let Err(mistake) = added {
-            self.mistake.get_or_insert(mistake);
+            self.fail(mistake);
         }
     }
 
     /// For the phase in which the request is on its way already.
     pub(super) fn refuse_requests(&mut self) {
-        if self.changes.iter().any(|(side, _)| *side == Side::Request) {
-            let mistake = CallError::Output("a change to the request after it was sent".into());
-            self.mistake.get_or_insert(mistake);
+        if self.requests > 0 {
+            self.fail(CallError::Output("a change to the request after it was sent".into()));
         }
+    }
+
+    /// What becomes of the request; the last decision counts.
+    pub(super) fn decide_request(&mut self, decision: RequestDecision) {
+        self.request = Some(Box::new(decision));
+    }
+
+    /// What becomes of the response; the last decision counts.
+    pub(super) fn decide_response(&mut self, decision: ResponseDecision) {
+        self.response = Some(Box::new(decision));
+    }
+
+    /// Takes what was decided.
+    pub(super) fn request_decision(&mut self) -> RequestDecision {
+        self.request.take().map_or(RequestDecision::Next, |decision| *decision)
+    }
+
+    /// Takes what was decided.
+    pub(super) fn response_decision(&mut self) -> ResponseDecision {
+        self.response.take().map_or(ResponseDecision::Next, |decision| *decision)
+    }
+
+    fn fail(&mut self, mistake: CallError) {
+        self.changes = Vec::new();
+        self.requests = 0;
+        self.mistake.get_or_insert(mistake);
     }
 
     fn add_each(&mut self, text: &Bytes, steps: &[u32], names: &mut Names, limit: usize) -> Result<(), CallError> {
         let mut at = 0_usize;
-        self.changes.reserve(limit.min(steps.len() / 3));
+        self.changes.reserve((2 * limit).min(steps.len() / 3));
         for step in steps.chunks_exact(3) {
             let place = self.changes.len();
-            if place >= limit {
-                return Err(CallError::Output(format!("more than {limit} header changes")));
-            }
             let name = at..at.saturating_add(step[1] as usize);
             let value = name.end..name.end.saturating_add(step[2] as usize);
             at = value.end;
             if at > text.len() {
                 return Err(CallError::Output("header changes that are longer than their text".into()));
             }
-            let name = names.at(place, &text[name])?;
-            self.changes.push(change(step[0], name, text.slice(value))?);
+            let (side, change) = change(step[0], names.at(place, &text[name])?, text.slice(value))?;
+            self.requests += usize::from(side == Side::Request);
+            if self.requests > limit || place + 1 - self.requests > limit {
+                return Err(CallError::Output(format!("more than {limit} header changes")));
+            }
+            self.changes.push((side, change));
+        }
+        // What no change uses would only be kept alive by those that there are.
+        if at < text.len() {
+            return Err(CallError::Output("header changes that are shorter than their text".into()));
         }
         Ok(())
     }
@@ -82,7 +127,7 @@ fn change(kind: u32, name: HeaderName, value: Bytes) -> Result<(Side, HeaderChan
     let change = match kind & !4 {
         0 => HeaderChange::Set(name.clone(), checked(value)?),
         1 => HeaderChange::Append(name.clone(), checked(value)?),
-        2 => HeaderChange::Remove(name),
+        2 if value.is_empty() => HeaderChange::Remove(name),
         _ => return Err(CallError::Output(format!("a header change of the kind {kind}"))),
     };
     Ok((side, change))
@@ -122,7 +167,8 @@ mod tests {
 
     fn asked(text: &str, steps: &[u32], names: &mut Names) -> Result<Vec<(Side, HeaderChange)>, String> {
         let mut asked = Asked::default();
-        asked.add(Bytes::copy_from_slice(text.as_bytes()), steps, names, 3);
+        let limits = Limits { headers: 3, output: 64, ..Limits::default() };
+        asked.add(Bytes::copy_from_slice(text.as_bytes()), steps, names, &limits);
         asked.checked().map_err(|error| error.to_string())
     }
 
@@ -144,7 +190,7 @@ mod tests {
 
     #[test]
     fn one_mistake_voids_everything() {
-        let cases: [(&str, &[u32], &str); 8] = [
+        let cases: [(&str, &[u32], &str); 11] = [
             ("x-a1", &[0, 3, 1, 0], "three a change"),
             ("x-a1", &[0, 3, 2], "longer than their text"),
             ("x-a1", &[0, u32::MAX, u32::MAX], "longer than their text"),
@@ -153,11 +199,34 @@ mod tests {
             ("x a1", &[0, 3, 1], "not a header name"),
             ("x-a\n", &[0, 3, 1], "control characters"),
             ("te1", &[4, 2, 1], "belongs to the gateway"),
+            ("x-a1", &[0, 1, 1], "shorter than their text"),
+            ("x-a1", &[2, 3, 1], "of the kind 2"),
+            (&"a".repeat(65), &[2, 65, 0], "more than 64 bytes"),
         ];
         for (text, steps, reason) in cases {
             let error = asked(text, steps, &mut Names::default()).unwrap_err();
             assert!(error.contains(reason), "{steps:?}: {error}");
         }
-        assert!(asked("abcd", &[2, 1, 0].repeat(4), &mut Names::default()).unwrap_err().contains("more than 3"));
+    }
+
+    #[test]
+    fn each_side_has_its_own_number_of_headers() {
+        for (steps, fits) in [
+            ([[2, 1, 0].repeat(3), [6, 1, 0].repeat(3)].concat(), true),
+            ([2, 1, 0].repeat(4), false),
+            ([6, 1, 0].repeat(4), false),
+        ] {
+            let answer = asked(&"a".repeat(steps.len() / 3), &steps, &mut Names::default());
+            assert_eq!(answer.is_ok(), fits, "{steps:?}: {answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_stays() {
+        let (mut asked, limits) = (Asked::default(), Limits::default());
+        for (text, kind) in [("x-a1", 0), ("x-a1", 3), ("x-a1", 0)] {
+            asked.add(Bytes::copy_from_slice(text.as_bytes()), &[kind, 3, 1], &mut Names::default(), &limits);
+        }
+        assert!(asked.checked().is_err());
     }
 }

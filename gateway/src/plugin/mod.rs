@@ -2,6 +2,7 @@
 //! plugin's name means nothing here.
 
 mod apply;
+mod arguments;
 mod asked;
 mod background;
 mod bindings;

@@ -1,9 +1,11 @@
 //! Header changes on their way to the host: one text and its lengths (`changes.headers` of the contract) instead of a
 //! string for each name and each value.
 
+#[cfg(not(target_family = "wasm"))]
+use crate::bindings::sandgate::plugin::types::HeaderOp;
 use crate::bindings::sandgate::plugin::{
     changes,
-    types::{HeaderOp, RequestDecision, ResponseDecision},
+    types::{RequestDecision, ResponseDecision},
 };
 
 /// What is done to a header of the request.
@@ -43,6 +45,7 @@ impl Packed {
     }
 
     /// As changes of the contract, for one side: 0 or [`ANSWER`].
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn ops(&self, side: u32) -> Vec<HeaderOp> {
         let of_side = self.each().filter(|(what, ..)| what & ANSWER == side);
         of_side

@@ -1,12 +1,9 @@
 //! Header changes on their way to the host: one text and its lengths (`changes.headers` of the contract) instead of a
 //! string for each name and each value.
 
+use crate::bindings::sandgate::plugin::changes;
 #[cfg(not(target_family = "wasm"))]
 use crate::bindings::sandgate::plugin::types::HeaderOp;
-use crate::bindings::sandgate::plugin::{
-    changes,
-    types::{RequestDecision, ResponseDecision},
-};
 
 /// What is done to a header of the request.
 pub(crate) const SET: u32 = 0;
@@ -73,26 +70,11 @@ impl Packed {
         })
     }
 
-    fn ask(&self) {
+    /// Asks the host for them.
+    pub(crate) fn ask(&self) {
         if !self.is_empty() {
             changes::headers(&self.text, &self.steps);
         }
-    }
-}
-
-/// Tells the host what becomes of a request.
-pub(crate) fn tell_request((headers, decision): (Packed, RequestDecision)) {
-    headers.ask();
-    if decision != RequestDecision::Next {
-        changes::decide_request(&decision);
-    }
-}
-
-/// Tells the host what becomes of a response.
-pub(crate) fn tell_response((headers, decision): (Packed, ResponseDecision)) {
-    headers.ask();
-    if decision != ResponseDecision::Next {
-        changes::decide_response(&decision);
     }
 }
 

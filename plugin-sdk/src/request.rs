@@ -1,7 +1,12 @@
 //! The request in hand: its declared headers, and the changes to it.
 
+use std::ops::Range;
+
 use crate::{
-    bindings::sandgate::plugin::types::{RequestChanges, RequestDecision},
+    bindings::sandgate::plugin::{
+        changes,
+        types::{RequestChanges, RequestDecision},
+    },
     changes::{ANSWER, APPEND, Packed, REMOVE, SET},
     flow::Flow,
 };
@@ -31,9 +36,16 @@ impl<'a> Header<'a> {
 /// phase has ended well; the accessors of the host do not show them before.
 #[derive(Debug, Default)]
 pub struct Request {
-    /// A line for each: `-`, or `=` (once) or `+` (more than once) and the first value.
+    /// For each `-`, or `=` (once) or `+` (more than once), the length of the first value, `:` and that value.
     declared: String,
     headers: Packed,
+    // Apart, since most calls have none and this value is moved about.
+    others: Option<Box<Others>>,
+}
+
+/// Changes beyond headers.
+#[derive(Debug, Default)]
+struct Others {
     method: Option<String>,
     path: Option<String>,
     query: Option<String>,
@@ -43,27 +55,47 @@ pub struct Request {
 impl Request {
     /// From the values of the declared headers, manifest first. Bit n of `repeated`: the n-th came more than once.
     pub fn new(values: Vec<Option<String>>, repeated: u64) -> Self {
-        let line = |(n, value): (usize, Option<String>)| match value {
-            Some(value) if n < 64 && repeated >> n & 1 == 1 => ["+", &value, "\n"].concat(),
-            Some(value) => ["=", &value, "\n"].concat(),
-            None => "-\n".to_owned(),
+        let coded = |(n, value): (usize, Option<String>)| match value {
+            Some(value) if n < 64 && repeated >> n & 1 == 1 => format!("+{}:{value}", value.len()),
+            Some(value) => format!("={}:{value}", value.len()),
+            None => "-".to_owned(),
         };
-        Self::of_lines(values.into_iter().enumerate().map(line).collect())
+        Self::handed(values.into_iter().enumerate().map(coded).collect())
     }
 
     /// From what the host hands over: `request-head` of the contract.
-    pub(crate) fn of_lines(declared: String) -> Self {
+    pub(crate) fn handed(declared: String) -> Self {
         Self { declared, ..Self::default() }
     }
 
     /// The n-th declared header: those of the manifest first, then those of [`Prepared`](crate::Prepared).
     pub fn header(&self, n: usize) -> Header<'_> {
-        let line = self.declared.split('\n').nth(n).unwrap_or_default();
-        match line.as_bytes().first() {
-            Some(b'=') => Header::One(&line[1..]),
-            Some(b'+') => Header::Repeated(&line[1..]),
+        let mut at = 0;
+        for _ in 0..n {
+            at = self.coded(at).1.end;
+        }
+        let (kind, place) = self.coded(at);
+        match (kind, self.declared.get(place)) {
+            (b'=', Some(value)) => Header::One(value),
+            (b'+', Some(value)) => Header::Repeated(value),
             _ => Header::Absent,
         }
+    }
+
+    /// What stands at a place of `declared`: its kind, and where its value is. Beyond the end nothing does.
+    fn coded(&self, at: usize) -> (u8, Range<usize>) {
+        let bytes = self.declared.as_bytes();
+        let kind = bytes.get(at).copied().unwrap_or(b'-');
+        let mut start = at + 1;
+        let mut length = 0;
+        if kind != b'-' {
+            while let Some(digit @ b'0'..=b'9') = bytes.get(start) {
+                length = length * 10 + usize::from(digit - b'0');
+                start += 1;
+            }
+            start += 1;
+        }
+        (kind, start..start + length)
     }
 
     /// Replaces every value of a header on its way to the upstream, or adds it.
@@ -93,22 +125,37 @@ impl Request {
 
     /// The method that the upstream sees.
     pub fn set_method(&mut self, method: &str) {
-        self.method = Some(method.into());
+        self.others().method = Some(method.into());
     }
 
     /// The whole upstream path, without query.
     pub fn set_path(&mut self, path: &str) {
-        self.path = Some(path.into());
+        self.others().path = Some(path.into());
     }
 
     /// The upstream query, without `?`.
     pub fn set_query(&mut self, query: &str) {
-        self.query = Some(query.into());
+        self.others().query = Some(query.into());
     }
 
     /// Replaces the whole body; Content-Length follows.
     pub fn set_body(&mut self, body: Vec<u8>) {
-        self.body = Some(body);
+        self.others().body = Some(body);
+    }
+
+    fn others(&mut self) -> &mut Others {
+        self.others.get_or_insert_default()
+    }
+
+    /// Tells the host what becomes of the request.
+    pub(crate) fn tell(self, flow: Flow) {
+        if matches!(flow, Flow::Next) && self.others.is_none() {
+            self.headers.ask();
+        } else {
+            let (headers, decision) = self.decide(flow);
+            headers.ask();
+            changes::decide_request(&decision);
+        }
     }
 
     /// Changes and decision. An answer takes the response headers with it; the other changes are void then.
@@ -127,12 +174,24 @@ impl Request {
     }
 
     fn go_on(self) -> (Packed, RequestDecision) {
-        let Self { headers, method, path, query, body, .. } = self;
-        if method.is_none() && path.is_none() && query.is_none() && body.is_none() {
-            return (headers, RequestDecision::Next);
-        }
+        let Some(others) = self.others else { return (self.headers, RequestDecision::Next) };
+        let Others { method, path, query, body } = *others;
         let response_headers = Vec::new();
         let changes = RequestChanges { headers: Vec::new(), response_headers, method, path, query, body };
-        (headers, RequestDecision::Change(changes))
+        (self.headers, RequestDecision::Change(changes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn declared_headers_are_found_by_their_number() {
+        let values = [Some("a-=1:b"), None, Some(""), Some("\u{e9}"), Some("0123456789ab")];
+        let request = Request::new(values.map(|value| value.map(String::from)).to_vec(), 1 << 3);
+        let all: Vec<_> = (0..6).map(|n| request.header(n)).collect();
+        let [a, twelve] = [Header::One("a-=1:b"), Header::One("0123456789ab")];
+        assert_eq!(all, [a, Header::Absent, Header::One(""), Header::Repeated("\u{e9}"), twelve, Header::Absent]);
     }
 }

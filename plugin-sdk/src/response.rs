@@ -1,7 +1,10 @@
 //! The head of the response in hand: its declared headers, and the changes to it.
 
 use crate::{
-    bindings::sandgate::plugin::types::{ResponseChanges, ResponseDecision},
+    bindings::sandgate::plugin::{
+        changes,
+        types::{ResponseChanges, ResponseDecision},
+    },
     changes::{ANSWER, APPEND, Packed, REMOVE, SET},
     flow::ResponseFlow,
     request::{Header, Request},
@@ -23,8 +26,8 @@ impl Response {
     }
 
     /// From what the host hands over: `response-head` of the contract.
-    pub(crate) fn of_lines(status: u16, declared: String) -> Self {
-        Self { status, declared: Request::of_lines(declared), ..Self::default() }
+    pub(crate) fn handed(status: u16, declared: String) -> Self {
+        Self { status, declared: Request::handed(declared), ..Self::default() }
     }
 
     /// Status that the upstream, another plugin or the gateway gave.
@@ -55,6 +58,15 @@ impl Response {
     /// The status that the client sees: 200 to 599.
     pub fn set_status(&mut self, status: u16) {
         self.new_status = Some(status);
+    }
+
+    /// Tells the host what becomes of the response.
+    pub(crate) fn tell(self, flow: ResponseFlow) {
+        let (headers, decision) = self.decide(flow);
+        headers.ask();
+        if !matches!(decision, ResponseDecision::Next) {
+            changes::decide_response(&decision);
+        }
     }
 
     /// Changes and decision. An answer in its place makes the other changes void.

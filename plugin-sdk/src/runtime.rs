@@ -10,7 +10,6 @@ use crate::{
         },
         sandgate::plugin::types::{ChunkDecision, ConfigId},
     },
-    changes,
     config::{self, ConfigError},
     flow::Chunk,
     host::WasmHost,
@@ -96,9 +95,9 @@ impl<P: Stored> lifecycle::Guest for Runtime<P> {
 
 impl<P: Stored> request_head::Guest for Runtime<P> {
     fn on_request(config: ConfigId, headers: String) {
-        let mut request = Request::of_lines(headers);
+        let mut request = Request::handed(headers);
         let flow = with::<P, _>(config, |plugin, host| plugin.on_request(&mut request, host));
-        changes::tell_request(request.decide(flow));
+        request.tell(flow);
     }
 }
 
@@ -110,9 +109,9 @@ impl<P: Stored> request_body::Guest for Runtime<P> {
 
 impl<P: Stored> response_head::Guest for Runtime<P> {
     fn on_response(config: ConfigId, status: u16, headers: String) {
-        let mut response = Response::of_lines(status, headers);
+        let mut response = Response::handed(status, headers);
         let flow = with::<P, _>(config, |plugin, host| plugin.on_response(&mut response, host));
-        changes::tell_response(response.decide(flow));
+        response.tell(flow);
     }
 }
 

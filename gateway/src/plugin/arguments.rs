@@ -5,8 +5,8 @@ use http::{HeaderMap, HeaderName};
 /// Values of declared headers for one call, in the form that the guest takes; the memory is kept from call to call.
 #[derive(Debug, Default)]
 pub(super) struct Arguments {
-    /// For `request-head` and `response-head`: a line for each.
-    pub(super) lines: String,
+    /// For `request-head` and `response-head`: all in one.
+    pub(super) text: String,
     /// For `request-headers` and `response-headers`.
     pub(super) values: Vec<Option<String>>,
     /// Bit n: the n-th came more than once.
@@ -15,11 +15,11 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    /// Fills `lines` or the others.
-    pub(super) fn fill(&mut self, names: &[HeaderName], headers: &HeaderMap, as_lines: bool) {
-        if as_lines {
-            self.lines.clear();
-            names.iter().for_each(|name| self.add_line(first(headers, name)));
+    /// Fills `text` or the others.
+    pub(super) fn fill(&mut self, names: &[HeaderName], headers: &HeaderMap, as_text: bool) {
+        if as_text {
+            self.text.clear();
+            names.iter().for_each(|name| self.add(first(headers, name)));
             return;
         }
         self.spare.extend(self.values.drain(..).flatten());
@@ -39,16 +39,13 @@ impl Arguments {
         }
     }
 
-    fn add_line(&mut self, (value, is_repeated): (Option<&str>, bool)) {
-        match value {
-            Some(value) => {
-                self.lines.push(if is_repeated { '+' } else { '=' });
-                self.lines.push_str(value);
-            }
-            None => self.lines.push('-'),
-        }
-        // A header value has no line feed: RFC 9110 §5.5, kept by the type.
-        self.lines.push('\n');
+    /// `-`, or `=` (once) or `+` (more than once), the length, `:` and the value.
+    fn add(&mut self, (value, is_repeated): (Option<&str>, bool)) {
+        let Some(value) = value else { return self.text.push('-') };
+        self.text.push(if is_repeated { '+' } else { '=' });
+        self.text.push_str(itoa::Buffer::new().format(value.len()));
+        self.text.push(':');
+        self.text.push_str(value);
     }
 }
 
@@ -77,7 +74,7 @@ mod tests {
         let mut arguments = Arguments::default();
         for _ in 0..2 {
             arguments.fill(&names, &headers, true);
-            assert_eq!(arguments.lines, "+a b\n-\n=1\n-\n=\n");
+            assert_eq!(arguments.text, "+3:a b-=1:1-=0:");
             arguments.fill(&names, &headers, false);
             let values: Vec<_> = arguments.values.iter().map(Option::as_deref).collect();
             assert_eq!((&values[..], arguments.repeated), (&[Some("a b"), None, Some("1"), None, Some("")][..], 1));

@@ -313,7 +313,7 @@ impl Instance {
         self.fill_request(declared);
         self.call_now(Stage::RequestHeaders, |store, guest, arguments| {
             if let Some(guest) = &guest.request_head {
-                let told = guest.call_on_request(&mut *store, config, &arguments.lines);
+                let told = guest.call_on_request(&mut *store, config, &arguments.text);
                 return Some(told.map(|()| store.data_mut().asked.request_decision()));
             }
             let guest = guest.request_headers.as_ref()?;
@@ -330,7 +330,7 @@ impl Instance {
         let status = self.fill_response(declared);
         self.call_now(Stage::ResponseHeaders, |store, guest, arguments| {
             if let Some(guest) = &guest.response_head {
-                let told = guest.call_on_response(&mut *store, config, status, &arguments.lines);
+                let told = guest.call_on_response(&mut *store, config, status, &arguments.text);
                 return Some(told.map(|()| store.data_mut().asked.response_decision()));
             }
             let guest = guest.response_headers.as_ref()?;
@@ -352,7 +352,7 @@ impl Instance {
         let meter = self.begin(Stage::RequestHeaders);
         self.fill_request(declared);
         if let Some(guest) = &self.guest.request_head {
-            watch(&meter, guest.call_on_request(&mut self.store, config, &self.arguments.lines)).await?;
+            watch(&meter, guest.call_on_request(&mut self.store, config, &self.arguments.text)).await?;
             return Ok(self.store.data_mut().asked.request_decision());
         }
         let guest = self.guest.request_headers.as_ref().ok_or_else(not_exported)?;
@@ -370,7 +370,7 @@ impl Instance {
         let status = self.fill_response(declared);
         let arguments = &self.arguments;
         if let Some(guest) = &self.guest.response_head {
-            watch(&meter, guest.call_on_response(&mut self.store, config, status, &arguments.lines)).await?;
+            watch(&meter, guest.call_on_response(&mut self.store, config, status, &arguments.text)).await?;
             return Ok(self.store.data_mut().asked.response_decision());
         }
         let guest = self.guest.response_headers.as_ref().ok_or_else(not_exported)?;

@@ -57,7 +57,11 @@ mod component {
     impl request_headers::Guest for Typed {
         fn on_request(_config: u32, headers: Vec<Option<String>>, repeated: u64) -> RequestDecision {
             if headers[1].as_deref() == Some("refuse me") {
-                return RequestDecision::Refuse(Refusal { status: 403, message: "as asked".into(), headers: Vec::new() });
+                return RequestDecision::Refuse(Refusal {
+                    status: 403,
+                    message: "as asked".into(),
+                    headers: Vec::new(),
+                });
             }
             let saw = format!("{} {repeated}", joined(&headers));
             RequestDecision::Change(RequestChanges {

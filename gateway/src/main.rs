@@ -74,6 +74,10 @@ fn make_token(config: &Config, token: NewToken) -> anyhow::Result<()> {
     say(&token)
 }
 
+/// Whoever reads may have had enough, as `head` has.
 fn say(line: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{line}").context("writing to standard output")
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        said => said.context("writing to standard output"),
+    }
 }

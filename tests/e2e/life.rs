@@ -56,6 +56,45 @@ async fn one_listener_may_serve_both_kinds_of_ip() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_in_the_file_system_stay_when_another_process_takes_over() {
+    let target = TestTarget::answering("a").await;
+    let folder = TempDir::new().unwrap();
+    let (proxy, admin) = (folder.path().join("proxy.sock"), folder.path().join("admin.sock"));
+    let listen = format!("127.0.0.1:0, 127.0.0.1:0 ssl, unix:{}", proxy.display());
+    let gateway = TestGateway::new().setting("SANDGATE_PROXY_LISTEN", &listen);
+    let gateway = gateway.setting("SANDGATE_ADMIN_LISTEN", &format!("127.0.0.1:0, unix:{}", admin.display()));
+    let mut gateway = gateway.route("/", [&target]).start().await;
+    gateway.applied().await;
+    for _ in 0..2 {
+        gateway.process.hand_over(PATIENCE * 3).await.unwrap();
+        assert!(ask(&proxy, "/").ends_with("\r\n\r\na"), "{}", ask(&proxy, "/"));
+        assert!(ask(&admin, "/services").contains("service-0"));
+    }
+    gateway.process.terminate().unwrap();
+    // The last one leaves nothing behind.
+    gateway.until(async || !proxy.exists() && !admin.exists()).await;
+}
+
+#[tokio::test]
+async fn gateways_that_both_say_reuseport_share_a_port() {
+    let (one, two) = (TestTarget::answering("one").await, TestTarget::answering("two").await);
+    let on = async |port: u16, target: &TestTarget| {
+        let listen = format!("127.0.0.1:{port} reuseport, 127.0.0.1:0 ssl");
+        let gateway = TestGateway::new().setting("SANDGATE_PROXY_LISTEN", &listen).route("/", [target]).start().await;
+        gateway.applied().await;
+        gateway
+    };
+    let first = on(0, &one).await;
+    let second = on(first.proxy().port(), &two).await;
+    assert_eq!(first.proxy(), second.proxy());
+    // The kernel spreads connections by their ports.
+    for wanted in ["one", "two"] {
+        let asked = async || Call::new(first.proxy(), "GET /").send().await.expect(200).text();
+        first.until(async || asked().await == wanted).await;
+    }
+}
+
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
     let target = TestTarget::waiting().await;

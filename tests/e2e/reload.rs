@@ -125,3 +125,21 @@ async fn what_waits_for_an_upgrade_is_named_and_left_as_it_is() {
     reload(&gateway, &file, text, "\"settings\":\"plugin_instances\"").await;
     gateway.until(async || post(&gateway, 40).await == 413).await;
 }
+
+#[tokio::test]
+async fn streams_go_by_the_new_settings_too() {
+    let target = TestTarget::answering("a").await;
+    let text = "stream_listen = '127.0.0.1:0 ssl'\nclient_connections = 1";
+    let (gateway, file) = gateway(text, &target).await;
+    let listener = gateway.streams()[0];
+    let silent = TcpStream::connect(listener).await.unwrap();
+    // A connection over the limit is closed at once, and so is one that took too long to say where it leads.
+    let next = async || TcpStream::connect(listener).await.unwrap().read(&mut [0]).await;
+    assert!(matches!(next().await, Ok(0) | Err(_)));
+    gateway.refused("too-many-connections", 1).await;
+    drop(silent);
+    let text = format!("{text}0\nclient_handshake_timeout = '1s'");
+    reload(&gateway, &file, &text, "\"changed\":\"client_connections, client_handshake_timeout\"").await;
+    assert!(matches!(next().await, Ok(0) | Err(_)));
+    gateway.refused("handshake-timeout", 1).await;
+}

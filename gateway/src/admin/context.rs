@@ -12,8 +12,9 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use super::{Access, Explain, Limits, declarative::Declarative};
+use super::{Access, Announcer, Explain, Limits, declarative::Declarative};
 use crate::{
+    config::AnswerHeaders,
     model::{ConfigError, Inspected, ModuleState, Object, PluginInfo, Refusal, Registry},
     shutdown::Tasks,
     store::{Refused, Store, Version},
@@ -53,8 +54,8 @@ pub struct Context {
     pub live: Arc<dyn Fn() -> Duration + Send + Sync>,
     /// How targets fare on this node.
     pub fitness: Arc<dyn Fitness>,
-    /// Names this process to the others that share the database.
-    pub process: Arc<str>,
+    /// Tells other nodes how targets were turned by hand.
+    pub marks: Arc<Announcer>,
     /// Takes writes that were refused to the audit log. Bounded; what does not fit is counted in the log alone.
     pub refusals: mpsc::Sender<Refused>,
     /// What can be turned while the node runs.
@@ -149,6 +150,8 @@ pub struct Node {
     pub hostname: String,
     /// Version of Sandgate.
     pub version: String,
+    /// Headers of answers.
+    pub headers: AnswerHeaders,
     /// What `GET /` shows under `configuration`: `database`, `role`, `router_flavor`, `admin_listen`,
     /// `admin_listeners`, `proxy_listeners`, …; no secrets. `loaded_plugins` is added.
     pub configuration: Object,

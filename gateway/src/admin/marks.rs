@@ -1,10 +1,13 @@
 //! Targets that an operator says are healthy, or not.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::VecDeque, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use http::StatusCode;
-use serde_json::Value;
-use tokio::time::timeout;
+use serde_json::{Value, json};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 
 use super::{
     answer::Answer,
@@ -16,8 +19,84 @@ use super::{
 };
 use crate::{
     model::{Object, normal_target, schema::Host},
-    store::TargetMark,
+    store::{Store, StoreError, TargetMark},
 };
+
+/// Marks that wait for the database at most, and how long each is worth telling.
+const MOST_WAITING: usize = 1_000;
+const WORTH_TELLING: Duration = Duration::from_secs(3600);
+
+/// Tells the nodes that share the database which targets were turned here. What cannot be told waits until it can.
+pub struct Announcer {
+    /// `None` where no other node would read it.
+    store: Option<Arc<dyn Store>>,
+    /// Names this process, which turned its own targets already.
+    process: Arc<str>,
+    /// In the order in which they are to be told: held for as long as that takes.
+    waiting: Mutex<VecDeque<(Instant, TargetMark)>>,
+}
+
+impl fmt::Debug for Announcer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Announcer").field("process", &self.process).finish_non_exhaustive()
+    }
+}
+
+impl Announcer {
+    /// Of this process; with the store, if other nodes read it, too.
+    pub fn new(process: Arc<str>, store: Option<Arc<dyn Store>>) -> Self {
+        Self { store, process, waiting: Mutex::default() }
+    }
+
+    /// Tells of a mark, after those that wait.
+    ///
+    /// # Errors
+    /// When the database cannot be told now. The mark waits for [`Announcer::catch_up`].
+    ///
+    /// # Cancel safety
+    /// Safe: what was not told waits.
+    pub async fn tell(&self, mark: TargetMark) -> Result<(), StoreError> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let mut waiting = self.waiting.lock().await;
+        waiting.retain(|(_, old)| !replaces(&mark, old));
+        if waiting.len() == MOST_WAITING {
+            waiting.pop_front();
+        }
+        waiting.push_back((Instant::now(), mark));
+        tell_all(&**store, &mut waiting).await
+    }
+
+    /// Tells what waits, if the database is there.
+    ///
+    /// # Cancel safety
+    /// Safe: what was not told waits.
+    pub async fn catch_up(&self) {
+        let Some(store) = &self.store else { return };
+        let mut waiting = self.waiting.lock().await;
+        if waiting.is_empty() {
+            return;
+        }
+        match tell_all(&**store, &mut waiting).await {
+            Ok(()) => tracing::info!("other nodes were told of the targets that were turned by hand meanwhile"),
+            Err(error) => tracing::debug!(%error, "marks of targets still wait for the database"),
+        }
+    }
+}
+
+async fn tell_all(store: &dyn Store, waiting: &mut VecDeque<(Instant, TargetMark)>) -> Result<(), StoreError> {
+    waiting.retain(|(since, _)| since.elapsed() < WORTH_TELLING);
+    while let Some((_, mark)) = waiting.front() {
+        store.mark(mark).await?;
+        waiting.pop_front();
+    }
+    Ok(())
+}
+
+/// Whether nothing is left of a mark after a later one.
+fn replaces(new: &TargetMark, old: &TargetMark) -> bool {
+    let is_same = new.upstream == old.upstream && new.target == old.target;
+    is_same && (new.address.is_none() || new.address == old.address)
+}
 
 /// How long a target that was only just written is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -56,20 +135,20 @@ pub(super) async fn set(call: &Call, mark: &Mark) -> Result<Answer, Failure> {
     match timeout(PATIENCE, marked).await {
         Ok(true) => {
             let (upstream, target) = (name.to_owned(), target.to_owned());
-            let (process, address, healthy) = (call.context.process.clone(), mark.address.clone(), mark.healthy);
-            tell(call, &TargetMark { process, upstream, target, address, healthy }).await;
-            Ok(Answer::empty(StatusCode::NO_CONTENT))
+            let (process, address, healthy) = (call.context.marks.process.clone(), mark.address.clone(), mark.healthy);
+            Ok(tell(call, TargetMark { process, upstream, target, address, healthy }).await)
         }
         Ok(false) | Err(_) => Err(Failure::NotFound),
     }
 }
 
 /// Tells other nodes. While the database is away there is no way to them, and this node's targets are turned nonetheless.
-async fn tell(call: &Call, mark: &TargetMark) {
-    if let Err(error) = call.context.store.mark(mark).await {
-        let (upstream, target) = (&*mark.upstream, &*mark.target);
-        tracing::warn!(upstream, target, %error, "other nodes were not told that a target was turned by hand");
-    }
+async fn tell(call: &Call, mark: TargetMark) -> Answer {
+    let (upstream, target) = (mark.upstream.clone(), mark.target.clone());
+    let Err(error) = call.context.marks.tell(mark).await else { return Answer::empty(StatusCode::NO_CONTENT) };
+    tracing::warn!(upstream, target, %error, "other nodes cannot be told yet that a target was turned by hand");
+    let message = format!("this node has turned the target, other nodes hear of it later: {error}");
+    Answer::json(StatusCode::ACCEPTED, json!({ "message": message }))
 }
 
 /// The address that a mark names, if it is one, and its port.
@@ -92,6 +171,20 @@ fn is_of(address: &str, target: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_later_mark_takes_the_place_of_what_it_covers() {
+        let mark = |target: &str, address: Option<&str>| TargetMark {
+            process: "this".into(),
+            upstream: "u".into(),
+            target: target.into(),
+            address: address.map(str::to_owned),
+            healthy: true,
+        };
+        let (whole, one) = (mark("a.test:80", None), mark("a.test:80", Some("10.0.0.1:80")));
+        assert!(replaces(&whole, &one) && replaces(&whole, &whole) && replaces(&one, &one));
+        assert!(!replaces(&one, &whole) && !replaces(&whole, &mark("b.test:80", None)));
+    }
 
     #[test]
     fn an_address_belongs_to_its_target() {

@@ -47,7 +47,7 @@ pub use context::{
 pub use explain::{Explain, Values};
 pub use form::{object as form_object, pairs as form_pairs};
 pub use limits::Limits;
-pub use marks::only;
+pub use marks::{Announcer, only};
 pub use modules::{Local, local};
 
 /// The Admin API.

@@ -20,6 +20,7 @@ use super::{
     rollback, schemas, tags, targets, transactions, versions,
     wishes::{self, VERSION, Wishes},
 };
+use crate::config::AnswerHeaders;
 
 /// Kong's name, which clients read.
 const LATENCY: HeaderName = HeaderName::from_static("x-kong-admin-latency");
@@ -54,7 +55,7 @@ async fn answer(side: Side, context: Context, request: Request<Body>) -> Respons
 
 async fn respond(side: Side, context: Context, request: Request<Body>) -> Response<Body> {
     let begin = Instant::now();
-    let server = format!("sandgate/{}", context.node.version);
+    let (server, said) = (format!("sandgate/{}", context.node.version), context.node.headers);
     let mut call = Call::new(context, request);
     let answer = dispatch(side, &mut call).await.unwrap_or_else(Failure::into_answer);
     audit::refused(&call, answer.status);
@@ -62,8 +63,12 @@ async fn respond(side: Side, context: Context, request: Request<Body>) -> Respon
     if let Some(version) = answer.version.filter(|_| wishes::may_hear(&call)) {
         answer.set(VERSION, version.into());
     }
-    answer.set(LATENCY, u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX).into());
-    answer.set(header::SERVER, HeaderValue::try_from(server).unwrap_or(HeaderValue::from_static("sandgate")));
+    if said.has(AnswerHeaders::ADMIN_LATENCY) {
+        answer.set(LATENCY, u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX).into());
+    }
+    if said.has(AnswerHeaders::SERVER) {
+        answer.set(header::SERVER, HeaderValue::try_from(server).unwrap_or(HeaderValue::from_static("sandgate")));
+    }
     match side {
         Side::Admin => access::cross_origin(&call.context.access, &call.door, call.headers(), &mut answer),
         Side::Status => answer.set(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),

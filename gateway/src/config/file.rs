@@ -168,6 +168,9 @@ pub struct Settings {
     /// File that gets a line for each request, or `off` [default: off]
     #[arg(long, value_name = "PATH")]
     pub proxy_access_log: Option<Text>,
+    /// File that gets a line for each stream, or `off` [default: what proxy_access_log says]
+    #[arg(long, value_name = "PATH")]
+    pub proxy_stream_access_log: Option<Text>,
     /// Addresses, networks and `unix:` whose X-Forwarded-* and PROXY headers are believed [default: none]
     #[arg(long, value_name = "NETWORKS")]
     pub trusted_ips: Option<Text>,
@@ -177,6 +180,39 @@ pub struct Settings {
     /// Whether the client is the last address that is not trusted, on or off [default: off]
     #[arg(long, value_name = "SWITCH")]
     pub real_ip_recursive: Option<Text>,
+    /// Ports that clients know for those that are listened on: `80:8000, 443:8443` [default: off]
+    #[arg(long, value_name = "PORTS")]
+    pub port_maps: Option<Text>,
+    /// Headers of answers: server_tokens, latency_tokens, single names as in docs/guide/answers.md, or `off` [default: server_tokens, latency_tokens, X-Kong-Request-Id]
+    #[arg(long, value_name = "NAMES")]
+    pub headers: Option<Text>,
+    /// Headers that targets get besides: X-Kong-Request-Id, or `off` [default: X-Kong-Request-Id]
+    #[arg(long, value_name = "NAMES")]
+    pub headers_upstream: Option<Text>,
+    /// Whether `Kong-Debug: 1` is answered with the names of route and service, on or off [default: off]
+    #[arg(long, value_name = "SWITCH")]
+    pub allow_debug_header: Option<Text>,
+    /// Whether `X-Kong-Request-Debug: *` is answered with where the time went, to clients on this machine or with the token, on or off [default: on]
+    #[arg(long, value_name = "SWITCH")]
+    pub request_debug: Option<Text>,
+    /// What other clients send in X-Kong-Request-Debug-Token: at least 16 characters. No flag [default: none]
+    #[arg(skip)]
+    pub request_debug_token: Option<Text>,
+    /// Type of errors for clients that ask for none: text/plain, application/json, text/html or application/xml [default: text/plain]
+    #[arg(long, value_name = "TYPE")]
+    pub error_default_type: Option<Text>,
+    /// File with an error as text/plain: `%s` for the message and `%s` for the id of the request [default: the gateway's own words]
+    #[arg(long, value_name = "PATH")]
+    pub error_template_plain: Option<Text>,
+    /// The same as application/json
+    #[arg(long, value_name = "PATH")]
+    pub error_template_json: Option<Text>,
+    /// The same as text/html
+    #[arg(long, value_name = "PATH")]
+    pub error_template_html: Option<Text>,
+    /// The same as application/xml
+    #[arg(long, value_name = "PATH")]
+    pub error_template_xml: Option<Text>,
     /// How routes are matched: traditional, traditional_compatible or expressions [default: traditional_compatible]
     #[arg(long, value_name = "NAME")]
     pub router_flavor: Option<Text>,
@@ -276,6 +312,9 @@ pub struct Settings {
     /// For a client that takes no bytes of its answers: 1s to 24h [default: 60s]
     #[arg(long, value_name = "DURATION")]
     pub client_send_timeout: Option<Text>,
+    /// For an HTTP/2 client that asked for answers and never opened a window for any: 1s to 24h [default: 3s]
+    #[arg(long, value_name = "DURATION")]
+    pub http2_window_timeout: Option<Text>,
     /// HTTP/2 frames a second of one connection that bring nothing: 10 to 1,000,000 [default: 1000]
     #[arg(long, value_name = "NUMBER")]
     pub http2_control_frames: Option<Text>,

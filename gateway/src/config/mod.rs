@@ -2,6 +2,7 @@
 //! TOML file; every mistake is found before anything starts. What operators manage at run time is `model`.
 
 mod admin;
+mod answers;
 mod database;
 mod dns;
 mod file;
@@ -29,6 +30,7 @@ use crate::router::{Flavor, UnknownFlavor};
 use crate::telemetry::{LogFormat, LogLevel, UnknownName};
 
 pub use admin::{Admin, BootstrapToken};
+pub use answers::{AnswerHeaders, Answers, Debugging, ErrorFormat, ErrorPages, PortMaps};
 pub use database::{Database, DatabaseUse, PostgresUrl};
 pub use file::{Settings, Text};
 pub use listen::{Address, Listen, Probes};
@@ -77,8 +79,14 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Where each request leaves a line.
     pub access_log: AccessLog,
+    /// Where each stream leaves a line.
+    pub stream_access_log: AccessLog,
     /// Whose word about the client's address counts.
     pub real_ip: RealIp,
+    /// What answers tell of the gateway.
+    pub answers: Answers,
+    /// The ports that clients know.
+    pub port_maps: PortMaps,
     /// How routes are matched.
     pub router_flavor: Flavor,
     /// How long open requests may go on after SIGTERM.
@@ -124,7 +132,7 @@ pub enum Declarative {
     Text(String),
 }
 
-/// Where each request leaves a line.
+/// Where each request, or each stream, leaves a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessLog {
     /// Nowhere.
@@ -218,6 +226,8 @@ pub struct ClientLimits {
     pub keepalive_timeout: Duration,
     /// For a client that takes no bytes.
     pub send_timeout: Duration,
+    /// For an HTTP/2 client that never opened a window.
+    pub window_timeout: Duration,
     /// HTTP/2 frames a second that bring nothing.
     pub control_frames: u32,
 }
@@ -439,6 +449,24 @@ pub enum Problem {
     /// Not a name out of a list.
     #[error(transparent)]
     Name(#[from] UnknownName),
+    /// Not a header that answers have.
+    #[error(
+        "`{0}` is none of server_tokens, latency_tokens, Via, Server, X-Kong-Upstream-Latency, X-Kong-Proxy-Latency, \
+         X-Kong-Response-Latency, X-Kong-Admin-Latency, X-Kong-Upstream-Status, X-Kong-Request-Id, nor off alone"
+    )]
+    AnswerHeader(String),
+    /// Not a header that targets get.
+    #[error("`{0}` is neither X-Kong-Request-Id nor off")]
+    UpstreamHeader(String),
+    /// Not a pair of ports.
+    #[error("`{0}` is not a port that clients know, a colon and a port that is listened on, such as 80:8000")]
+    PortMap(String),
+    /// A port that clients know by two others.
+    #[error("two ports are said to lead to {0}")]
+    PortMapTwice(u16),
+    /// Not a type of an error's body.
+    #[error("`{0}` is none of text/plain, application/json, text/html, application/xml")]
+    ErrorType(String),
     /// Not a server.
     #[error("`{0}` is not an address of a server, such as 10.0.0.53 or [::1]:5353")]
     Server(String),

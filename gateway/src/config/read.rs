@@ -31,6 +31,7 @@ pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
     let mut reader = Reader { sources, defaults: BTreeMap::new() };
     let data_dir = reader.take("data_dir", "./sandgate-data", path);
+    let access_log = reader.take("proxy_access_log", "off", access_log);
     let mut config = Config {
         proxy_listen: reader.take("proxy_listen", "0.0.0.0:8000, 0.0.0.0:8443 ssl http2", listens),
         stream_listen: reader.take("stream_listen", "off", stream_listens),
@@ -49,8 +50,11 @@ pub(super) fn config(sources: Sources) -> Result<Config, Vec<Mistake>> {
         workers: reader.take("workers", "auto", workers),
         log_level: reader.take("log_level", "notice", named),
         log_format: reader.take("log_format", "plain", named),
-        access_log: reader.take("proxy_access_log", "off", access_log),
+        stream_access_log: reader.stream_access_log(&access_log),
+        access_log,
         real_ip: reader.real_ip(),
+        answers: reader.answers(),
+        port_maps: reader.port_maps(),
         router_flavor: reader.take("router_flavor", "traditional_compatible", named),
         drain_grace_period: reader.take("drain_grace_period", "30s", time(Duration::ZERO, 3600 * SECOND)),
         keepalive: reader.keepalive(),
@@ -100,6 +104,22 @@ impl Reader {
             Ok(value) => Some(value),
             Err(problem) => self.mistake(name, problem),
         }
+    }
+
+    /// As at Kong, streams and requests share a file unless they are told apart.
+    fn stream_access_log(&mut self, of_requests: &AccessLog) -> AccessLog {
+        let name = "proxy_stream_access_log";
+        if let Some(typed) = self.optional(name, access_log) {
+            return typed;
+        }
+        self.default(
+            name,
+            &match of_requests {
+                AccessLog::Off => "off".to_owned(),
+                AccessLog::File(path) => path.display().to_string(),
+            },
+        );
+        of_requests.clone()
     }
 
     /// Shown for a setting that nobody typed, and whose default depends on others.
@@ -241,6 +261,7 @@ impl Reader {
             header_timeout: self.take("client_header_timeout", "60s", limit()),
             keepalive_timeout: self.take("client_keepalive_timeout", "75s", long()),
             send_timeout: self.take("client_send_timeout", "60s", long()),
+            window_timeout: self.take("http2_window_timeout", "3s", long()),
             control_frames: self.take("http2_control_frames", "1000", number(10, 1_000_000)),
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Settings that hold secrets, in part or as a whole.
-const SECRET: [&str; 2] = ["admin_token", "declarative_config_string"];
+const SECRET: [&str; 3] = ["admin_token", "declarative_config_string", "request_debug_token"];
 
 /// One setting as it is in force.
 #[derive(Clone, PartialEq, Eq)]

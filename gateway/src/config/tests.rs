@@ -29,7 +29,7 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!(shown(&config.status_listen), "127.0.0.1:8007");
     assert_eq!(config.database, Database::Sqlite("./sandgate-data/sandgate.db".into()));
     assert_eq!((config.log_level, config.log_format), (LogLevel::Notice, LogFormat::Plain));
-    assert_eq!(config.access_log, AccessLog::Off);
+    assert_eq!((config.access_log, config.stream_access_log), (AccessLog::Off, AccessLog::Off));
     let naming = Naming::Header(http::HeaderName::from_static("x-real-ip"));
     assert_eq!((config.real_ip.naming, config.real_ip.recursive), (naming, false));
     assert_eq!(config.request_limits.headers, ByteCount::new(32 * 1024));
@@ -107,6 +107,13 @@ fn each_mistake_is_explained_with_its_place() {
         ("UPLOAD_LIMIT", "64 MB", "`64 MB` is not a size"),
         ("UPLOAD_LIMIT", "99999999999999999999GiB", "is not a size"),
         ("REQUEST_URI_LIMIT", "100", "`100` is not within 256 and 1MiB"),
+        ("HEADERS", "Via, X-Powered-By", "`X-Powered-By` is none of server_tokens"),
+        ("HEADERS_UPSTREAM", "Via", "`Via` is neither X-Kong-Request-Id nor off"),
+        ("REQUEST_DEBUG_TOKEN", "short-secret", "a token has at least 16 visible ASCII characters"),
+        ("PORT_MAPS", "80", "`80` is not a port that clients know"),
+        ("PORT_MAPS", "80:8000,81:8000", "two ports are said to lead to 8000"),
+        ("ERROR_DEFAULT_TYPE", "json", "`json` is none of text/plain"),
+        ("ERROR_TEMPLATE_HTML", "", "the path is empty"),
         ("PROXY_LISTENS", "off", "there is no such setting"),
     ];
     for (name, typed, expected) in cases {
@@ -206,8 +213,9 @@ fn a_trusted_network_believes_its_addresses() {
 fn every_setting_is_read() {
     for name in serde_json::to_value(Settings::default()).unwrap().as_object().unwrap().keys() {
         let sources =
-            [include_str!("read.rs"), include_str!("admin.rs"), include_str!("dns.rs"), include_str!("stream.rs")];
-        let sources = sources.into_iter().chain([include_str!("tls.rs")]).collect::<Vec<_>>();
+            [include_str!("read.rs"), include_str!("admin.rs"), include_str!("dns.rs"), include_str!("answers.rs")];
+        let sources =
+            sources.into_iter().chain([include_str!("tls.rs"), include_str!("stream.rs")]).collect::<Vec<_>>();
         assert!(sources.iter().any(|source| source.contains(&format!("\"{name}\""))), "{name} is never read");
     }
 }

@@ -54,8 +54,12 @@ pub(super) fn shown(database: &config::Database) -> Object {
 }
 
 /// Passes on word of changes from now on: to the publisher, and to who follows the marks of targets.
-pub(super) fn hear(store: &Arc<dyn Store>, published: &Published, tasks: &Tasks) -> Marking {
-    let marks = Marking::of(published);
+pub(super) fn hear(config: &Config, store: &Arc<dyn Store>, published: &Published, tasks: &Tasks) -> Marking {
+    let shared = match sharing(config) {
+        Sharing::Shared => Some(store.clone()),
+        Sharing::Own => None,
+    };
+    let marks = Marking::of(published, shared);
     let told = [published.changed.clone(), marks.word.clone()];
     tasks.spawn("watch of the database", watch(store.clone(), told, tasks.shutdown()));
     marks

@@ -113,11 +113,9 @@ impl Life {
                 }
             }
         });
-        let access_log = self.workers.dial().access_log();
+        let dial = self.workers.dial();
         self.workers.join();
-        if let Some(access_log) = access_log {
-            access_log.flush(BACKGROUND_GRACE);
-        }
+        dial.access_logs().for_each(|log| log.flush(BACKGROUND_GRACE));
         let cut = self.control.block_on(self.tasks.drain(BACKGROUND_GRACE));
         for task in cut {
             tracing::warn!(task = &*task, "background work was cut");

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::{
-    admin::{Fitness, only},
+    admin::{Announcer, Fitness, only},
     config::{Config, Database},
     shutdown::{Shutdown, Tasks},
     snapshot::Published,
@@ -24,15 +24,20 @@ const MOST_WAITING: usize = 1_000;
 pub(super) struct Marking {
     pub(super) fitness: Arc<dyn Fitness>,
     /// Names this process, which made its own marks already.
-    pub(super) process: Arc<str>,
+    process: Arc<str>,
+    /// Tells of marks that are made here.
+    pub(super) announcer: Arc<Announcer>,
     /// Told that the database may have something new.
     pub(super) word: Arc<Notify>,
 }
 
 impl Marking {
-    pub(super) fn of(published: &Published) -> Self {
+    /// With the store, where other nodes read it, too.
+    pub(super) fn of(published: &Published, shared: Option<Arc<dyn Store>>) -> Self {
         let fitness = Arc::new(super::fitness::Fitness::of(published.current.clone()));
-        Self { fitness, process: uuid::Uuid::new_v4().to_string().into(), word: Arc::default() }
+        let process: Arc<str> = uuid::Uuid::new_v4().to_string().into();
+        let announcer = Arc::new(Announcer::new(process.clone(), shared));
+        Self { fitness, process, announcer, word: Arc::default() }
     }
 
     /// Follows the marks of others from the time of this call on, where there may be any.
@@ -44,6 +49,7 @@ impl Marking {
             store: store.clone(),
             fitness: self.fitness.clone(),
             process: self.process.clone(),
+            announcer: self.announcer.clone(),
             word: self.word.clone(),
             poll: config.database_use.poll_interval,
             served: published.served.subscribe(),
@@ -61,6 +67,7 @@ struct Follower {
     store: Arc<dyn Store>,
     fitness: Arc<dyn Fitness>,
     process: Arc<str>,
+    announcer: Arc<Announcer>,
     word: Arc<Notify>,
     /// How long to wait for word, which may be lost.
     poll: Duration,
@@ -72,6 +79,7 @@ impl Follower {
     async fn run(mut self, mut last: Option<u64>, ending: Shutdown) {
         let mut waiting: Vec<(Instant, TargetMark)> = Vec::new();
         loop {
+            self.announcer.catch_up().await;
             self.read(&mut last, &mut waiting).await;
             let now = Instant::now();
             waiting.retain(|(until, mark)| !self.apply(mark) && *until > now);

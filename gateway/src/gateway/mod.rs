@@ -138,7 +138,10 @@ pub enum GatewayError {
     Tls(#[from] tls::TlsError),
     /// The access log.
     #[error("opening the access log")]
-    AccessLog(#[from] crate::proxy::AccessLogError),
+    AccessLog(#[from] crate::telemetry::AccessLogError),
+    /// An error template.
+    #[error(transparent)]
+    ErrorTemplate(#[from] crate::proxy::TemplateError),
 }
 
 /// A running gateway.
@@ -319,7 +322,7 @@ async fn build(config: &Config, ground: &Ground, mut before: Possessions) -> Res
     }
     let published = Published::new(first);
     // Before the last refresh below: a change after that one is heard of.
-    let marks = database::hear(&store, &published, tasks);
+    let marks = database::hear(config, &store, &published, tasks);
     let reporter = Reporter::new(store.clone(), &node_id, published.clone(), deployments.clone(), replaced.clone());
     reporter.announce().await;
     // What was committed before others knew of this node is in its first configuration.

@@ -74,7 +74,7 @@ pub(super) fn context(
         served: rooms.published.served.subscribe(),
         live: rooms.reporter.live(),
         fitness: rooms.marks.fitness.clone(),
-        process: rooms.marks.process.clone(),
+        marks: rooms.marks.announcer.clone(),
         refusals: rooms.refusals.clone(),
         tasks: rooms.controls.tasks(),
         controls: rooms.controls.clone(),
@@ -104,6 +104,7 @@ fn node(config: &Config, rooms: &Rooms, addresses: &Addresses) -> Node {
     Node {
         id: rooms.node_id.clone(),
         hostname: hostname(),
+        headers: config.answers.headers,
         version: env!("CARGO_PKG_VERSION").into(),
         configuration: match configuration {
             Value::Object(configuration) => configuration,

@@ -12,27 +12,40 @@ use super::{
     workers::Dial,
 };
 use crate::{
-    config::{Config, Origin},
+    config::{Answers, Config, Origin},
+    proxy::ErrorWords,
     shutdown::Tasks,
     telemetry::LogDial,
 };
 
 /// Settings that a running process takes over.
-const LIVE: [&str; 21] = [
+const LIVE: [&str; 33] = [
+    "allow_debug_header",
     "client_connections",
     "client_handshake_timeout",
     "client_header_timeout",
     "client_keepalive_timeout",
     "client_send_timeout",
     "drain_grace_period",
+    "error_default_type",
+    "error_template_html",
+    "error_template_json",
+    "error_template_plain",
+    "error_template_xml",
+    "headers_upstream",
     "http2_control_frames",
+    "http2_window_timeout",
     "log_level",
     "real_ip_header",
     "real_ip_recursive",
     "request_body_limit",
+    "request_debug",
+    "request_debug_token",
     "request_header_count",
     "request_header_limit",
     "request_uri_limit",
+    "stream_proxy_protocol_upstream",
+    "stream_udp_sessions",
     "trusted_ips",
     "upstream_keepalive_idle_timeout",
     "upstream_keepalive_max_requests",
@@ -72,8 +85,8 @@ impl Live {
     }
 
     fn reopen(&self) {
-        if let Some(log) = self.dial.access_log() {
-            log.reopen();
+        let reopened = self.dial.access_logs().map(|log| log.reopen()).count();
+        if reopened > 0 {
             tracing::info!("the access log is opened again");
         }
     }
@@ -86,6 +99,7 @@ impl Live {
             Ok(Ok(next)) => {
                 let renewed = self.renew(&next).await;
                 self.apply(&next);
+                self.reword().await;
                 if renewed {
                     self.take_over_tls(&next);
                 }
@@ -106,8 +120,23 @@ impl Live {
         config.request_limits = next.request_limits;
         config.client_limits = next.client_limits;
         config.real_ip.clone_from(&next.real_ip);
+        config.streams.clone_from(&next.streams);
+        config.answers = Answers { headers: config.answers.headers, ..next.answers.clone() };
         config.keepalive = next.keepalive;
         config.target_care = next.target_care;
+    }
+
+    /// Error templates are read again, also where no setting changed.
+    async fn reword(&self) {
+        let pages = self.config.answers.errors.clone();
+        match tokio::task::spawn_blocking(move || ErrorWords::read(&pages)).await {
+            Ok(Ok(errors)) => self.dial.reword(errors),
+            Ok(Err(error)) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, "errors are worded as before");
+            }
+            Err(error) => tracing::error!(%error, "the error templates could not be read"),
+        }
     }
 
     /// Certificates are read again, also where no setting changed.

@@ -15,13 +15,14 @@ use tokio::sync::watch;
 use super::{GatewayError, system};
 use crate::{
     balancer::Ejection,
-    config::{AccessLog, Config, Listen},
+    config::{self, Config, Listen},
     listener::{self, Bound, Counters, Drained, Entry},
     plugin,
-    proxy::{self, Proxy, Refusals},
+    proxy::{self, ErrorWords, Proxy, Refusals},
     shutdown::Drain,
     snapshot::{Manner, Snapshot},
     stream::{self, Streams},
+    telemetry::AccessLog,
     tls::ServerTls,
     upstream,
 };
@@ -39,18 +40,29 @@ pub(super) struct Workers {
 pub(super) struct Dial {
     listener: watch::Sender<listener::Settings>,
     proxy: watch::Sender<proxy::Settings>,
+    stream: watch::Sender<stream::Settings>,
 }
 
 impl Dial {
     /// What the settings say of connections, requests and targets from now on. Workers follow within a second.
     pub(super) fn turn(&self, config: &Config) {
         self.listener.send_modify(|now| *now = listener_settings(config, now.tls.take()));
-        self.proxy.send_modify(|now| *now = proxy_settings(config, now.access_log.take(), now.refusals.clone()));
+        self.proxy.send_modify(|now| {
+            *now = proxy_settings(config, now.access_log.take(), now.refusals.clone(), now.errors.clone());
+        });
+        self.stream.send_modify(|now| *now = stream_settings(config, now.tls.clone(), now.access_log.take()));
     }
 
-    /// The log that all of them write.
-    pub(super) fn access_log(&self) -> Option<proxy::AccessLog> {
-        self.proxy.borrow().access_log.clone()
+    /// How errors are worded from now on.
+    pub(super) fn reword(&self, errors: ErrorWords) {
+        self.proxy.send_modify(|now| now.errors = Arc::new(errors));
+    }
+
+    /// The logs that all of them write; one and the same may be there twice.
+    pub(super) fn access_logs(&self) -> impl Iterator<Item = AccessLog> + use<> {
+        let (of_requests, of_streams) =
+            (self.proxy.borrow().access_log.clone(), self.stream.borrow().access_log.clone());
+        of_requests.into_iter().chain(of_streams)
     }
 }
 
@@ -118,11 +130,14 @@ impl Workers {
         server: ServerTls,
     ) -> Result<Self, GatewayError> {
         let refusals = Arc::<Refusals>::default();
-        let streaming = stream_settings(config, &server);
-        let settings = proxy_settings(config, open_access_log(config)?, refusals.clone());
+        let (log, stream_log) = open_access_logs(config)?;
+        let errors = Arc::new(ErrorWords::read(&config.answers.errors)?);
+        let streaming = stream_settings(config, server.clone(), stream_log);
+        let settings = proxy_settings(config, log, refusals.clone(), errors);
         let dial = Dial {
             listener: watch::Sender::new(listener_settings(config, Some(server))),
             proxy: watch::Sender::new(settings),
+            stream: watch::Sender::new(streaming),
         };
         let (mut threads, mut counters, mut streams) = (Vec::new(), Vec::new(), Vec::new());
         let order = Drain::default();
@@ -133,7 +148,7 @@ impl Workers {
             let worker = Worker {
                 number,
                 doors,
-                streaming: streaming.clone(),
+                streaming: dial.stream.subscribe(),
                 limits: dial.listener.subscribe(),
                 settings: dial.proxy.subscribe(),
                 current: current.clone(),
@@ -177,7 +192,7 @@ impl Workers {
 struct Worker {
     number: usize,
     doors: Doors,
-    streaming: stream::Settings,
+    streaming: watch::Receiver<stream::Settings>,
     limits: watch::Receiver<listener::Settings>,
     settings: watch::Receiver<proxy::Settings>,
     current: Arc<ArcSwap<Snapshot>>,
@@ -216,6 +231,7 @@ fn listener_settings(config: &Config, tls: Option<ServerTls>) -> listener::Setti
         head_timeout: client.header_timeout,
         idle_timeout: client.keepalive_timeout,
         send_timeout: client.send_timeout,
+        http2_window_timeout: client.window_timeout,
         connections: client.connections.div_ceil(config.workers.get()),
         http2_control_frames: client.control_frames,
         grace: config.drain_grace_period,
@@ -223,28 +239,45 @@ fn listener_settings(config: &Config, tls: Option<ServerTls>) -> listener::Setti
     }
 }
 
-fn stream_settings(config: &Config, tls: &ServerTls) -> stream::Settings {
+fn stream_settings(config: &Config, tls: ServerTls, access_log: Option<AccessLog>) -> stream::Settings {
     let (client, workers) = (&config.client_limits, config.workers.get());
     stream::Settings {
-        tls: tls.clone(),
+        tls,
         handshake_timeout: client.handshake_timeout,
         connections: client.connections.div_ceil(workers),
         udp_sessions: config.streams.udp_sessions.div_ceil(workers),
         trusted: config.real_ip.trusted.clone(),
         introductions: config.streams.introductions.clone(),
         manner: manner(config),
+        ports: config.port_maps.clone(),
+        access_log,
         grace: config.drain_grace_period,
     }
 }
 
-fn open_access_log(config: &Config) -> Result<Option<proxy::AccessLog>, GatewayError> {
-    Ok(match &config.access_log {
-        AccessLog::Off => None,
-        AccessLog::File(path) => Some(proxy::AccessLog::open(path)?),
-    })
+/// That of requests and that of streams. Streams have theirs if there are any; a file that both write has one writer.
+fn open_access_logs(config: &Config) -> Result<(Option<AccessLog>, Option<AccessLog>), GatewayError> {
+    let open = |log: &config::AccessLog| match log {
+        config::AccessLog::Off => Ok(None),
+        config::AccessLog::File(path) => AccessLog::open(path).map(Some),
+    };
+    let log = open(&config.access_log)?;
+    let of_streams = if config.stream_listen.is_empty() {
+        None
+    } else if config.stream_access_log == config.access_log {
+        log.clone()
+    } else {
+        open(&config.stream_access_log)?
+    };
+    Ok((log, of_streams))
 }
 
-fn proxy_settings(config: &Config, access_log: Option<proxy::AccessLog>, refusals: Arc<Refusals>) -> proxy::Settings {
+fn proxy_settings(
+    config: &Config,
+    access_log: Option<AccessLog>,
+    refusals: Arc<Refusals>,
+    errors: Arc<ErrorWords>,
+) -> proxy::Settings {
     proxy::Settings {
         uri_bytes: config.request_limits.uri.as_usize(),
         body_bytes: match config.request_limits.body.as_usize() {
@@ -254,6 +287,11 @@ fn proxy_settings(config: &Config, access_log: Option<proxy::AccessLog>, refusal
         trusted: config.real_ip.trusted.clone(),
         naming: config.real_ip.naming.clone(),
         real_ip_recursive: config.real_ip.recursive,
+        headers: config.answers.headers,
+        tells_upstream: config.answers.tells_upstream,
+        debugging: config.answers.debugging.clone(),
+        errors,
+        ports: config.port_maps.clone(),
         access_log,
         manner: manner(config),
         upstream: upstream_settings(config),

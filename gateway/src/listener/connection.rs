@@ -390,8 +390,12 @@ impl<F: Future> Future for Caught<'_, F> {
 /// The body of an answer; its request is open until it is dropped.
 struct Tracked<B> {
     body: B,
-    /// Whether it has something for an HTTP/2 client and is not asked for it: the engine asks when the window is open.
+    /// Whether it waits for the window of an HTTP/2 client: before it is asked at all, and with a piece that was handed over.
+    /// The engine asks again when that piece has left.
     is_held: bool,
+    /// Whether a piece was handed over, and whether it was the last.
+    gave: bool,
+    ended: bool,
     open: Open,
 }
 
@@ -399,27 +403,34 @@ impl<B: Body> Tracked<B> {
     fn new(body: B, open: Open) -> Self {
         let is_held = open.is_multiplexed() && !body.is_end_stream();
         if is_held {
-            open.hold(true);
+            open.hold();
         }
-        Self { body, is_held, open }
+        Self { body, is_held, gave: false, ended: false, open }
     }
 }
 
 impl<B> Tracked<B> {
-    fn note(&mut self, holds: bool) {
-        if self.is_held == holds {
+    /// It was asked, and gave a piece or none.
+    fn note(&mut self, gives: bool, ended: bool) {
+        if self.gave {
             self.open.went_on();
-        } else {
-            self.is_held = holds;
-            self.open.hold(holds);
         }
+        match (self.is_held, gives) {
+            (false, true) => self.open.hold(),
+            (true, false) => self.open.release(),
+            (false, false) | (true, true) => {}
+        }
+        (self.is_held, self.gave, self.ended) = (gives, gives, ended);
     }
 }
 
 impl<B> Drop for Tracked<B> {
     fn drop(&mut self) {
+        if self.gave && self.ended {
+            self.open.went_on();
+        }
         if self.is_held {
-            self.open.hold(false);
+            self.open.release();
         }
     }
 }
@@ -432,7 +443,7 @@ impl<B: Body + Unpin> Body for Tracked<B> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.body).poll_frame(cx);
         if this.open.is_multiplexed() {
-            this.note(matches!(polled, Poll::Ready(Some(Ok(_)))) && !this.body.is_end_stream());
+            this.note(matches!(polled, Poll::Ready(Some(Ok(_)))), this.body.is_end_stream());
         }
         polled
     }

@@ -83,6 +83,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// For a client that takes no bytes. Default 60 s.
     pub send_timeout: Duration,
+    /// For an HTTP/2 client that asked for answers and never opened a window for any. Default 3 s.
+    pub http2_window_timeout: Duration,
     /// For a refused client to stop sending. Default 5 s.
     pub linger_timeout: Duration,
     /// Bytes of a request's head, HTTP/1 request line included.
@@ -110,6 +112,7 @@ impl Default for Settings {
             head_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(75),
             send_timeout: Duration::from_secs(60),
+            http2_window_timeout: Duration::from_secs(3),
             linger_timeout: Duration::from_secs(5),
             head_bytes: 32 << 10,
             uri_bytes: 8 << 10,

@@ -78,9 +78,11 @@ pub(super) struct Watch {
     frame_limit: Cell<u32>,
     /// Streams that became requests, HTTP/2 only.
     served: Cell<u32>,
-    /// Answers of HTTP/2 that wait for the client's window, and when one of them last moved.
+    /// Answers of HTTP/2 that wait for the client's window, since when nothing of any answer went out while some did, and
+    /// whether anything ever went out.
     held: Cell<u32>,
     moved: Cell<Tick>,
+    drawn: Cell<bool>,
     offence: Cell<Option<Offence>>,
     /// Whether bytes that are written now belong to an answer of the service. If not, HTTP/1 wrote them by itself.
     ours: Cell<bool>,
@@ -109,6 +111,7 @@ impl Watch {
             served: Cell::new(0),
             held: Cell::new(0),
             moved: Cell::new(0),
+            drawn: Cell::new(false),
             offence: Cell::new(None),
             ours: Cell::new(false),
             ended: Cell::new(false),
@@ -213,16 +216,24 @@ impl Watch {
         }
     }
 
-    /// An answer begins or ceases to wait for the client's window.
-    pub(super) fn hold(&self, waits: bool) {
-        self.moved.set(self.clock.get());
+    /// An answer begins to wait for the client's window. Another one that does so already has waited for longer.
+    pub(super) fn hold(&self) {
         let held = self.held.get();
-        self.held.set(if waits { held + 1 } else { held - 1 });
+        if held == 0 {
+            self.moved.set(self.clock.get());
+        }
+        self.held.set(held + 1);
     }
 
-    /// An answer went on.
+    /// It waits no more, for one reason or another.
+    pub(super) fn release(&self) {
+        self.held.set(self.held.get() - 1);
+    }
+
+    /// An answer went on, or could have.
     pub(super) fn went_on(&self) {
         self.moved.set(self.clock.get());
+        self.drawn.set(true);
     }
 
     pub(super) fn on_write(&self, is_pending: bool) {
@@ -288,7 +299,9 @@ impl Watch {
         if self.stuck.get().is_some_and(|since| older(since, settings.send_timeout)) {
             return self.cut_for(Offence::Send);
         }
-        if self.held.get() > 0 && older(self.moved.get(), settings.send_timeout) {
+        // A client that paused may go on; one that never opened a window has asked for answers that it does not want.
+        let patience = if self.drawn.get() { settings.send_timeout } else { settings.http2_window_timeout };
+        if self.held.get() > 0 && older(self.moved.get(), patience) {
             return self.cut_for(Offence::Send);
         }
         match self.stage.get() {
@@ -415,6 +428,38 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The tick after the one `at` which a connection is cut, asked about from the first one on.
+    fn cut_after(registry: &Registry, settings: &Settings, place: &Place, most: u32) -> Option<u32> {
+        (1..=most).find(|_| {
+            registry.tick(settings);
+            place.watch.offence() == Some(Offence::Send)
+        })
+    }
+
+    #[test]
+    fn windows_that_never_open_end_a_connection_within_five_seconds() {
+        let (registry, settings) = (Rc::<Registry>::default(), Settings::default());
+        let place = registry.enter();
+        place.watch.multiplex(1000);
+        place.watch.hold();
+        registry.tick(&settings);
+        registry.tick(&settings);
+        // Answers that come later, and those that are taken back, are no progress.
+        place.watch.hold();
+        place.watch.release();
+        assert_eq!(cut_after(&registry, &settings, &place, 100), Some(2));
+    }
+
+    #[test]
+    fn a_client_that_took_something_may_pause_for_longer() {
+        let (registry, settings) = (Rc::<Registry>::default(), Settings::default());
+        let place = registry.enter();
+        place.watch.multiplex(1000);
+        place.watch.hold();
+        place.watch.went_on();
+        assert_eq!(cut_after(&registry, &settings, &place, 100), Some(61));
+    }
 
     #[test]
     fn at_the_end_only_what_is_new_may_still_say_something() {

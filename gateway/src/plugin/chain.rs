@@ -10,7 +10,7 @@ use super::{
     background::Queue,
     bindings::{exports::sandgate::plugin::lifecycle::Scope, sandgate::plugin::types::ChunkDecision},
     deployment::{Deployment, FailurePolicy},
-    exchange::Held,
+    exchange::{Held, Phase},
     instance::CallError,
     phases::Phases,
     worker::Lease,
@@ -240,11 +240,13 @@ impl Chain {
             let Some(plugin) = slot.pick(consumer).cloned() else { continue };
             exchange.selected.push(plugin.clone());
             if matches!(outcome, Ok(Flow::Continue)) && plugin.exports(Phases::REQUEST_HEADERS) {
+                let began = exchange.asks_for_times();
                 let now = Entered::now(&plugin, exchange).map(Entered::request);
                 let answer = match now {
                     Some(answer) => answer,
                     None => Box::pin(call_request(&plugin, exchange)).await,
                 };
+                exchange.took(began, Phase::Access, &plugin.name);
                 outcome = answer.or_else(|error| plugin.fail(&error).map(|()| Flow::Continue));
             }
         }
@@ -268,11 +270,13 @@ impl Chain {
         for place in 0..exchange.selected.len() {
             if exchange.selected[place].exports(Phases::RESPONSE_HEADERS) {
                 let plugin = exchange.selected[place].clone();
+                let began = exchange.asks_for_times();
                 let now = Entered::now(&plugin, exchange).map(Entered::response);
                 let answer = match now {
                     Some(answer) => answer,
                     None => Box::pin(call_response(&plugin, exchange)).await,
                 };
+                exchange.took(began, Phase::HeaderFilter, &plugin.name);
                 let replaced = answer.or_else(|error| plugin.fail(&error).map(|()| None))?;
                 body = replaced.or(body);
             }

@@ -173,6 +173,35 @@ pub struct Timing {
     pub finished: Option<Instant>,
 }
 
+/// What the client asks the request to say about itself.
+#[derive(Debug)]
+pub struct Asked {
+    /// What its route and service are called.
+    pub names: bool,
+    /// Where the time goes: the calls so far.
+    pub calls: Option<Vec<PluginCall>>,
+}
+
+/// A call of a plugin, when somebody wants to know how long it takes.
+#[derive(Debug)]
+pub struct PluginCall {
+    /// When it was.
+    pub phase: Phase,
+    /// Name of the plugin.
+    pub plugin: Arc<str>,
+    /// From the call to its answer.
+    pub took: Duration,
+}
+
+/// What of a request plugins are called for, in Kong's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The request.
+    Access,
+    /// The head of the answer.
+    HeaderFilter,
+}
+
 /// One request and its answer.
 #[derive(Debug)]
 pub struct Exchange {
@@ -208,6 +237,8 @@ pub struct Exchange {
     pub switches: bool,
     /// What matched.
     pub route: Arc<RouteFacts>,
+    /// What the client wants to hear of it.
+    pub asked: Option<Box<Asked>>,
     /// Groups of the regex path that matched: name or number, text.
     pub captures: Vec<(String, String)>,
     /// Consumers and credentials of the snapshot that serves the request.
@@ -272,6 +303,19 @@ impl Held {
     /// Whether a plugin call took it along when it was dropped: the request is gone.
     pub fn is_away(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// Now, if the client wants to hear how long calls take.
+    pub(super) fn asks_for_times(&self) -> Option<Instant> {
+        self.asked.as_ref().filter(|asked| asked.calls.is_some()).map(|_| Instant::now())
+    }
+
+    /// Notes a call that began then.
+    pub(super) fn took(&mut self, began: Option<Instant>, phase: Phase, plugin: &Arc<str>) {
+        let Some(began) = began.filter(|_| !self.is_away()) else { return };
+        if let Some(calls) = self.asked.as_mut().and_then(|asked| asked.calls.as_mut()) {
+            calls.push(PluginCall { phase, plugin: plugin.clone(), took: began.elapsed() });
+        }
     }
 
     pub(super) fn lend(&mut self) -> Box<Exchange> {

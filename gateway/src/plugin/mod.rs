@@ -30,8 +30,8 @@ pub use deployment::{Deployment, FailurePolicy, Terms};
 pub use directory::{ConsumerEntry, Credential, Directory};
 pub use engine::Bounds;
 pub use exchange::{
-    Connection, Exchange, HeaderChange, Held, Origin, RequestBody, RequestHead, RequestId, ResponseHead, RouteFacts,
-    Timing, TlsFacts, Try, UpstreamTarget,
+    Asked, Connection, Exchange, HeaderChange, Held, Origin, Phase, RequestBody, RequestHead, RequestId, ResponseHead,
+    RouteFacts, Timing, TlsFacts, Try, UpstreamTarget,
 };
 pub use grants::Grants;
 pub use health::HealthReport;

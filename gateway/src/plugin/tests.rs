@@ -107,6 +107,7 @@ fn exchange(headers: &[(&str, &str)]) -> Held {
         credential: None,
         selected: Default::default(),
         notes: Vec::new(),
+        asked: None,
         log_fields: Vec::new(),
         response_changes: Vec::new(),
         response: None,

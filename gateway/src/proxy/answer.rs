@@ -10,9 +10,11 @@ use super::{
     Proxy, Session,
     failure::{Failure, Family, grpc_status},
     refusals::Reason,
+    templates::ErrorWords,
     words,
 };
 use crate::{
+    config::{AnswerHeaders, ErrorFormat},
     listener::Malformed,
     plugin::{Exchange, Origin, RequestId, ResponseHead},
 };
@@ -28,8 +30,19 @@ enum Format {
     Blank,
 }
 
+impl From<ErrorFormat> for Format {
+    fn from(format: ErrorFormat) -> Self {
+        match format {
+            ErrorFormat::Plain => Self::Plain,
+            ErrorFormat::Json => Self::Json,
+            ErrorFormat::Html => Self::Html,
+            ErrorFormat::Xml => Self::Xml,
+        }
+    }
+}
+
 /// Words a failure: the head goes into the exchange, the body is returned.
-pub(super) fn word(exchange: &mut Exchange, mut failure: Failure) -> Bytes {
+pub(super) fn word(exchange: &mut Exchange, mut failure: Failure, words: &ErrorWords) -> Bytes {
     let (status, mut headers) = (failure.status(), failure.headers());
     if exchange.request.version == Version::HTTP_2 {
         headers.remove(header::CONNECTION);
@@ -38,8 +51,8 @@ pub(super) fn word(exchange: &mut Exchange, mut failure: Failure) -> Bytes {
     let body = if is_grpc(exchange) {
         word_grpc(&failure, &mut headers)
     } else {
-        let format = choose(&exchange.request.headers, failure.family());
-        word_plain(format, &failure, exchange.id, &mut headers)
+        let format = choose(&exchange.request.headers, failure.family(), words.default_format);
+        word_plain(format, &failure, exchange.id, words, &mut headers)
     };
     exchange.response = Some(ResponseHead { status, headers, origin: Origin::Gateway });
     body
@@ -55,13 +68,20 @@ pub(super) fn malformed(proxy: &Proxy, session: &Session, malformed: Malformed) 
         Malformed::Uri => Failure::UriTooLong,
         Malformed::Crashed => Failure::Crashed,
     };
-    let id = proxy.next_id();
-    failure.log(id.as_str(), session.connection.peer.ip(), &proxy.settings().refusals);
+    let (id, settings) = (proxy.next_id(), proxy.settings());
+    failure.log(id.as_str(), session.connection.peer.ip(), &settings.refusals);
     let mut headers = HeaderMap::with_capacity(8);
-    let body = word_plain(Format::Plain, &failure, id, &mut headers);
-    headers.insert(header::SERVER, HeaderValue::from_static(words::IDENTITY));
-    headers.insert(words::X_KONG_RESPONSE_LATENCY, proxy.words.number(0));
-    headers.insert(words::X_KONG_REQUEST_ID, words::text(id.as_str()));
+    let format = settings.errors.default_format.into();
+    let body = word_plain(format, &failure, id, &settings.errors, &mut headers);
+    if settings.headers.has(AnswerHeaders::SERVER) {
+        headers.insert(header::SERVER, HeaderValue::from_static(words::IDENTITY));
+    }
+    if settings.headers.has(AnswerHeaders::RESPONSE_LATENCY) {
+        headers.insert(words::X_KONG_RESPONSE_LATENCY, proxy.words.number(0));
+    }
+    if settings.headers.has(AnswerHeaders::REQUEST_ID) {
+        headers.insert(words::X_KONG_REQUEST_ID, words::text(id.as_str()));
+    }
     let mut answer = Response::new(body);
     *answer.status_mut() = failure.status();
     *answer.headers_mut() = headers;
@@ -101,21 +121,34 @@ fn word_grpc(failure: &Failure, headers: &mut HeaderMap) -> Bytes {
     Bytes::new()
 }
 
-fn word_plain(format: Format, failure: &Failure, id: RequestId, headers: &mut HeaderMap) -> Bytes {
+fn word_plain(format: Format, failure: &Failure, id: RequestId, words: &ErrorWords, headers: &mut HeaderMap) -> Bytes {
     let (message, id) = (failure.message(), id.as_str());
     if failure.family() == Family::Redirect {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
         return redirect_page(failure.status()).into();
     }
+    let own = |format: ErrorFormat, message: &str| words.fill(format, message, id);
     let (kind, body) = match format {
         Format::Json => {
-            let message = serde_json::Value::from(&*message);
-            let body = format!("{{\n  \"message\":{message},\n  \"request_id\":\"{id}\"\n}}");
+            let text = serde_json::Value::from(&*message).to_string();
+            let body = own(ErrorFormat::Json, &text[1..text.len() - 1]);
+            let body = body.unwrap_or_else(|| format!("{{\n  \"message\":{text},\n  \"request_id\":\"{id}\"\n}}"));
             ("application/json; charset=utf-8", body)
         }
-        Format::Plain => ("text/plain; charset=utf-8", format!("{message}\nrequest_id: {id}\n")),
-        Format::Html => ("text/html; charset=utf-8", html_page(&escape(&message), id)),
-        Format::Xml => ("application/xml; charset=utf-8", xml_document(&escape(&message), id)),
+        Format::Plain => {
+            let body = own(ErrorFormat::Plain, &message);
+            ("text/plain; charset=utf-8", body.unwrap_or_else(|| format!("{message}\nrequest_id: {id}\n")))
+        }
+        Format::Html => {
+            let message = escape(&message);
+            let body = own(ErrorFormat::Html, &message).unwrap_or_else(|| html_page(&message, id));
+            ("text/html; charset=utf-8", body)
+        }
+        Format::Xml => {
+            let message = escape(&message);
+            let body = own(ErrorFormat::Xml, &message).unwrap_or_else(|| xml_document(&message, id));
+            ("application/xml; charset=utf-8", body)
+        }
         Format::Blank => ("", String::new()),
     };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -154,14 +187,14 @@ fn escape(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn choose(headers: &HeaderMap, family: Family) -> Format {
+fn choose(headers: &HeaderMap, family: Family, default: ErrorFormat) -> Format {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let accepted: Vec<&str> = accepted.flat_map(|list| list.split(',')).collect();
     if !accepted.is_empty() || family == Family::Decision {
         return preferred(&accepted).unwrap_or(Format::Json);
     }
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    kind.and_then(format_of).unwrap_or(Format::Plain)
+    kind.and_then(format_of).unwrap_or(default.into())
 }
 
 /// The format with the highest quality, the first of equals.
@@ -216,24 +249,25 @@ mod tests {
             ("text/html;q=0", Format::Json),
         ];
         for (value, expected) in cases {
-            assert_eq!(choose(&accept(value), Family::Decision), expected, "{value}");
+            assert_eq!(choose(&accept(value), Family::Decision, ErrorFormat::Plain), expected, "{value}");
         }
     }
 
     #[test]
     fn without_a_wish_decisions_are_json_and_breakdowns_follow_the_body() {
         let kind = |value| HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))]);
+        let choose = |headers: &HeaderMap, family| choose(headers, family, ErrorFormat::Html);
         assert_eq!(choose(&kind("application/xml"), Family::Decision), Format::Json);
         assert_eq!(choose(&kind("application/xml"), Family::Breakdown), Format::Xml);
-        assert_eq!(choose(&kind("image/png"), Family::Breakdown), Format::Plain);
-        assert_eq!(choose(&HeaderMap::new(), Family::Breakdown), Format::Plain);
+        assert_eq!(choose(&kind("image/png"), Family::Breakdown), Format::Html);
+        assert_eq!(choose(&HeaderMap::new(), Family::Breakdown), Format::Html);
     }
 
     #[test]
     fn words_of_plugins_cannot_break_out_of_a_body() {
         assert_eq!(escape("<b>&"), "&lt;b&gt;&amp;");
         let failure = Failure::BadRequest(Reason::Malformed, "");
-        let body = word_plain(Format::Json, &failure, RequestId::new(0), &mut HeaderMap::new());
+        let body = word_plain(Format::Json, &failure, RequestId::new(0), &ErrorWords::default(), &mut HeaderMap::new());
         serde_json::from_slice::<serde_json::Value>(&body).unwrap();
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, Method, Request, Version, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
 
-use super::{Failure, Proxy, Session, Settings, headers, payload::TooLarge, refusals::Reason, upgrade, words};
+use super::{Failure, Proxy, Session, Settings, debug, headers, payload::TooLarge, refusals::Reason, upgrade, words};
 use crate::{
     config::Naming,
     plugin::{Exchange, Held, RequestBody, RequestHead, Timing, UpstreamTarget},
@@ -31,8 +31,6 @@ pub(super) fn begin(
     let client = client(session, &parts.headers, &settings);
     headers::drop_named_by_connection(&mut parts.headers);
     let agreed = give_host(&mut parts);
-    let number = session.requests.get() + 1;
-    session.requests.set(number);
     let host = one_host(&parts.headers, parts.version).and_then(|host| session.host(host));
     let (host, has_host) = host.map_or_else(|failure| (Arc::default(), Err(failure)), |host| (host, Ok(())));
     let normal = NormalPath::parse(parts.uri.path());
@@ -40,8 +38,9 @@ pub(super) fn begin(
     let admitted =
         admit(&parts, &body, &settings).and(agreed).and(has_host).and(normal.map(drop).map_err(Failure::from));
     let id = proxy.next_id();
+    let asked = debug::asked(&mut parts.headers, client, &settings.debugging);
     let exchange = Exchange {
-        number,
+        number: session.count(),
         id,
         id_value: proxy.words.text(id.as_str()),
         timing: timing(),
@@ -61,6 +60,7 @@ pub(super) fn begin(
         credential: None,
         selected: Default::default(),
         notes: Vec::new(),
+        asked,
         log_fields: Vec::new(),
         response_changes: Vec::new(),
         response: None,

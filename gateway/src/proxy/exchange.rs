@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::{
-    Body, Failure, Proxy, Session, answer,
+    Body, Failure, Proxy, Session, access_log, answer,
     begin::begin,
     forward::{self, Proxied},
     headers, linger,
@@ -56,7 +56,7 @@ async fn run(proxy: &Proxy, session: &Session, snapshot: &Snapshot, exchange: &m
         Flow::Continue => {}
     }
     let (mut head, body) = forward::send(proxy, session, exchange, &routed).await?.into_parts();
-    headers::receive(&mut head.headers, exchange);
+    headers::receive(&mut head.headers, head.status, proxy, exchange);
     exchange.response = Some(ResponseHead { status: head.status, headers: head.headers, origin: Origin::Upstream });
     Ok(Answer::Proxied(body))
 }
@@ -79,7 +79,8 @@ fn route(session: &Session, snapshot: &Snapshot, exchange: &mut Care) -> Result<
 
 fn word(exchange: &mut Care, failure: Failure) -> Answer {
     exchange.tell(&failure);
-    Answer::Made(answer::word(exchange, failure))
+    let errors = exchange.proxy.settings().errors.clone();
+    Answer::Made(answer::word(exchange, failure, &errors))
 }
 
 /// Runs the response phases.
@@ -197,7 +198,7 @@ async fn log(proxy: Rc<Proxy>, mut exchange: Held) {
         exchange.response = Some(ResponseHead { status, headers: HeaderMap::new(), origin: Origin::Gateway });
     }
     Chain::on_log(&mut exchange).await;
-    if let Some(access_log) = proxy.settings().access_log.as_ref().filter(|_| !exchange.is_away()) {
-        access_log.note(&exchange);
+    if let Some(log) = proxy.settings().access_log.as_ref().filter(|_| !exchange.is_away()) {
+        log.note(access_log::line(&exchange));
     }
 }

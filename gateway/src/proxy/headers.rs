@@ -3,11 +3,14 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use smallvec::SmallVec;
 
-use super::{Proxy, Session, begin, upgrade, words};
-use crate::plugin::{Exchange, Origin};
+use super::{Proxy, Session, begin, debug, upgrade, words};
+use crate::{
+    config::AnswerHeaders,
+    plugin::{Exchange, Origin},
+};
 
 /// Headers that a request gains.
 const ADDED: usize = 10;
@@ -95,14 +98,16 @@ pub(super) fn forward(
         None if seen.has(Seen::FORWARDED_PREFIX) => drop(headers.remove(words::X_FORWARDED_PREFIX)),
         None => {}
     }
-    headers.insert(words::X_KONG_REQUEST_ID, exchange.id_value.clone());
+    if proxy.settings.borrow().tells_upstream {
+        headers.insert(words::X_KONG_REQUEST_ID, exchange.id_value.clone());
+    }
     if exchange.switches {
         upgrade::ask(headers);
     }
 }
 
 /// Turns a target's headers into those for the client.
-pub(super) fn receive(headers: &mut HeaderMap, exchange: &Exchange) {
+pub(super) fn receive(headers: &mut HeaderMap, status: StatusCode, proxy: &Proxy, exchange: &Exchange) {
     let seen = Seen::among(headers);
     drop_hop_by_hop(headers, seen);
     // A product names itself once (RFC 9110 §10.2.4); of several lines clients get the first, as from Kong.
@@ -112,6 +117,9 @@ pub(super) fn receive(headers: &mut HeaderMap, exchange: &Exchange) {
     }
     if seen.has(Seen::TRAILER) && !takes_trailers(&exchange.request.headers) {
         headers.remove(header::TRAILER);
+    }
+    if proxy.settings.borrow().headers.has(AnswerHeaders::UPSTREAM_STATUS) {
+        headers.insert(words::X_KONG_UPSTREAM_STATUS, HeaderValue::from(status.as_u16()));
     }
 }
 
@@ -234,24 +242,35 @@ pub(super) fn finish(proxy: &Proxy, exchange: &mut Exchange) {
     let timing = &exchange.timing;
     let (started, until, answered) = (timing.started, timing.upstream_started, timing.upstream_answered);
     let version = exchange.upstream.version;
+    debug::answer(exchange);
+    let (said, was_asked) = (proxy.settings.borrow().headers, !exchange.tries.is_empty());
     let Some(head) = &mut exchange.response else { return };
     let headers = &mut head.headers;
     headers.reserve(4);
-    if head.origin != Origin::Upstream {
+    if head.origin != Origin::Upstream && said.has(AnswerHeaders::SERVER) {
         headers.insert(header::SERVER, HeaderValue::from_static(words::IDENTITY));
     }
+    let is_proxied = head.origin == Origin::Upstream || (head.origin == Origin::Gateway && was_asked);
     // An answer that a target gave, or was asked for in vain.
-    if let (Origin::Upstream | Origin::Gateway, Some(until)) = (head.origin, until) {
-        let is_there = headers.contains_key(header::VIA);
-        add_to_list(headers, is_there, header::VIA, HeaderValue::from_static(words::via(version)));
-        let (waited, own) = (answered.unwrap_or_else(Instant::now) - until, until - started);
-        headers.insert(words::X_KONG_UPSTREAM_LATENCY, proxy.words.number(waited.as_millis()));
-        headers.insert(words::X_KONG_PROXY_LATENCY, proxy.words.number(own.as_millis()));
-    } else {
+    if let Some(until) = until.filter(|_| is_proxied) {
+        if said.has(AnswerHeaders::VIA) {
+            let is_there = headers.contains_key(header::VIA);
+            add_to_list(headers, is_there, header::VIA, HeaderValue::from_static(words::via(version)));
+        }
+        if said.has(AnswerHeaders::UPSTREAM_LATENCY) {
+            let waited = answered.unwrap_or_else(Instant::now) - until;
+            headers.insert(words::X_KONG_UPSTREAM_LATENCY, proxy.words.number(waited.as_millis()));
+        }
+        if said.has(AnswerHeaders::PROXY_LATENCY) {
+            headers.insert(words::X_KONG_PROXY_LATENCY, proxy.words.number((until - started).as_millis()));
+        }
+    } else if said.has(AnswerHeaders::RESPONSE_LATENCY) {
         let took = Instant::now() - started;
         headers.insert(words::X_KONG_RESPONSE_LATENCY, proxy.words.number(took.as_millis()));
     }
-    headers.insert(words::X_KONG_REQUEST_ID, exchange.id_value.clone());
+    if said.has(AnswerHeaders::REQUEST_ID) {
+        headers.insert(words::X_KONG_REQUEST_ID, exchange.id_value.clone());
+    }
 }
 
 /// Whether the client takes trailers.

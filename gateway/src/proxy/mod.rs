@@ -5,6 +5,7 @@ mod access_log;
 mod answer;
 mod begin;
 mod body;
+mod debug;
 mod exchange;
 mod explain;
 mod failure;
@@ -16,6 +17,7 @@ mod linger;
 mod payload;
 mod refusals;
 mod routing;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod upgrade;
@@ -36,18 +38,19 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 
 use crate::{
-    config::{Naming, Trusted},
+    config::{AnswerHeaders, Debugging, Naming, PortMaps, Trusted},
     listener::{Accepted, Afterwards, Malformed, Service},
     plugin::{Connection, RequestId, RouteFacts, TlsFacts},
     snapshot::{Manner, Snapshot},
+    telemetry::AccessLog,
     upstream,
 };
 
-pub use access_log::{AccessLog, AccessLogError};
 pub use body::Body;
 pub use explain::{Supposed, explain};
 pub use failure::{Failure, Party};
 pub use refusals::{Reason, Refusals};
+pub use templates::{ErrorWords, TemplateError};
 pub use upgrade::is_websocket;
 use words::Words;
 
@@ -64,6 +67,16 @@ pub struct Settings {
     pub naming: Naming,
     /// The client is the last address of the header that is not trusted; otherwise the last address.
     pub real_ip_recursive: bool,
+    /// Headers of answers. Default all but `X-Kong-Upstream-Status`.
+    pub headers: AnswerHeaders,
+    /// Whether targets hear the id of a request. Default yes.
+    pub tells_upstream: bool,
+    /// What clients may ask for.
+    pub debugging: Debugging,
+    /// How errors are worded. Default the gateway's own words.
+    pub errors: Arc<ErrorWords>,
+    /// The ports that clients know. Default those that are listened on.
+    pub ports: PortMaps,
     /// Where each request leaves a line.
     pub access_log: Option<AccessLog>,
     /// How targets are treated beyond what their upstreams say. Default: not at all.
@@ -82,6 +95,11 @@ impl Default for Settings {
             trusted: Trusted::default(),
             naming: Naming::Header(HeaderName::from_static("x-real-ip")),
             real_ip_recursive: false,
+            headers: AnswerHeaders::default(),
+            tells_upstream: true,
+            debugging: Debugging::default(),
+            errors: Arc::default(),
+            ports: PortMaps::default(),
             access_log: None,
             manner: Manner::default(),
             upstream: upstream::Settings::default(),
@@ -185,6 +203,8 @@ impl Deref for Served {
 pub struct Session {
     connection: Arc<Connection>,
     peer: HeaderValue,
+    /// What the client connected to, with the port that clients know.
+    reached: SocketAddr,
     port: HeaderValue,
     is_trusted: bool,
     /// The client, as the PROXY header of a peer that is believed says; else the peer.
@@ -210,9 +230,11 @@ impl Session {
             sni: tls.server_name,
             client: tls.client,
         };
+        let reached = SocketAddr::new(local.ip(), settings.ports.outside(local.port()));
         Self {
             peer: words::text(&peer.ip().to_canonical().to_string()),
-            port: HeaderValue::from(local.port()),
+            reached,
+            port: HeaderValue::from(reached.port()),
             is_trusted,
             client: named.map_or(peer, |passed| passed.source),
             requests: Cell::new(0),
@@ -220,6 +242,13 @@ impl Session {
             switched: Cell::default(),
             connection: Arc::new(Connection { serial, peer, local, tls: tls.map(facts) }),
         }
+    }
+
+    /// The number of the request that begins.
+    fn count(&self) -> u64 {
+        let number = self.requests.get() + 1;
+        self.requests.set(number);
+        number
     }
 
     /// The host of a request, which none has over HTTP/1.0.

@@ -32,13 +32,13 @@ pub(super) fn find(snapshot: &Snapshot, exchange: &mut Exchange, session: &Sessi
     let query = Query {
         method: &exchange.request.method,
         host: Some(&*host).filter(|host| !host.is_empty()),
-        port: session.connection.local.port(),
+        port: session.reached.port(),
         path: &path,
         headers: &exchange.request.headers,
         transport: tls.map_or(Transport::Plain, |tls| Transport::Tls { sni: tls.sni.as_deref() }),
         arguments: exchange.request.target.query(),
         source: Some(SocketAddr::new(exchange.client, session.client.port())),
-        destination: Some(session.connection.local),
+        destination: Some(session.reached),
     };
     let found = snapshot.router.find(&query).ok_or(Failure::NoRoute)?;
     let entry = found.value.clone();

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     listener::Afterwards,
     plugin::{Exchange, Origin},
-    upstream::{ResponseBody, Tunnel},
+    upstream::{Passed, ResponseBody, Tunnel},
 };
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
@@ -93,7 +93,7 @@ pub(super) fn switch(proxy: &Proxy, session: &Session, mut exchange: Care, answe
 /// A target whose connection did not follow its word.
 fn refuse(proxy: &Proxy, mut exchange: Care) -> Response<Body> {
     exchange.tell(&Failure::Switched);
-    let words = answer::word(&mut exchange, Failure::Switched);
+    let words = answer::word(&mut exchange, Failure::Switched, &proxy.settings().errors);
     headers::finish(proxy, &mut exchange);
     let head = exchange.response.clone();
     let mut response = Response::new(Body::from(words));
@@ -108,10 +108,11 @@ pub(super) fn afterwards(session: &Session) -> Option<Afterwards> {
     let Switched { tunnel, mut exchange, _beside } = *session.switched.take()?;
     Some(Box::new(move |client, early| {
         Box::pin(async move {
-            let passed = tunnel.run(client, early).await;
-            exchange.bytes_in += passed.to_target;
-            exchange.bytes_out += passed.to_client;
-            if let Some(error) = passed.broken {
+            let passed = Passed::default();
+            let outcome = tunnel.run(client, early, &passed).await;
+            exchange.bytes_in += passed.to_target.get();
+            exchange.bytes_out += passed.to_client.get();
+            if let Err(error) = outcome {
                 let (request_id, error) = (exchange.id.as_str(), &error as &dyn std::error::Error);
                 tracing::debug!(request_id, error, "an upgraded connection was broken off");
             }

@@ -11,6 +11,7 @@ use super::{
     failure::Failure,
     hello,
     prefixed::Prefixed,
+    record::Record,
     target::{self, Reached},
 };
 use crate::{
@@ -30,8 +31,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
 /// Serves a connection until it ends.
 pub(super) async fn run(streams: &Rc<Streams>, mut io: impl Io, ends: Ends, entry: &Entry) -> Result<(), Failure> {
-    let ends = if entry.proxied { introduced(streams, &mut io, ends).await? } else { named(ends, ends.peer) };
-    if entry.tls { secure(streams, io, ends, entry).await } else { plain(streams, io, ends).await }
+    let mut record = Record::begin(streams, "TCP", ends);
+    let outcome = async {
+        let client = if entry.proxied { introduced(streams, &mut io, ends).await? } else { named(ends, ends.peer) };
+        record.client = client.told.source;
+        let route = Caller { client, record: &mut record };
+        if entry.tls { secure(streams, io, route, entry).await } else { plain(streams, io, route).await }
+    };
+    let outcome = outcome.await;
+    outcome.inspect_err(|failure| record.fail(failure))
+}
+
+/// Who calls, and what is written down of it.
+struct Caller<'r> {
+    client: Client,
+    record: &'r mut Record,
 }
 
 /// The connection as its client sees it.
@@ -56,24 +70,25 @@ async fn introduced(streams: &Streams, io: &mut impl Io, ends: Ends) -> Result<C
     })
 }
 
-async fn plain(streams: &Rc<Streams>, io: impl Io, client: Client) -> Result<(), Failure> {
-    let (found, _) = find(streams, client, StreamProtocol::Tcp, None)?;
-    pass(streams, io, Bytes::new(), client, found).await
+async fn plain(streams: &Streams, io: impl Io, caller: Caller<'_>) -> Result<(), Failure> {
+    let (found, _) = find(streams, caller.client, StreamProtocol::Tcp, None)?;
+    pass(streams, io, Bytes::new(), caller, found).await
 }
 
 /// The name that the client asks for decides whether TLS ends here.
-async fn secure(streams: &Rc<Streams>, mut io: impl Io, client: Client, entry: &Entry) -> Result<(), Failure> {
+async fn secure(streams: &Streams, mut io: impl Io, caller: Caller<'_>, entry: &Entry) -> Result<(), Failure> {
     let hello = streams.hear(hello::receive(&mut io), Failure::HandshakeTimeout).await?;
     let (hello, first) = hello.map_err(Failure::Hello)?;
     let first = Bytes::from(first);
-    let name = hello.server_name.as_deref();
-    let (found, is_passthrough) = find(streams, client, StreamProtocol::Tls, name)?;
+    caller.record.sni = hello.server_name;
+    let name = caller.record.sni.as_deref();
+    let (found, is_passthrough) = find(streams, caller.client, StreamProtocol::Tls, name)?;
     if is_passthrough {
-        return pass(streams, io, first, client, found).await;
+        return pass(streams, io, first, caller, found).await;
     }
-    let handshake = TlsAcceptor::from(super::tls(&streams.settings.tls, entry)).accept(Prefixed::new(first, io));
+    let handshake = TlsAcceptor::from(super::tls(&streams.settings().tls, entry)).accept(Prefixed::new(first, io));
     let io = streams.hear(handshake, Failure::HandshakeTimeout).await?.map_err(Failure::Handshake)?;
-    pass(streams, io, Bytes::new(), client, found).await
+    pass(streams, io, Bytes::new(), caller, found).await
 }
 
 /// The route that takes the stream, and whether TLS goes on to the target. The snapshot is not held: streams outlive it.
@@ -84,7 +99,8 @@ fn find(
     sni: Option<&str>,
 ) -> Result<(Arc<StreamEntry>, bool), Failure> {
     let snapshot = streams.current.load();
-    let query = StreamQuery { protocol, source: client.told.source, destination: client.ends.local, sni };
+    let query =
+        StreamQuery { protocol, source: client.told.source, destination: streams.known_as(client.ends.local), sni };
     let found = snapshot.streams.find(&query).ok_or(Failure::NoRoute)?;
     Ok((found.value.clone(), found.is_passthrough))
 }
@@ -94,25 +110,27 @@ async fn pass(
     streams: &Streams,
     io: impl Io,
     early: Bytes,
-    client: Client,
+    caller: Caller<'_>,
     found: Arc<StreamEntry>,
 ) -> Result<(), Failure> {
+    let Caller { client, record } = caller;
+    record.lead(&found);
     let service = found.service.as_ref().ok_or(Failure::NoService)?;
     let first = introduction(streams, service, &client.told);
     // Boxed: the stream lives on for long without it.
     let reached = Box::pin(target::reach(streams, service, client.told.source, &first)).await?;
     let Reached { tunnel, address, _in_flight } = reached;
-    let route = found.route.name.clone().unwrap_or_else(|| found.route.id.clone());
+    record.pass(address);
     // So that no configuration of the past stays for the sake of a long stream.
     drop(found);
-    let passed = tunnel.run(io, early).await;
-    streams.counters.passed(&passed);
-    let (peer, to_target, to_client) = (client.ends.peer, passed.to_target, passed.to_client);
-    let (route, client) = (&*route, client.told.source);
+    let outcome = tunnel.run(io, early, &record.passed).await;
+    streams.counters.passed(&record.passed);
+    let (to_target, to_client) = (record.passed.to_target.get(), record.passed.to_client.get());
+    let (peer, route, client) = (client.ends.peer, record.route(), client.told.source);
     // Either side may end a stream as it likes, or say nothing any more.
-    match &passed.broken {
-        None => tracing::debug!(%peer, %client, route, target = %address, to_target, to_client, "a stream ended"),
-        Some(error @ (TunnelError::Idle(_) | TunnelError::Stuck(_) | TunnelError::Io(_))) => {
+    match &outcome {
+        Ok(()) => tracing::debug!(%peer, %client, route, target = %address, to_target, to_client, "a stream ended"),
+        Err(error @ (TunnelError::Idle(_) | TunnelError::Stuck(_) | TunnelError::Io(_))) => {
             let error = error as &dyn std::error::Error;
             tracing::debug!(%peer, %client, route, target = %address, to_target, to_client, error, "a stream broke off");
         }
@@ -122,6 +140,6 @@ async fn pass(
 
 /// What the target hears before anything else.
 fn introduction(streams: &Streams, service: &ServiceEntry, told: &Passed) -> Vec<u8> {
-    let version = streams.settings.introductions.of(service.service.name.as_deref());
+    let version = streams.settings().introductions.of(service.service.name.as_deref());
     version.map_or_else(Vec::new, |version| told.write(target::version(version)))
 }

@@ -54,8 +54,8 @@ impl Counters {
     }
 
     pub(super) fn passed(&self, passed: &Passed) {
-        self.to_targets.fetch_add(passed.to_target, Relaxed);
-        self.to_clients.fetch_add(passed.to_client, Relaxed);
+        self.to_targets.fetch_add(passed.to_target.get(), Relaxed);
+        self.to_clients.fetch_add(passed.to_client.get(), Relaxed);
     }
 
     /// Streams that ended so.

@@ -2,12 +2,15 @@
 //! What cannot be taken at once is lost, as datagrams are.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     rc::Rc,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant as StdInstant},
 };
 
@@ -19,12 +22,13 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{EXHAUSTED_PAUSE, Streams, failure::Failure, settle, target};
+use super::{EXHAUSTED_PAUSE, Ends, Streams, failure::Failure, record::Record, target, tell};
 use crate::{
     balancer::Report,
     router::{StreamProtocol, StreamQuery},
     shutdown::{Drain, Ending},
     snapshot::StreamEntry,
+    upstream::Passed,
 };
 
 /// The longest datagram.
@@ -74,7 +78,11 @@ fn take(streams: &Rc<Streams>, socket: &Rc<UdpSocket>, clients: &Clients, arrive
     };
     let found = match admit(streams, peer, local) {
         Ok(found) => found,
-        Err(failure) => return settle(&streams.counters, peer, Some(&failure)),
+        // No session, and so no line: whoever sends to a wrong port would fill the disk.
+        Err(failure) => {
+            streams.counters.ended(failure.end());
+            return tell(&streams.counters, peer, &failure);
+        }
     };
     let (sender, receiver) = channel(WAITING);
     // The queue is empty.
@@ -82,19 +90,24 @@ fn take(streams: &Rc<Streams>, socket: &Rc<UdpSocket>, clients: &Clients, arrive
     clients.borrow_mut().insert(peer, sender.clone());
     let place = Place::take(streams, clients, peer, sender);
     let session = Session { socket: socket.clone(), peer, found, end: end.clone() };
+    let mut record = Record::begin(streams, "UDP", Ends { peer, local });
+    record.lead(&session.found);
     streams.spawn(async move {
-        let ended = session.run(&place.streams, receiver).await;
-        settle(&place.streams.counters, peer, ended.as_ref().err());
+        if let Err(failure) = session.run(&place.streams, receiver, &mut record).await {
+            record.fail(&failure);
+            tell(&place.streams.counters, peer, &failure);
+        }
     });
 }
 
 /// The route of a client, if there is room for it.
 fn admit(streams: &Streams, peer: SocketAddr, local: SocketAddr) -> Result<Arc<StreamEntry>, Failure> {
-    if streams.sessions.get() >= streams.settings.udp_sessions {
+    if streams.sessions.get() >= streams.settings().udp_sessions {
         return Err(Failure::Sessions);
     }
     let snapshot = streams.current.load();
-    let query = StreamQuery { protocol: StreamProtocol::Udp, source: peer, destination: local, sni: None };
+    let query =
+        StreamQuery { protocol: StreamProtocol::Udp, source: peer, destination: streams.known_as(local), sni: None };
     Ok(snapshot.streams.find(&query).ok_or(Failure::NoRoute)?.value.clone())
 }
 
@@ -133,11 +146,12 @@ struct Session {
 }
 
 impl Session {
-    async fn run(&self, streams: &Streams, mut sent: Receiver<Bytes>) -> Result<(), Failure> {
+    async fn run(&self, streams: &Streams, mut sent: Receiver<Bytes>, record: &mut Record) -> Result<(), Failure> {
         let service = self.found.service.as_ref().ok_or(Failure::NoService)?;
         let picked = target::pick(streams, service, self.peer, &mut crate::snapshot::Tried::new()).await?;
+        record.pass(picked.address);
         let outcome = match connect(picked.address).await {
-            Ok(target) => self.pass(streams, &target, (&mut sent, service.read_timeout)).await,
+            Ok(target) => self.pass(streams, &target, (&mut sent, service.read_timeout), &record.passed).await,
             Err(error) => Err(error),
         };
         // How long a session lasts says nothing about its target.
@@ -151,6 +165,7 @@ impl Session {
         streams: &Streams,
         target: &UdpSocket,
         (sent, silence): (&mut Receiver<Bytes>, Duration),
+        passed: &Passed,
     ) -> io::Result<()> {
         let (mut silence, mut ends) = (silence, false);
         let mut last = Instant::now() + silence;
@@ -158,14 +173,14 @@ impl Session {
             // Dropping any arm loses nothing: queue and sockets keep what they have.
             tokio::select! {
                 Some(datagram) = sent.recv() => {
-                    streams.counters.to_targets.fetch_add(datagram.len() as u64, Relaxed);
+                    count(&passed.to_target, &streams.counters.to_targets, datagram.len());
                     timeout(LAST_WORDS, target.send(&datagram)).await.unwrap_or(Ok(0))?;
                 }
                 ready = target.ready(Interest::READABLE | Interest::ERROR) => {
                     if ready?.is_error() {
                         refused(target)?;
                     }
-                    self.answer(streams, target)?;
+                    self.answer(streams, target, passed)?;
                 }
                 () = self.end.reached(Ending::Retire), if !ends => {
                     (silence, ends) = (silence.min(LAST_WORDS), true);
@@ -177,7 +192,7 @@ impl Session {
     }
 
     /// Passes on what the target has said by now.
-    fn answer(&self, streams: &Streams, target: &UdpSocket) -> io::Result<()> {
+    fn answer(&self, streams: &Streams, target: &UdpSocket, passed: &Passed) -> io::Result<()> {
         thread_local! {
             static SPACE: RefCell<Vec<u8>> = RefCell::new(vec![0; LONGEST]);
         }
@@ -189,11 +204,17 @@ impl Session {
                     Err(error) => return Err(error),
                 };
                 if self.socket.try_send_to(&space[..length], self.peer).is_ok() {
-                    streams.counters.to_clients.fetch_add(length as u64, Relaxed);
+                    count(&passed.to_client, &streams.counters.to_clients, length);
                 }
             }
         })
     }
+}
+
+/// Counts bytes of a session, and of all of them.
+fn count(passed: &Cell<u64>, all: &AtomicU64, bytes: usize) {
+    passed.set(passed.get() + bytes as u64);
+    all.fetch_add(bytes as u64, Relaxed);
 }
 
 /// What the system heard of the target, such as that nobody listens there.

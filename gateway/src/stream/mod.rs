@@ -8,6 +8,7 @@ mod datagrams;
 mod failure;
 pub mod hello;
 mod prefixed;
+mod record;
 mod target;
 
 use std::{
@@ -22,16 +23,17 @@ use std::{
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     task::{JoinHandle, JoinSet},
     time::{sleep, timeout},
 };
 
 use crate::{
-    config::{Introductions, Trusted},
+    config::{Introductions, PortMaps, Trusted},
     listener::{self, Bound, Door, Drained, Entry, Refusal},
     shutdown::{Drain, Ending},
     snapshot::{Manner, Snapshot},
+    telemetry::AccessLog,
     tls::ServerTls,
     upstream,
 };
@@ -59,6 +61,10 @@ pub struct Settings {
     pub introductions: Introductions,
     /// How targets are treated beyond what their upstreams say.
     pub manner: Manner,
+    /// The ports that clients know.
+    pub ports: PortMaps,
+    /// Where each stream leaves a line.
+    pub access_log: Option<AccessLog>,
     /// How long streams may go on after the end was asked for.
     pub grace: Duration,
 }
@@ -72,7 +78,8 @@ fn tls(server: &ServerTls, entry: &Entry) -> Arc<ServerConfig> {
 
 /// The streams of one worker.
 pub struct Streams {
-    settings: Settings,
+    settings: RefCell<Rc<Settings>>,
+    changes: RefCell<watch::Receiver<Settings>>,
     current: Arc<ArcSwap<Snapshot>>,
     upstream: upstream::Client,
     counters: Arc<Counters>,
@@ -102,15 +109,30 @@ struct Ends {
 type Accepting = (JoinHandle<()>, Rc<Door>, Rc<Entry>);
 
 impl Streams {
-    /// Serves whatever `current` holds when a stream begins.
+    /// Serves whatever `current` holds when a stream begins, by the settings of that moment.
     pub fn new(
         current: Arc<ArcSwap<Snapshot>>,
         upstream: upstream::Client,
-        settings: Settings,
+        mut changes: watch::Receiver<Settings>,
         counters: Arc<Counters>,
     ) -> Self {
+        let settings = RefCell::new(Rc::new(changes.borrow_and_update().clone()));
+        let changes = RefCell::new(changes);
         let (open, connections, sessions, closed, closing) = Default::default();
-        Self { settings, current, upstream, counters, open, connections, sessions, closed, closing }
+        Self { settings, changes, current, upstream, counters, open, connections, sessions, closed, closing }
+    }
+
+    fn settings(&self) -> Rc<Settings> {
+        let mut changes = self.changes.borrow_mut();
+        if changes.has_changed().unwrap_or(false) {
+            *self.settings.borrow_mut() = Rc::new(changes.borrow_and_update().clone());
+        }
+        self.settings.borrow().clone()
+    }
+
+    /// An address of this node with the port that clients know.
+    fn known_as(&self, local: SocketAddr) -> SocketAddr {
+        SocketAddr::new(local.ip(), self.settings().ports.outside(local.port()))
     }
 
     /// Runs until the gateway ends, or the stream does.
@@ -124,7 +146,7 @@ impl Streams {
     fn start(self: &Rc<Self>, stream: listener::Stream, peer: SocketAddr, entry: &Rc<Entry>) {
         let counted = &self.counters.listener;
         counted.accepted.fetch_add(1, Relaxed);
-        if self.connections.get() >= self.settings.connections {
+        if self.connections.get() >= self.settings().connections {
             return listener::refuse(counted, peer, Refusal::Connections);
         }
         counted.handled.fetch_add(1, Relaxed);
@@ -148,13 +170,13 @@ impl Streams {
 
     /// What a client says before it is passed on. It has as long as for a handshake, and not much longer than the gateway.
     async fn hear<T>(&self, saying: impl Future<Output = T>, late: Failure) -> Result<T, Failure> {
-        let closing = self.closing.notified();
+        let (limit, closing) = (self.settings().handshake_timeout, self.closing.notified());
         if self.closed.get() {
             return Err(Failure::Ending);
         }
         // Dropping either arm loses what was said so far, with the stream.
         tokio::select! {
-            said = timeout(self.settings.handshake_timeout, saying) => said.map_err(|_| late),
+            said = timeout(limit, saying) => said.map_err(|_| late),
             () = closing => Err(Failure::Ending),
         }
     }
@@ -167,7 +189,7 @@ impl Streams {
 
     /// Whether the word of this peer counts. One from the file system has no port.
     fn trusts(&self, peer: SocketAddr) -> bool {
-        let trusted = &self.settings.trusted;
+        let trusted = &self.settings().trusted;
         if peer.port() == 0 { trusted.files } else { trusted.contains(peer.ip()) }
     }
 }
@@ -190,14 +212,13 @@ impl Drop for Place {
 }
 
 async fn attend(place: Place, peer: SocketAddr, serving: impl Future<Output = Result<(), Failure>>) {
-    let ended = serving.await;
-    settle(&place.0.counters, peer, ended.as_ref().err());
+    if let Err(failure) = serving.await {
+        tell(&place.0.counters, peer, &failure);
+    }
 }
 
-/// Counts the end of a stream, and says what is worth saying.
-fn settle(counters: &Counters, peer: SocketAddr, failure: Option<&Failure>) {
-    counters.ended(failure.map_or(End::Passed, Failure::end));
-    let Some(failure) = failure else { return };
+/// Says why a stream was not passed on, and counts a client that crossed a limit.
+fn tell(counters: &Counters, peer: SocketAddr, failure: &Failure) {
     match failure.refusal() {
         Some(refusal) => listener::refuse(&counters.listener, peer, refusal),
         None if failure.end() == End::Client => {
@@ -267,6 +288,7 @@ async fn drain(streams: &Streams, end: &Drain) -> Drained {
     while open.try_join_next().is_some() {}
     let all = open.len();
     let gone = async { while open.join_next().await.is_some() {} };
+    let grace = streams.settings().grace;
     let lapse = async {
         sleep(listener::NEWCOMER).await;
         streams.close();
@@ -274,7 +296,7 @@ async fn drain(streams: &Streams, end: &Drain) -> Drained {
     };
     // Dropping any arm loses nothing: what is still open is counted and cut.
     tokio::select! {
-        _ = timeout(streams.settings.grace, gone) => {}
+        _ = timeout(grace, gone) => {}
         () = lapse => {}
         () = end.reached(Ending::Cut) => {}
     }

@@ -74,7 +74,8 @@ pub(super) async fn pick(
     client: SocketAddr,
     tried: &mut Tried,
 ) -> Result<Picked, Failure> {
-    let manner = &streams.settings.manner;
+    let settings = streams.settings();
+    let manner = &settings.manner;
     let hash = service.upstream.as_deref().and_then(|upstream| hash(upstream, client));
     let chosen = match service.choose(tried, hash, manner) {
         Err(NoChoice::Pending) => service.choose_late(tried, hash, manner).await,
@@ -99,7 +100,7 @@ impl Picked {
             false => balanced.in_flight.failed(),
         }
         // Outliers are known by their statuses; a stream that was taken is as good as any.
-        upstream.report(balanced, Some(report), is_well.then_some(200), &streams.settings.manner);
+        upstream.report(balanced, Some(report), is_well.then_some(200), &streams.settings().manner);
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 #[derive(Debug)]
 pub(super) struct Deadline {
     timer: Option<Pin<Box<Sleep>>>,
-    at: Instant,
+    pub(super) at: Instant,
 }
 
 impl Deadline {

@@ -193,7 +193,7 @@ impl Stream {
         wait.begin(&mut self.deadline);
         poll_fn(|cx| match answer.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(answer.map_err(|error| failure(error, &wait, reused))),
-            Poll::Pending => wait.poll(&mut self.deadline, cx).map(Err),
+            Poll::Pending => wait.poll(0, &mut self.deadline, cx).map(Err),
         })
         .await
     }

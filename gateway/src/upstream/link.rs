@@ -37,6 +37,7 @@ type Outcome = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
 pub(super) struct Sent<F> {
     answer: F,
     upload: Option<Rc<Progress>>,
+    has_body: bool,
     reused: bool,
 }
 
@@ -110,9 +111,9 @@ impl Link {
     ) -> Sent<impl Future<Output = Outcome> + Unpin + use<>> {
         let reused = self.requests > 0;
         self.requests += 1;
-        let upload = request.body().progress();
+        let (upload, has_body) = (request.body().progress(), !request.body().is_end_stream());
         // Boxed: it has room for the request, and goes through several futures.
-        Sent { answer: Box::pin(self.sender.try_send_request(request)), upload, reused }
+        Sent { answer: Box::pin(self.sender.try_send_request(request)), upload, has_body, reused }
     }
 
     /// Sends what was begun and waits for the head of its answer.
@@ -122,10 +123,10 @@ impl Link {
         timeouts: &Timeouts,
         address: SocketAddr,
     ) -> Result<Response<Incoming>, SendError> {
-        let Sent { mut answer, upload, reused } = sent;
+        let Sent { mut answer, upload, has_body, reused } = sent;
         let mut wait = Wait::new(upload, timeouts, address);
         wait.begin(&mut self.deadline);
-        let begun = self.meter.now();
+        let (begun, written) = (self.meter.now(), self.meter.written());
         poll_fn(|cx| {
             let has_ended = self.poll_drive(cx).is_ready();
             if let Poll::Ready(answer) = Pin::new(&mut answer).poll(cx) {
@@ -139,7 +140,9 @@ impl Link {
             if self.meter.is_flooded_since(begun) {
                 return Poll::Ready(Err(SendError::Ambiguous(address, "its head has no end")));
             }
-            wait.poll(&mut self.deadline, cx).map(Err)
+            // What was taken in between is more than what the body was asked for: much of that waits here.
+            let taken = if has_body { self.meter.written() - written } else { 0 };
+            wait.poll(taken, &mut self.deadline, cx).map(Err)
         })
         .await
     }
@@ -172,8 +175,10 @@ impl<'a> Wait<'a> {
         self.upload.as_deref().filter(|progress| !progress.ended.get())
     }
 
-    pub(super) fn poll(&mut self, deadline: &mut Deadline, cx: &mut Context<'_>) -> Poll<SendError> {
-        let moved = self.upload.as_ref().map_or(0, |progress| progress.steps.get());
+    /// Ready when it waited for too long. `taken`: bytes that the target has taken, where they are counted. The answer is
+    /// waited for from when the last of the request moved.
+    pub(super) fn poll(&mut self, taken: u64, deadline: &mut Deadline, cx: &mut Context<'_>) -> Poll<SendError> {
+        let moved = self.upload.as_ref().map_or(0, |progress| progress.steps.get()) + taken;
         if moved != self.moved {
             self.moved = moved;
             deadline.set(if self.open_upload().is_some() { self.timeouts.write } else { self.timeouts.read });
@@ -221,5 +226,28 @@ fn failure(mut error: TrySendError<Request<RequestBody>>, wait: &Wait<'_>, reuse
         SendError::Invalid(address, source)
     } else {
         SendError::Broken { address, reused, sent, source: Some(source) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn an_answer_is_waited_for_from_when_the_target_took_the_last_of_the_request() {
+        let timeouts = Timeouts { connect: LIMIT, write: LIMIT, read: LIMIT };
+        let (mut wait, mut deadline) = (Wait::new(None, &timeouts, ([127, 0, 0, 1], 80).into()), Deadline::new());
+        wait.begin(&mut deadline);
+        let mut ends = Vec::new();
+        for taken in [0, 100, 200, 200] {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            assert!(poll_fn(|cx| Poll::Ready(wait.poll(taken, &mut deadline, cx).is_pending())).await);
+            ends.push(deadline.at);
+        }
+        assert!(ends[0] < ends[1] && ends[1] < ends[2] && ends[2] == ends[3], "{ends:?}");
     }
 }

@@ -1,5 +1,5 @@
-//! A connection that counts what its target sends: interim answers without end would keep a request waiting, and its worker
-//! busy, for as long as they come.
+//! A connection that counts what its target sends and takes. Interim answers without end would keep a request waiting, and its
+//! worker busy, for as long as they come; and a target that still takes a request owes no answer yet.
 
 use std::{
     cell::Cell,
@@ -24,14 +24,25 @@ pub(super) struct Metered {
     meter: Meter,
 }
 
-/// How much was read. A clone is another look at the same number.
+/// How much was read and written. A clone is another look at the same numbers.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Meter(Rc<Cell<u64>>);
+pub(super) struct Meter(Rc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    read: Cell<u64>,
+    written: Cell<u64>,
+}
 
 impl Meter {
     /// What was read so far.
     pub(super) fn now(&self) -> u64 {
-        self.0.get()
+        self.0.read.get()
+    }
+
+    /// What was written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.0.written.get()
     }
 
     /// Whether too much was read since then for an answer that is still to come.
@@ -49,6 +60,14 @@ impl Metered {
     pub(super) fn into_io(self) -> TargetIo {
         self.io
     }
+
+    fn count(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(taken)) = &polled {
+            let written = &self.meter.0.written;
+            written.set(written.get() + *taken as u64);
+        }
+        polled
+    }
 }
 
 impl AsyncRead for Metered {
@@ -56,14 +75,17 @@ impl AsyncRead for Metered {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.io).poll_read(cx, buffer);
-        this.meter.0.set(this.meter.0.get() + (buffer.filled().len() - before) as u64);
+        let read = &this.meter.0.read;
+        read.set(read.get() + (buffer.filled().len() - before) as u64);
         polled
     }
 }
 
 impl AsyncWrite for Metered {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.count(polled)
     }
 
     fn poll_write_vectored(
@@ -71,7 +93,9 @@ impl AsyncWrite for Metered {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, slices)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
+        this.count(polled)
     }
 
     fn is_write_vectored(&self) -> bool {

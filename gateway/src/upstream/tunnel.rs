@@ -1,6 +1,7 @@
 //! A connection to a target that has left HTTP: bytes go both ways as they come, and no faster than they are taken.
 
 use std::{
+    cell::Cell,
     future::poll_fn,
     io,
     pin::Pin,
@@ -26,15 +27,13 @@ pub struct Tunnel {
     write_timeout: Duration,
 }
 
-/// What became of a tunnel.
-#[derive(Debug)]
+/// How much a tunnel has passed on so far.
+#[derive(Debug, Default)]
 pub struct Passed {
     /// Bytes that went to the target.
-    pub to_target: u64,
+    pub to_target: Cell<u64>,
     /// Bytes that went to the client.
-    pub to_client: u64,
-    /// Why it was broken off, unless both sides were done.
-    pub broken: Option<TunnelError>,
+    pub to_client: Cell<u64>,
 }
 
 /// Why a tunnel was broken off.
@@ -56,12 +55,18 @@ impl Tunnel {
         Self { io, early, read_timeout, write_timeout }
     }
 
-    /// Copies until both sides are done, or nothing moves for too long. `early`: what the client said already.
+    /// Copies until both sides are done, or nothing moves for too long, and counts. `early`: what the client said already.
     ///
     /// # Cancel safety
     /// A dropped tunnel closes the connection to the target.
-    pub async fn run(mut self, mut client: impl AsyncRead + AsyncWrite + Unpin, early: Bytes) -> Passed {
-        let (mut up, mut down) = (Way::new(early), Way::new(std::mem::take(&mut self.early)));
+    pub async fn run(
+        mut self,
+        mut client: impl AsyncRead + AsyncWrite + Unpin,
+        early: Bytes,
+        passed: &Passed,
+    ) -> Result<(), TunnelError> {
+        let mut up = Way::new(early, &passed.to_target);
+        let mut down = Way::new(std::mem::take(&mut self.early), &passed.to_client);
         let mut deadline = Deadline::new();
         deadline.set(self.read_timeout);
         let mut moved = 0;
@@ -80,18 +85,17 @@ impl Tunnel {
             let late = if is_stuck { TunnelError::Stuck(limit) } else { TunnelError::Idle(limit) };
             deadline.poll(cx).map(|()| Err(late))
         });
-        let broken = outcome.await.err();
-        Passed { to_target: up.passed, to_client: down.passed, broken }
+        outcome.await
     }
 }
 
 /// One of the two ways.
 #[derive(Debug)]
-struct Way {
+struct Way<'p> {
     /// Read, but not taken by the other side yet.
     rest: Bytes,
     state: State,
-    passed: u64,
+    passed: &'p Cell<u64>,
     /// Grows whenever something moved.
     steps: u64,
 }
@@ -104,9 +108,9 @@ enum State {
     Ended,
 }
 
-impl Way {
-    fn new(early: Bytes) -> Self {
-        Self { rest: early, state: State::Open, passed: 0, steps: 0 }
+impl<'p> Way<'p> {
+    fn new(early: Bytes, passed: &'p Cell<u64>) -> Self {
+        Self { rest: early, state: State::Open, passed, steps: 0 }
     }
 
     fn is_stuck(&self) -> bool {
@@ -171,7 +175,7 @@ impl Way {
         if taken == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        self.passed += taken as u64;
+        self.passed.set(self.passed.get() + taken as u64);
         self.steps += 1;
         Ok(taken)
     }
@@ -188,7 +192,9 @@ mod tests {
     /// Runs both ways between two pipes.
     async fn both(client: tokio::io::DuplexStream, target: tokio::io::DuplexStream, early: &'static str) -> (u64, u64) {
         let (mut client, mut target) = (client, target);
-        let (mut up, mut down) = (Way::new(Bytes::from_static(early.as_bytes())), Way::new(Bytes::new()));
+        let passed = Passed::default();
+        let mut up = Way::new(Bytes::from_static(early.as_bytes()), &passed.to_target);
+        let mut down = Way::new(Bytes::new(), &passed.to_client);
         poll_fn(|cx| {
             let upwards = up.poll(cx, &mut client, &mut target)?;
             let downwards = down.poll(cx, &mut target, &mut client)?;
@@ -196,7 +202,7 @@ mod tests {
         })
         .await
         .unwrap();
-        (up.passed, down.passed)
+        (passed.to_target.get(), passed.to_client.get())
     }
 
     #[tokio::test]
@@ -223,11 +229,12 @@ mod tests {
     #[tokio::test]
     async fn no_more_is_read_than_the_other_side_takes() {
         let ((mut client, near), (far, _target)) = (duplex(PIECE), duplex(8));
-        let (mut near, mut far, mut way) = (near, far, Way::new(Bytes::new()));
+        let passed = Cell::new(0);
+        let (mut near, mut far, mut way) = (near, far, Way::new(Bytes::new(), &passed));
         client.write_all(&[b'x'; PIECE]).await.unwrap();
         let pending = poll_fn(|cx| Poll::Ready(way.poll(cx, &mut near, &mut far).is_pending())).await;
         assert!(pending && way.is_stuck());
-        assert_eq!((way.passed, way.rest.len()), (8, PIECE - 8));
+        assert_eq!((passed.get(), way.rest.len()), (8, PIECE - 8));
         client.write_all(&[b'x'; PIECE]).await.unwrap();
         let full = tokio::time::timeout(Duration::from_millis(20), client.write_all(b"x"));
         let still = poll_fn(|cx| Poll::Ready(way.poll(cx, &mut near, &mut far).is_pending()));

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{SAID, gateway, kept, reachable, status, writable};
-use crate::harness::{Load, TestPostgres, TestTarget};
+use super::{SAID, gateway, kept, quick, reachable, status, writable};
+use crate::harness::{Load, TestGateway, TestPostgres, TestTarget};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_of_the_database_costs_no_request_and_its_return_none_either() {
@@ -103,4 +103,35 @@ async fn a_database_that_comes_back_older_is_noticed_and_served_whole() {
     super::wait("the old configuration", || async { ask("GET /old").await.status == 503 }).await;
     ask("GET /changed").await.expect(404);
     ask("GET /new").await.expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_is_turned_by_hand_meanwhile_is_turned_here_and_later_everywhere() {
+    let (server, target) = (TestPostgres::start(), TestTarget::answering("a").await);
+    let (url, poll) = (server.database(), ("SANDGATE_DATABASE_POLL_INTERVAL", "200ms"));
+    let node = || quick(TestGateway::new().on_postgres(&url)).setting(poll.0, poll.1);
+    let (one, other) = (node().start().await, node().start().await);
+    let checks = json!({ "passive": { "unhealthy": { "http_failures": 1 } } });
+    one.admin.create("/upstreams", json!({ "name": "u", "healthchecks": checks })).await;
+    one.admin.create("/upstreams/u/targets", json!({ "target": target.address.to_string() })).await;
+    one.admin.create("/services", json!({ "name": "s", "host": "u" })).await;
+    one.admin.create("/services/s/routes", json!({ "paths": ["/"] })).await;
+    for node in [&one, &other] {
+        node.eventually("/", |answer| answer.status == 200).await;
+    }
+    server.kill9();
+    reachable(&one, false).await;
+    let place = format!("/upstreams/u/targets/{}", target.address);
+    for (state, expected) in [("unhealthy", 503), ("healthy", 200), ("unhealthy", 503)] {
+        let answer = one.admin.call(&format!("PUT {place}/{state}")).send().await.expect(202).json();
+        let message = answer["message"].as_str().unwrap();
+        assert!(message.contains("other nodes hear of it later"), "{message}");
+        one.get("/").await.expect(expected);
+    }
+    other.get("/").await.expect(200);
+    server.start_again();
+    other.eventually("/", |answer| answer.status == 503).await;
+    one.get("/").await.expect(503);
+    let told = server.sql(&url, "SELECT count(*) FROM target_marks");
+    assert_eq!(told.trim(), "1", "the last one alone");
 }

@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use crate::harness::{Client, Gateway, Peer, TestGateway, TestTarget, Wire, exchange};
 
-/// How long an attack is tried, in seconds; the connection is gone before.
-const SECONDS: f64 = 15.0;
+/// How long an attack is tried, in seconds; the connection is gone before. That it is gone within five seconds is for a quiet
+/// machine (docs/guide/limits.md) and for tests of the listener that have a clock of their own.
+const SECONDS: f64 = 30.0;
 /// Another client may have to wait for so long, on a busy machine: not for as long as the attack goes on.
 const NOTICED: Duration = Duration::from_secs(5);
 /// What an attack may cost, in bytes.
@@ -15,12 +16,8 @@ const GROWTH: u64 = 16 << 20;
 
 async fn besieged() -> (Gateway, TestTarget) {
     let target = TestTarget::pouring(1 << 20).await;
-    let gateway = TestGateway::new()
-        .setting("SANDGATE_CLIENT_SEND_TIMEOUT", "1s")
-        .setting("SANDGATE_STATUS_LISTEN", "127.0.0.1:0")
-        .route("/", [&target])
-        .start()
-        .await;
+    let gateway =
+        TestGateway::new().setting("SANDGATE_STATUS_LISTEN", "127.0.0.1:0").route("/", [&target]).start().await;
     gateway.applied().await;
     // What first requests cost each worker is no growth.
     for _ in 0..6 {

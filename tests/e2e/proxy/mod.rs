@@ -1,5 +1,6 @@
 //! Requests through the gateway to targets and back.
 
+mod answers;
 mod attacks;
 mod balancing;
 mod bodies;
@@ -29,6 +30,7 @@ mod smuggling;
 mod spellings;
 mod streaming;
 mod streams;
+mod streams_log;
 mod streams_tls;
 mod streams_udp;
 mod upstream;

@@ -286,3 +286,18 @@ async fn routes_and_services_of_two_kinds_do_not_meet() {
     gateway.get("/").await.expect(404);
     assert_eq!(target.connections(), 0);
 }
+
+#[tokio::test]
+async fn a_listener_is_known_by_the_port_that_clients_know() {
+    // Bound and not listened on: nobody else gets the port, and the gateway may share it.
+    let held = TcpSocket::new_v4().unwrap();
+    held.set_reuseport(true).unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = held.local_addr().unwrap();
+    let (outside, inside) = (StreamTarget::named("outside").await, StreamTarget::named("inside").await);
+    let gateway = listening(&format!("{address} reuseport"));
+    let gateway = gateway.setting("SANDGATE_PORT_MAPS", &format!("5432:{}", address.port())).start().await;
+    lead(&gateway, "inside", inside.address, at(address)).await;
+    lead(&gateway, "outside", outside.address, at("127.0.0.1:5432".parse().unwrap())).await;
+    assert_eq!(talk(connected(address).await, b"hello").await, "outside hello.");
+}

@@ -28,7 +28,7 @@ async fn client(listener: SocketAddr) -> UdpSocket {
 }
 
 /// Asks until there is an answer to this question: any datagram may be lost.
-async fn ask(client: &UdpSocket, words: &str) -> String {
+pub(super) async fn ask(client: &UdpSocket, words: &str) -> String {
     let mut space = vec![0; 65_535];
     let asking = async {
         loop {

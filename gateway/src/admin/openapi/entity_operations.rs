@@ -80,7 +80,8 @@ pub(super) fn health() -> Operation {
 }
 
 pub(super) fn set_health() -> Operation {
-    Operation::new("Mark a target as healthy or not").empty(204).of("upstreams").refused(&[400, 404])
+    let operation = Operation::new("Mark a target as healthy or not").empty(204).answers(202, message());
+    operation.of("upstreams").refused(&[400, 404])
 }
 
 pub(super) fn modules(method: &str) -> Operation {

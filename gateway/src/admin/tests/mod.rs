@@ -26,8 +26,8 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Access, AccessSettings, Context, Controls, Door, Fitness, Limits, Modules, Node, Plugins, Status, TargetFitness,
-    router, status_router,
+    Access, AccessSettings, Announcer, Context, Controls, Door, Fitness, Limits, Modules, Node, Plugins, Status,
+    TargetFitness, router, status_router,
 };
 use crate::{
     model::{
@@ -86,6 +86,7 @@ impl Admin {
             node: Arc::new(Node {
                 id: "92879350-07cc-462e-bfea-c40252e95a34".into(),
                 hostname: "node".into(),
+                headers: Default::default(),
                 version: "0.1.0".into(),
                 configuration: configuration.as_object().unwrap().clone(),
             }),
@@ -98,7 +99,7 @@ impl Admin {
             live: Arc::new(|| crate::store::NODE_LIVE),
             refusals,
             fitness: Arc::new(Nobody),
-            process: "this".into(),
+            marks: Arc::new(Announcer::new("this".into(), None)),
             controls: Arc::new(Dial(Mutex::new(LogLevel::Notice))),
             tasks: Tasks::new(tokio::runtime::Handle::current()),
         };

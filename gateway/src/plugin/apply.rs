@@ -41,7 +41,9 @@ pub(super) fn response(
     exchange: &mut Held,
     limits: &Limits,
 ) -> Checked<Option<Bytes>> {
-    let asked = asked.checked()?.into_iter().map(|(_, change)| change);
+    let asked = asked.checked()?;
+    let already = asked.len();
+    let asked = asked.into_iter().map(|(_, change)| change);
     match decision {
         ResponseDecision::Next => {
             if let Some(head) = &mut exchange.response {
@@ -50,7 +52,7 @@ pub(super) fn response(
             Ok(None)
         }
         ResponseDecision::Change(changes) => {
-            let ops = header_changes(changes.headers, limits)?;
+            let ops = header_changes(changes.headers, already, limits)?;
             let status = changes.status.map(|code| status(code, 200)).transpose()?;
             if let Some(head) = &mut exchange.response {
                 asked.chain(ops).for_each(|op| op.apply(&mut head.headers));
@@ -113,8 +115,9 @@ fn change_request(
     exchange: &mut Held,
     limits: &Limits,
 ) -> Checked<()> {
-    let request_ops = header_changes(changes.headers, limits)?;
-    let response_ops = header_changes(changes.response_headers, limits)?;
+    let of_request = asked.iter().filter(|(side, _)| *side == Side::Request).count();
+    let request_ops = header_changes(changes.headers, of_request, limits)?;
+    let response_ops = header_changes(changes.response_headers, asked.len() - of_request, limits)?;
     let method = changes.method.map(|name| method(&name)).transpose()?;
     let path = changes.path.map(checked_path).transpose()?;
     let query = changes.query.map(checked_query).transpose()?;
@@ -137,9 +140,11 @@ fn change_request(
     Ok(())
 }
 
-fn header_changes(ops: Vec<HeaderOp>, limits: &Limits) -> Checked<Vec<HeaderChange>> {
-    if ops.len() > limits.headers {
-        return Err(CallError::Output(format!("{} header changes; at most {}", ops.len(), limits.headers)));
+/// The changes of one side, of which there are some `already`.
+fn header_changes(ops: Vec<HeaderOp>, already: usize, limits: &Limits) -> Checked<Vec<HeaderChange>> {
+    let all = ops.len().saturating_add(already);
+    if all > limits.headers {
+        return Err(CallError::Output(format!("{all} header changes; at most {}", limits.headers)));
     }
     ops.into_iter().map(header_change).collect()
 }
@@ -223,4 +228,18 @@ fn response_of(raw: RawResponse, limits: &Limits) -> Checked<(ResponseHead, Byte
 
 fn excerpt(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_before_counts_too() {
+        let limits = Limits { headers: 3, ..Limits::default() };
+        for (already, fits) in [(0, true), (1, true), (2, false), (usize::MAX, false)] {
+            let ops = vec![HeaderOp::Remove("x-a".into()), HeaderOp::Remove("x-b".into())];
+            assert_eq!(header_changes(ops, already, &limits).is_ok(), fits, "{already}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
-use super::{GatewayError, system};
+use super::{BACKGROUND_GRACE, GatewayError, system};
 use crate::{
     balancer::Ejection,
     config::{self, Config, Listen},
@@ -211,8 +211,11 @@ impl Worker {
             let streams = Rc::new(Streams::new(self.current.clone(), client(), self.streaming, self.of_streams));
             let streaming = stream::serve(self.doors.stream, streams, self.order.clone());
             let proxy = Rc::new(Proxy::new(self.current, client(), self.settings));
-            let serving = listener::serve(self.doors.proxy, proxy, self.limits, self.counters, self.order);
+            let serving = listener::serve(self.doors.proxy, proxy.clone(), self.limits, self.counters, self.order);
             let (streamed, served) = tokio::join!(streaming, serving);
+            if tokio::time::timeout(BACKGROUND_GRACE, proxy.logged()).await.is_err() {
+                tracing::warn!(worker = self.number, "logs of the last requests were cut");
+            }
             plugin::leave_worker();
             let (streamed, served) = (streamed?, served?);
             Ok(Drained { finished: streamed.finished + served.finished, cut: streamed.cut + served.cut })

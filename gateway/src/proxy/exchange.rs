@@ -15,6 +15,7 @@ use super::{
     begin::begin,
     forward::{self, Proxied},
     headers, linger,
+    logging::Running,
     routing::{self, Routed},
     upgrade,
 };
@@ -184,13 +185,13 @@ impl Drop for Care {
             return;
         }
         if let Some(exchange) = self.exchange.take() {
-            let proxy = self.proxy.clone();
-            tokio::task::spawn_local(log(proxy, exchange));
+            let (proxy, running) = (self.proxy.clone(), self.proxy.logs.begin());
+            tokio::task::spawn_local(log(proxy, exchange, running));
         }
     }
 }
 
-async fn log(proxy: Rc<Proxy>, mut exchange: Held) {
+async fn log(proxy: Rc<Proxy>, mut exchange: Held, _running: Running) {
     exchange.timing.finished = Some(Instant::now());
     if exchange.response.is_none() {
         // The client went away before there was an answer: nginx's status for that.

@@ -14,6 +14,7 @@ mod forward;
 mod hashing;
 mod headers;
 mod linger;
+mod logging;
 mod payload;
 mod refusals;
 mod routing;
@@ -36,6 +37,8 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::watch;
+
+use logging::Logs;
 
 use crate::{
     config::{AnswerHeaders, Debugging, Naming, PortMaps, Trusted},
@@ -120,6 +123,7 @@ pub struct Proxy {
     ids: Cell<[u64; 2]>,
     /// What requests without a route have.
     no_route: Arc<RouteFacts>,
+    logs: Rc<Logs>,
 }
 
 impl Proxy {
@@ -141,7 +145,13 @@ impl Proxy {
             current,
             ids: Cell::new([high, low]),
             no_route: Arc::default(),
+            logs: Rc::default(),
         }
+    }
+
+    /// Waits until what is over is logged.
+    pub async fn logged(&self) {
+        self.logs.settled().await;
     }
 
     /// The connections to targets, for metrics.

@@ -103,17 +103,27 @@ fn refuse(proxy: &Proxy, mut exchange: Care) -> Response<Body> {
     response
 }
 
+/// An exchange that has left HTTP. What was said counts also when the connection is cut.
+struct Talk {
+    exchange: Care,
+    passed: Passed,
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        self.exchange.bytes_in += self.passed.to_target.get();
+        self.exchange.bytes_out += self.passed.to_client.get();
+    }
+}
+
 /// What follows HTTP on a connection whose target has switched. The exchange ends, and is logged, with it.
 pub(super) fn afterwards(session: &Session) -> Option<Afterwards> {
-    let Switched { tunnel, mut exchange, _beside } = *session.switched.take()?;
+    let Switched { tunnel, exchange, _beside } = *session.switched.take()?;
+    let talk = Talk { exchange, passed: Passed::default() };
     Some(Box::new(move |client, early| {
         Box::pin(async move {
-            let passed = Passed::default();
-            let outcome = tunnel.run(client, early, &passed).await;
-            exchange.bytes_in += passed.to_target.get();
-            exchange.bytes_out += passed.to_client.get();
-            if let Err(error) = outcome {
-                let (request_id, error) = (exchange.id.as_str(), &error as &dyn std::error::Error);
+            if let Err(error) = tunnel.run(client, early, &talk.passed).await {
+                let (request_id, error) = (talk.exchange.id.as_str(), &error as &dyn std::error::Error);
                 tracing::debug!(request_id, error, "an upgraded connection was broken off");
             }
             drop(_beside);

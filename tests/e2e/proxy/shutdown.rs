@@ -72,3 +72,23 @@ async fn who_says_nothing_does_not_hold_the_end_up() {
     assert_eq!(gateway.terminate().await.code(), Some(0));
     assert!(begun.elapsed() < 2 * AT_ONCE, "{:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn whatever_is_cut_at_the_end_is_in_the_access_log() {
+    // More than a worker looks at in one turn.
+    const OPEN: usize = 300;
+    let target = TestTarget::waiting().await;
+    let settings =
+        [("SANDGATE_DRAIN_GRACE_PERIOD", "0s"), ("SANDGATE_PROXY_ACCESS_LOG", "access.log"), ("SANDGATE_WORKERS", "1")];
+    let gateway = settings.into_iter().fold(TestGateway::new(), |gateway, (name, value)| gateway.setting(name, value));
+    let mut gateway = gateway.route("/", [&target]).start().await;
+    gateway.applied().await;
+    let mut calls = JoinSet::new();
+    for _ in 0..OPEN {
+        calls.spawn(Call::new(gateway.proxy(), "GET /").try_send());
+        target.arrived().await;
+    }
+    assert_eq!(gateway.terminate().await.code(), Some(0));
+    let lines = gateway.lines("access.log", OPEN).await;
+    assert!(lines.iter().all(|line| line.contains("\"GET / HTTP/1.1\" 499 0 ")), "{}", lines[0]);
+}

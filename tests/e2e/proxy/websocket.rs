@@ -38,7 +38,8 @@ async fn before_bytes(service: serde_json::Value) -> (Gateway, TcpListener) {
 /// As `before_bytes`, with so much time for open connections at the end.
 async fn before_bytes_with(grace: &str, service: serde_json::Value) -> (Gateway, TcpListener) {
     let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let gateway = TestGateway::new().setting("SANDGATE_DRAIN_GRACE_PERIOD", grace).start().await;
+    let gateway = TestGateway::new().setting("SANDGATE_PROXY_ACCESS_LOG", "access.log");
+    let gateway = gateway.setting("SANDGATE_DRAIN_GRACE_PERIOD", grace).start().await;
     let mut service = service;
     (service["name"], service["url"]) = ("ws".into(), format!("http://{}", target.local_addr().unwrap()).into());
     gateway.admin.create("/services", service).await;
@@ -247,7 +248,11 @@ async fn a_drain_cuts_upgraded_connections_after_the_grace_period() {
     gateway.process.log.line("being drained", Duration::from_secs(30)).await.unwrap();
     client.write_all(b"still here").await.unwrap();
     assert_eq!(read_until(&mut upstream, "still here").await, "still here");
+    upstream.write_all(b"so am I").await.unwrap();
+    assert_eq!(read_until(&mut client, "so am I").await, "so am I");
     assert_eq!(gateway.terminate().await.code(), Some(0));
+    let lines = gateway.lines("access.log", 1).await;
+    assert!(lines[0].contains("\"GET /chat HTTP/1.1\" 101 7 "), "{lines:?}");
     assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
     assert_eq!(upstream.read(&mut [0]).await.unwrap_or(0), 0);
 }

@@ -40,6 +40,7 @@ pub mod auth;
 #[doc(hidden)]
 pub mod bindings;
 pub mod body;
+mod changes;
 pub mod config;
 pub mod custom_fields;
 pub mod flow;

@@ -1,7 +1,13 @@
 //! The request in hand: its declared headers, and the changes to it.
 
+use std::ops::Range;
+
 use crate::{
-    bindings::sandgate::plugin::types::{HeaderOp, RequestChanges, RequestDecision},
+    bindings::sandgate::plugin::{
+        changes,
+        types::{RequestChanges, RequestDecision},
+    },
+    changes::{ANSWER, APPEND, Packed, REMOVE, SET},
     flow::Flow,
 };
 
@@ -30,44 +36,86 @@ impl<'a> Header<'a> {
 /// phase has ended well; the accessors of the host do not show them before.
 #[derive(Debug, Default)]
 pub struct Request {
-    headers: Vec<Option<String>>,
-    repeated: u64,
-    changes: Option<RequestChanges>,
+    /// For each `-`, or `=` (once) or `+` (more than once), the length of the first value, `:` and that value.
+    declared: String,
+    headers: Packed,
+    // Apart, since most calls have none and this value is moved about.
+    others: Option<Box<Others>>,
+}
+
+/// Changes beyond headers.
+#[derive(Debug, Default)]
+struct Others {
+    method: Option<String>,
+    path: Option<String>,
+    query: Option<String>,
+    body: Option<Vec<u8>>,
 }
 
 impl Request {
     /// From the values of the declared headers, manifest first. Bit n of `repeated`: the n-th came more than once.
-    pub fn new(headers: Vec<Option<String>>, repeated: u64) -> Self {
-        Self { headers, repeated, changes: None }
+    pub fn new(values: Vec<Option<String>>, repeated: u64) -> Self {
+        let coded = |(n, value): (usize, Option<String>)| match value {
+            Some(value) if n < 64 && repeated >> n & 1 == 1 => format!("+{}:{value}", value.len()),
+            Some(value) => format!("={}:{value}", value.len()),
+            None => "-".to_owned(),
+        };
+        Self::handed(values.into_iter().enumerate().map(coded).collect())
+    }
+
+    /// From what the host hands over: `request-head` of the contract.
+    pub(crate) fn handed(declared: String) -> Self {
+        Self { declared, ..Self::default() }
     }
 
     /// The n-th declared header: those of the manifest first, then those of [`Prepared`](crate::Prepared).
     pub fn header(&self, n: usize) -> Header<'_> {
-        match self.headers.get(n) {
-            Some(Some(value)) if n < 64 && self.repeated >> n & 1 == 1 => Header::Repeated(value),
-            Some(Some(value)) => Header::One(value),
+        let mut at = 0;
+        for _ in 0..n {
+            at = self.coded(at).1.end;
+        }
+        let (kind, place) = self.coded(at);
+        match (kind, self.declared.get(place)) {
+            (b'=', Some(value)) => Header::One(value),
+            (b'+', Some(value)) => Header::Repeated(value),
             _ => Header::Absent,
         }
     }
 
+    /// What stands at a place of `declared`: its kind, and where its value is. Beyond the end nothing does.
+    fn coded(&self, at: usize) -> (u8, Range<usize>) {
+        let bytes = self.declared.as_bytes();
+        let kind = bytes.get(at).copied().unwrap_or(b'-');
+        let mut start = at + 1;
+        let mut length = 0;
+        if kind != b'-' {
+            while let Some(digit @ b'0'..=b'9') = bytes.get(start) {
+                length = length * 10 + usize::from(digit - b'0');
+                start += 1;
+            }
+            start += 1;
+        }
+        (kind, start..start + length)
+    }
+
     /// Replaces every value of a header on its way to the upstream, or adds it.
     pub fn set_header(&mut self, name: &str, value: &str) {
-        self.changes().headers.push(HeaderOp::Set((name.into(), value.into())));
+        self.headers.add(SET, name, value);
     }
 
     /// Adds a value beside those there are.
     pub fn append_header(&mut self, name: &str, value: &str) {
-        self.changes().headers.push(HeaderOp::Append((name.into(), value.into())));
+        self.headers.add(APPEND, name, value);
     }
 
     /// Removes every value of a header.
     pub fn remove_header(&mut self, name: &str) {
-        self.changes().headers.push(HeaderOp::Remove(name.into()));
+        self.headers.add(REMOVE, name, "");
     }
 
     /// Sets a header of whatever answer the client gets.
     pub fn set_response_header(&mut self, name: &str, value: &str) {
-        self.changes().response_headers.push(HeaderOp::Set((name.into(), value.into())));
+        self.headers.add(SET + ANSWER, name, value);
     }
 
     /// Sets a header of whatever answer the client gets to a number.
@@ -77,66 +125,73 @@ impl Request {
 
     /// The method that the upstream sees.
     pub fn set_method(&mut self, method: &str) {
-        self.changes().method = Some(method.into());
+        self.others().method = Some(method.into());
     }
 
     /// The whole upstream path, without query.
     pub fn set_path(&mut self, path: &str) {
-        self.changes().path = Some(path.into());
+        self.others().path = Some(path.into());
     }
 
     /// The upstream query, without `?`.
     pub fn set_query(&mut self, query: &str) {
-        self.changes().query = Some(query.into());
+        self.others().query = Some(query.into());
     }
 
     /// Replaces the whole body; Content-Length follows.
     pub fn set_body(&mut self, body: Vec<u8>) {
-        self.changes().body = Some(body);
+        self.others().body = Some(body);
     }
 
-    /// The changes so far.
-    pub fn changed(&self) -> Option<&RequestChanges> {
-        self.changes.as_ref()
+    fn others(&mut self) -> &mut Others {
+        self.others.get_or_insert_default()
     }
 
-    fn changes(&mut self) -> &mut RequestChanges {
-        self.changes.get_or_insert_with(|| RequestChanges {
-            headers: Vec::new(),
-            response_headers: Vec::new(),
-            method: None,
-            path: None,
-            query: None,
-            body: None,
-        })
+    /// Tells the host what becomes of the request.
+    pub(crate) fn tell(self, flow: Flow) {
+        if matches!(flow, Flow::Next) && self.others.is_none() {
+            self.headers.ask();
+        } else {
+            let (headers, decision) = self.decide(flow);
+            headers.ask();
+            changes::decide_request(&decision);
+        }
     }
 
-    /// Changes and decision as one. An answer takes the response headers with it; the other changes are void then.
-    pub(crate) fn decide(self, flow: Flow) -> RequestDecision {
-        let Some(changes) = self.changes else {
-            return match flow {
-                Flow::Next => RequestDecision::Next,
-                Flow::Respond(answer) => RequestDecision::Respond(answer),
-                Flow::Refuse(refusal) => RequestDecision::Refuse(refusal),
-            };
-        };
+    /// Changes and decision. An answer takes the response headers with it; the other changes are void then.
+    pub(crate) fn decide(self, flow: Flow) -> (Packed, RequestDecision) {
         match flow {
-            Flow::Next => RequestDecision::Change(changes),
+            Flow::Next => self.go_on(),
             Flow::Respond(mut answer) => {
-                merge(&mut answer.headers, changes.response_headers);
-                RequestDecision::Respond(answer)
+                answer.headers.extend(self.headers.answer_headers());
+                (Packed::default(), RequestDecision::Respond(answer))
             }
             Flow::Refuse(mut refusal) => {
-                merge(&mut refusal.headers, changes.response_headers);
-                RequestDecision::Refuse(refusal)
+                refusal.headers.extend(self.headers.answer_headers());
+                (Packed::default(), RequestDecision::Refuse(refusal))
             }
         }
     }
+
+    fn go_on(self) -> (Packed, RequestDecision) {
+        let Some(others) = self.others else { return (self.headers, RequestDecision::Next) };
+        let Others { method, path, query, body } = *others;
+        let response_headers = Vec::new();
+        let changes = RequestChanges { headers: Vec::new(), response_headers, method, path, query, body };
+        (self.headers, RequestDecision::Change(changes))
+    }
 }
 
-fn merge(headers: &mut Vec<(String, String)>, changes: Vec<HeaderOp>) {
-    headers.extend(changes.into_iter().filter_map(|change| match change {
-        HeaderOp::Set(header) | HeaderOp::Append(header) => Some(header),
-        HeaderOp::Remove(_) => None,
-    }));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn declared_headers_are_found_by_their_number() {
+        let values = [Some("a-=1:b"), None, Some(""), Some("\u{e9}"), Some("0123456789ab")];
+        let request = Request::new(values.map(|value| value.map(String::from)).to_vec(), 1 << 3);
+        let all: Vec<_> = (0..6).map(|n| request.header(n)).collect();
+        let [a, twelve] = [Header::One("a-=1:b"), Header::One("0123456789ab")];
+        assert_eq!(all, [a, Header::Absent, Header::One(""), Header::Repeated("\u{e9}"), twelve, Header::Absent]);
+    }
 }

@@ -6,9 +6,9 @@ use std::{cell::RefCell, marker::PhantomData};
 use crate::{
     bindings::{
         exports::sandgate::plugin::{
-            batch, lifecycle, log, request_body, request_headers, response_body, response_headers, timer,
+            batch, lifecycle, log, request_body, request_head, response_body, response_head, timer,
         },
-        sandgate::plugin::types::{ChunkDecision, ConfigId, RequestDecision, ResponseDecision},
+        sandgate::plugin::types::{ChunkDecision, ConfigId},
     },
     config::{self, ConfigError},
     flow::Chunk,
@@ -93,11 +93,11 @@ impl<P: Stored> lifecycle::Guest for Runtime<P> {
     }
 }
 
-impl<P: Stored> request_headers::Guest for Runtime<P> {
-    fn on_request(config: ConfigId, headers: Vec<Option<String>>, repeated: u64) -> RequestDecision {
-        let mut request = Request::new(headers, repeated);
+impl<P: Stored> request_head::Guest for Runtime<P> {
+    fn on_request(config: ConfigId, headers: String) {
+        let mut request = Request::handed(headers);
         let flow = with::<P, _>(config, |plugin, host| plugin.on_request(&mut request, host));
-        request.decide(flow)
+        request.tell(flow);
     }
 }
 
@@ -107,11 +107,11 @@ impl<P: Stored> request_body::Guest for Runtime<P> {
     }
 }
 
-impl<P: Stored> response_headers::Guest for Runtime<P> {
-    fn on_response(config: ConfigId, status: u16, headers: Vec<Option<String>>, repeated: u64) -> ResponseDecision {
-        let mut response = Response::new(status, headers, repeated);
+impl<P: Stored> response_head::Guest for Runtime<P> {
+    fn on_response(config: ConfigId, status: u16, headers: String) {
+        let mut response = Response::handed(status, headers);
         let flow = with::<P, _>(config, |plugin, host| plugin.on_response(&mut response, host));
-        response.decide(flow)
+        response.tell(flow);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Runs a plugin as the gateway would, natively: configures it, hands over the declared headers, applies its changes.
 
 use crate::{
-    bindings::sandgate::plugin::types::{HeaderOp, RequestDecision, ResponseDecision},
+    bindings::sandgate::plugin::types::{HeaderOp, RequestChanges, RequestDecision, ResponseDecision},
+    changes::ANSWER,
     config::ConfigError,
     flow::Refusal,
     mock::MockHost,
@@ -54,17 +55,15 @@ impl<P: Plugin + Describe> Tester<P> {
         let (values, repeated) = hand_over(declared, &host.request.headers);
         let mut request = Request::new(values, repeated);
         let flow = self.plugin.on_request(&mut request, host);
-        let decision = request.decide(flow);
+        let (changes, decision) = request.decide(flow);
         let mut headers = host.request.headers.clone();
         let mut answer = Vec::new();
+        apply(&mut headers, &changes.ops(0));
+        apply(&mut answer, &changes.ops(ANSWER));
         match &decision {
-            RequestDecision::Change(changes) => {
-                apply(&mut headers, &changes.headers);
-                apply(&mut answer, &changes.response_headers);
-            }
             RequestDecision::Respond(response) => answer.clone_from(&response.headers),
             RequestDecision::Refuse(refusal) => answer.clone_from(&refusal.headers),
-            RequestDecision::Next => {}
+            RequestDecision::Next | RequestDecision::Change(_) => {}
         }
         RequestOutcome { decision, headers, answer }
     }
@@ -75,12 +74,11 @@ impl<P: Plugin + Describe> Tester<P> {
         let (values, repeated) = hand_over(declared, &host.response.headers);
         let mut response = Response::new(host.response.status, values, repeated);
         let flow = self.plugin.on_response(&mut response, host);
-        let decision = response.decide(flow);
+        let (changes, decision) = response.decide(flow);
         let mut headers = host.response.headers.clone();
-        match &decision {
-            ResponseDecision::Change(changes) => apply(&mut headers, &changes.headers),
-            ResponseDecision::Replace(answer) => headers.clone_from(&answer.headers),
-            ResponseDecision::Next => {}
+        apply(&mut headers, &changes.ops(ANSWER));
+        if let ResponseDecision::Replace(answer) = &decision {
+            headers.clone_from(&answer.headers);
         }
         ResponseOutcome { decision, headers }
     }
@@ -98,7 +96,7 @@ impl<P: Plugin + Describe> Tester<P> {
 /// What a plugin made of a request.
 #[derive(Debug)]
 pub struct RequestOutcome {
-    /// As the gateway gets it.
+    /// As the gateway gets it; changes of headers are told apart from it.
     pub decision: RequestDecision,
     headers: Vec<(String, String)>,
     answer: Vec<(String, String)>,
@@ -158,7 +156,7 @@ impl RequestOutcome {
         std::str::from_utf8(self.changes()?.body.as_deref()?).ok()
     }
 
-    fn changes(&self) -> Option<&crate::bindings::sandgate::plugin::types::RequestChanges> {
+    fn changes(&self) -> Option<&RequestChanges> {
         match &self.decision {
             RequestDecision::Change(changes) => Some(changes),
             _ => None,
@@ -169,7 +167,7 @@ impl RequestOutcome {
 /// What a plugin made of a response.
 #[derive(Debug)]
 pub struct ResponseOutcome {
-    /// As the gateway gets it.
+    /// As the gateway gets it; changes of headers are told apart from it.
     pub decision: ResponseDecision,
     headers: Vec<(String, String)>,
 }

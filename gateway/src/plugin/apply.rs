@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, uri::PathAndQuery};
 
 use super::{
+    asked::{Asked, Side},
     bindings::sandgate::plugin::types::{
         HeaderOp, Refusal as RawRefusal, RequestChanges, RequestDecision, Response as RawResponse, ResponseDecision,
     },
@@ -15,11 +16,15 @@ use super::{
 
 type Checked<T> = Result<T, CallError>;
 
-/// Applies a request decision.
-pub(super) fn request(decision: RequestDecision, exchange: &mut Held, limits: &Limits) -> Checked<Flow> {
+/// Applies a request decision, and before it what was asked for.
+pub(super) fn request(decision: RequestDecision, asked: Asked, exchange: &mut Held, limits: &Limits) -> Checked<Flow> {
+    let asked = asked.checked()?;
     match decision {
-        RequestDecision::Next => Ok(Flow::Continue),
-        RequestDecision::Change(changes) => change_request(changes, exchange, limits).map(|()| Flow::Continue),
+        RequestDecision::Next => {
+            change_headers(asked, exchange);
+            Ok(Flow::Continue)
+        }
+        RequestDecision::Change(changes) => change_request(changes, asked, exchange, limits).map(|()| Flow::Continue),
         RequestDecision::Respond(raw) => {
             let (head, body) = response_of(raw, limits)?;
             exchange.response = Some(head);
@@ -29,15 +34,28 @@ pub(super) fn request(decision: RequestDecision, exchange: &mut Held, limits: &L
     }
 }
 
-/// Applies a response decision. `Some`: the body is replaced.
-pub(super) fn response(decision: ResponseDecision, exchange: &mut Held, limits: &Limits) -> Checked<Option<Bytes>> {
+/// Applies a response decision, and before it what was asked for. `Some`: the body is replaced.
+pub(super) fn response(
+    decision: ResponseDecision,
+    asked: Asked,
+    exchange: &mut Held,
+    limits: &Limits,
+) -> Checked<Option<Bytes>> {
+    let asked = asked.checked()?;
+    let already = asked.len();
+    let asked = asked.into_iter().map(|(_, change)| change);
     match decision {
-        ResponseDecision::Next => Ok(None),
+        ResponseDecision::Next => {
+            if let Some(head) = &mut exchange.response {
+                asked.for_each(|change| change.apply(&mut head.headers));
+            }
+            Ok(None)
+        }
         ResponseDecision::Change(changes) => {
-            let ops = header_changes(changes.headers, limits)?;
+            let ops = header_changes(changes.headers, already, limits)?;
             let status = changes.status.map(|code| status(code, 200)).transpose()?;
             if let Some(head) = &mut exchange.response {
-                ops.into_iter().for_each(|op| op.apply(&mut head.headers));
+                asked.chain(ops).for_each(|op| op.apply(&mut head.headers));
                 head.status = status.unwrap_or(head.status);
             }
             Ok(None)
@@ -57,7 +75,7 @@ pub(super) fn refusal(raw: RawRefusal) -> Checked<Refusal> {
     }
     let mut headers = HeaderMap::with_capacity(raw.headers.len());
     for (name, value) in raw.headers {
-        headers.append(header_name(&name)?, header_value(&name, value)?);
+        headers.append(header_name(&name)?, header_value(&name, value.into())?);
     }
     Ok(Refusal { status: status(raw.status, 400)?, message: raw.message, headers })
 }
@@ -73,20 +91,38 @@ pub(super) fn deferred(exchange: &mut Held) {
     }
 }
 
-fn change_request(changes: RequestChanges, exchange: &mut Held, limits: &Limits) -> Checked<()> {
-    let request_ops = header_changes(changes.headers, limits)?;
-    let response_ops = header_changes(changes.response_headers, limits)?;
+fn change_headers(asked: Vec<(Side, HeaderChange)>, exchange: &mut Held) {
+    for (side, change) in asked {
+        match side {
+            Side::Request => change_request_header(change, exchange),
+            Side::Answer => exchange.response_changes.push(change),
+        }
+    }
+}
+
+fn change_request_header(change: HeaderChange, exchange: &mut Held) {
+    if let HeaderChange::Set(name, value) = &change
+        && name == header::HOST
+    {
+        exchange.upstream_host = Some(value.clone());
+    }
+    change.apply(&mut exchange.request.headers);
+}
+
+fn change_request(
+    changes: RequestChanges,
+    asked: Vec<(Side, HeaderChange)>,
+    exchange: &mut Held,
+    limits: &Limits,
+) -> Checked<()> {
+    let of_request = asked.iter().filter(|(side, _)| *side == Side::Request).count();
+    let request_ops = header_changes(changes.headers, of_request, limits)?;
+    let response_ops = header_changes(changes.response_headers, asked.len() - of_request, limits)?;
     let method = changes.method.map(|name| method(&name)).transpose()?;
     let path = changes.path.map(checked_path).transpose()?;
     let query = changes.query.map(checked_query).transpose()?;
-    for op in request_ops {
-        if let HeaderChange::Set(name, value) = &op
-            && name == header::HOST
-        {
-            exchange.upstream_host = Some(value.clone());
-        }
-        op.apply(&mut exchange.request.headers);
-    }
+    change_headers(asked, exchange);
+    request_ops.into_iter().for_each(|op| change_request_header(op, exchange));
     exchange.response_changes.extend(response_ops);
     if let Some(method) = method {
         exchange.request.method = method;
@@ -104,23 +140,25 @@ fn change_request(changes: RequestChanges, exchange: &mut Held, limits: &Limits)
     Ok(())
 }
 
-fn header_changes(ops: Vec<HeaderOp>, limits: &Limits) -> Checked<Vec<HeaderChange>> {
-    if ops.len() > limits.headers {
-        return Err(CallError::Output(format!("{} header changes; at most {}", ops.len(), limits.headers)));
+/// The changes of one side, of which there are some `already`.
+fn header_changes(ops: Vec<HeaderOp>, already: usize, limits: &Limits) -> Checked<Vec<HeaderChange>> {
+    let all = ops.len().saturating_add(already);
+    if all > limits.headers {
+        return Err(CallError::Output(format!("{all} header changes; at most {}", limits.headers)));
     }
     ops.into_iter().map(header_change).collect()
 }
 
 fn header_change(op: HeaderOp) -> Checked<HeaderChange> {
     Ok(match op {
-        HeaderOp::Set((name, value)) => HeaderChange::Set(changeable(&name)?, header_value(&name, value)?),
-        HeaderOp::Append((name, value)) => HeaderChange::Append(changeable(&name)?, header_value(&name, value)?),
+        HeaderOp::Set((name, value)) => HeaderChange::Set(changeable(&name)?, header_value(&name, value.into())?),
+        HeaderOp::Append((name, value)) => HeaderChange::Append(changeable(&name)?, header_value(&name, value.into())?),
         HeaderOp::Remove(name) => HeaderChange::Remove(changeable(&name)?),
     })
 }
 
 /// Framing belongs to the gateway: a plugin that could set it could smuggle requests.
-fn changeable(name: &str) -> Checked<HeaderName> {
+pub(super) fn changeable(name: &str) -> Checked<HeaderName> {
     let parsed = header_name(name)?;
     let framing = [
         header::CONTENT_LENGTH,
@@ -141,11 +179,11 @@ fn header_name(name: &str) -> Checked<HeaderName> {
         .map_err(|_| CallError::Output(format!("'{}' is not a header name", excerpt(name))))
 }
 
-fn header_value(name: &str, value: String) -> Checked<HeaderValue> {
+pub(super) fn header_value(name: &str, value: Bytes) -> Checked<HeaderValue> {
     if value.len() > 32 << 10 {
         return Err(CallError::Output(format!("the value of '{name}' has {} bytes", value.len())));
     }
-    HeaderValue::from_maybe_shared(Bytes::from(value))
+    HeaderValue::from_maybe_shared(value)
         .map_err(|_| CallError::Output(format!("the value of '{name}' has control characters")))
 }
 
@@ -181,7 +219,7 @@ fn response_of(raw: RawResponse, limits: &Limits) -> Checked<(ResponseHead, Byte
         let name_of = header_name(&name)?;
         // The length follows the body, whatever the plugin says.
         if name_of != header::CONTENT_LENGTH {
-            headers.append(changeable(&name)?, header_value(&name, value)?);
+            headers.append(changeable(&name)?, header_value(&name, value.into())?);
         }
     }
     let head = ResponseHead { status: status(raw.status, 200)?, headers, origin: Origin::Plugin };
@@ -190,4 +228,18 @@ fn response_of(raw: RawResponse, limits: &Limits) -> Checked<(ResponseHead, Byte
 
 fn excerpt(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_before_counts_too() {
+        let limits = Limits { headers: 3, ..Limits::default() };
+        for (already, fits) in [(0, true), (1, true), (2, false), (usize::MAX, false)] {
+            let ops = vec![HeaderOp::Remove("x-a".into()), HeaderOp::Remove("x-b".into())];
+            assert_eq!(header_changes(ops, already, &limits).is_ok(), fits, "{already}");
+        }
+    }
 }

@@ -23,7 +23,9 @@ pub(super) mod direct {
             package sandgate:direct;
             world phases {
                 export sandgate:plugin/request-headers@0.1.0;
+                export sandgate:plugin/request-head@0.1.0;
                 export sandgate:plugin/response-headers@0.1.0;
+                export sandgate:plugin/response-head@0.1.0;
                 export sandgate:plugin/log@0.1.0;
             }
         ",

@@ -63,8 +63,10 @@ impl std::fmt::Debug for LoadedModule {
 pub(super) struct Exports {
     pub(super) lifecycle: wit::lifecycle::GuestIndices,
     pub(super) request_headers: Option<wit::request_headers::GuestIndices>,
+    pub(super) request_head: Option<wit::request_head::GuestIndices>,
     pub(super) request_body: Option<wit::request_body::GuestIndices>,
     pub(super) response_headers: Option<wit::response_headers::GuestIndices>,
+    pub(super) response_head: Option<wit::response_head::GuestIndices>,
     pub(super) response_body: Option<wit::response_body::GuestIndices>,
     pub(super) log: Option<wit::log::GuestIndices>,
     pub(super) batch: Option<wit::batch::GuestIndices>,
@@ -75,7 +77,9 @@ pub(super) struct Exports {
 /// The same functions, to be called on the worker's own stack.
 pub(super) struct DirectExports {
     pub(super) request_headers: Option<direct::request_headers::GuestIndices>,
+    pub(super) request_head: Option<direct::request_head::GuestIndices>,
     pub(super) response_headers: Option<direct::response_headers::GuestIndices>,
+    pub(super) response_head: Option<direct::response_head::GuestIndices>,
     pub(super) log: Option<direct::log::GuestIndices>,
 }
 
@@ -263,7 +267,7 @@ impl Catalog {
         if !reasons.is_empty() {
             return Err(reasons);
         }
-        let exports = find_exports(&pre, interfaces.phases()).map_err(|refused| vec![refused])?;
+        let exports = find_exports(&pre, &interfaces).map_err(|refused| vec![refused])?;
         let module = Arc::new(LoadedModule {
             digest: digest.clone(),
             size: component.len(),
@@ -316,9 +320,17 @@ impl Interfaces {
         self.imports.iter().any(|name| name.starts_with("wasi:"))
     }
 
+    /// Names of what it exports of the contract.
+    fn own_exports(&self) -> impl Iterator<Item = &str> {
+        self.exports.iter().filter_map(|name| name.strip_prefix(PACKAGE)?.split('@').next())
+    }
+
+    fn export(&self, interface: &str) -> bool {
+        self.own_exports().any(|name| name == interface)
+    }
+
     fn phases(&self) -> Phases {
-        let names = self.exports.iter().filter_map(|name| name.strip_prefix(PACKAGE)?.split('@').next());
-        names.fold(Phases::NONE, |phases, name| phases.with(Phases::of(name)))
+        self.own_exports().fold(Phases::NONE, |phases, name| phases.with(Phases::of(name)))
     }
 
     fn refusals(&self) -> Vec<Refused> {
@@ -348,29 +360,30 @@ fn same_contract(version: &str) -> bool {
     minor(version) == minor(CONTRACT)
 }
 
-fn find_exports(pre: &InstancePre<HostState>, phases: Phases) -> Result<Exports, Refused> {
+fn find_exports(pre: &InstancePre<HostState>, interfaces: &Interfaces) -> Result<Exports, Refused> {
     let misfit = |error: wasmtime::Error| Refused::Mismatch(format!("{error:#}"));
     macro_rules! phase {
-        ($flag:ident, $interface:ident) => {
-            phase!($flag, wit, $interface)
-        };
-        ($flag:ident, $stack:ident, $interface:ident) => {
-            phases.has(Phases::$flag).then(|| $stack::$interface::GuestIndices::new(pre)).transpose().map_err(misfit)?
+        ($name:literal, $($interface:ident)::+) => {
+            interfaces.export($name).then(|| $($interface)::+::GuestIndices::new(pre)).transpose().map_err(misfit)?
         };
     }
     Ok(Exports {
         lifecycle: wit::lifecycle::GuestIndices::new(pre).map_err(misfit)?,
-        request_headers: phase!(REQUEST_HEADERS, request_headers),
-        request_body: phase!(REQUEST_BODY, request_body),
-        response_headers: phase!(RESPONSE_HEADERS, response_headers),
-        response_body: phase!(RESPONSE_BODY, response_body),
-        log: phase!(LOG, log),
-        batch: phase!(BATCH, batch),
-        timer: phase!(TIMER, timer),
+        request_headers: phase!("request-headers", wit::request_headers),
+        request_head: phase!("request-head", wit::request_head),
+        request_body: phase!("request-body", wit::request_body),
+        response_headers: phase!("response-headers", wit::response_headers),
+        response_head: phase!("response-head", wit::response_head),
+        response_body: phase!("response-body", wit::response_body),
+        log: phase!("log", wit::log),
+        batch: phase!("batch", wit::batch),
+        timer: phase!("timer", wit::timer),
         direct: DirectExports {
-            request_headers: phase!(REQUEST_HEADERS, direct, request_headers),
-            response_headers: phase!(RESPONSE_HEADERS, direct, response_headers),
-            log: phase!(LOG, direct, log),
+            request_headers: phase!("request-headers", direct::request_headers),
+            request_head: phase!("request-head", direct::request_head),
+            response_headers: phase!("response-headers", direct::response_headers),
+            response_head: phase!("response-head", direct::response_head),
+            log: phase!("log", direct::log),
         },
     })
 }

@@ -394,15 +394,17 @@ impl<'p, 'e> Entered<'p, 'e> {
     fn request(mut self) -> Result<Flow, CallError> {
         let ready = self.ready;
         let answer = self.lease.instance().on_request_now(ready.configuration.id, &ready.request_headers);
+        let asked = self.lease.instance().take_asked();
         let (decision, exchange) = self.leave(answer)?;
-        apply::request(decision, exchange, &ready.deployment.limits)
+        apply::request(decision, asked, exchange, &ready.deployment.limits)
     }
 
     fn response(mut self) -> Result<Option<Bytes>, CallError> {
         let ready = self.ready;
         let answer = self.lease.instance().on_response_now(ready.configuration.id, &ready.response_headers);
+        let asked = self.lease.instance().take_asked();
         let (decision, exchange) = self.leave(answer)?;
-        apply::response(decision, exchange, &ready.deployment.limits)
+        apply::response(decision, asked, exchange, &ready.deployment.limits)
     }
 
     fn log(mut self) -> Result<(), CallError> {
@@ -437,16 +439,18 @@ async fn call_request(plugin: &Arc<Plugin>, exchange: &mut Held) -> Result<Flow,
     let mut entered = Entered::new(plugin, exchange).await?;
     let ready = entered.ready;
     let answer = entered.lease.instance().on_request(ready.configuration.id, &ready.request_headers).await;
+    let asked = entered.lease.instance().take_asked();
     let (decision, exchange) = entered.leave(answer)?;
-    apply::request(decision, exchange, &ready.deployment.limits)
+    apply::request(decision, asked, exchange, &ready.deployment.limits)
 }
 
 async fn call_response(plugin: &Arc<Plugin>, exchange: &mut Held) -> Result<Option<Bytes>, CallError> {
     let mut entered = Entered::new(plugin, exchange).await?;
     let ready = entered.ready;
     let answer = entered.lease.instance().on_response(ready.configuration.id, &ready.response_headers).await;
+    let asked = entered.lease.instance().take_asked();
     let (decision, exchange) = entered.leave(answer)?;
-    apply::response(decision, exchange, &ready.deployment.limits)
+    apply::response(decision, asked, exchange, &ready.deployment.limits)
 }
 
 async fn call_chunk(

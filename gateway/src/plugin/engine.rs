@@ -129,6 +129,7 @@ fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wit::types::add_to_linker::<_, Host>(linker, |state| state)?;
     wit::request::add_to_linker::<_, Host>(linker, |state| state)?;
     wit::response::add_to_linker::<_, Host>(linker, |state| state)?;
+    wit::changes::add_to_linker::<_, Host>(linker, |state| state)?;
     wit::notes::add_to_linker::<_, Host>(linker, |state| state)?;
     wit::logging::add_to_linker::<_, Host>(linker, |state| state)?;
     wit::clock::add_to_linker::<_, Host>(linker, |state| state)?;

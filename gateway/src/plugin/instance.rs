@@ -9,10 +9,12 @@ use std::{
     task::Poll,
 };
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use wasmtime::{Store, Trap};
 
 use super::{
+    arguments::Arguments,
+    asked::{Asked, Names},
     bindings::{
         direct::exports::sandgate::plugin as direct,
         exports::sandgate::plugin as phases,
@@ -48,6 +50,9 @@ pub(super) struct HostState {
     pub(super) exchange: Option<Box<Exchange>>,
     pub(super) plugin: Option<Arc<Plugin>>,
     pub(super) stage: Stage,
+    /// What the call asked for so far.
+    pub(super) asked: Asked,
+    pub(super) names: Names,
     pub(super) worker: u32,
     pub(super) meter: Meter,
     /// The call has no stack of its own, so it cannot yield.
@@ -102,8 +107,10 @@ impl From<wasmtime::Error> for CallError {
 struct Guest {
     lifecycle: phases::lifecycle::Guest,
     request_headers: Option<phases::request_headers::Guest>,
+    request_head: Option<phases::request_head::Guest>,
     request_body: Option<phases::request_body::Guest>,
     response_headers: Option<phases::response_headers::Guest>,
+    response_head: Option<phases::response_head::Guest>,
     response_body: Option<phases::response_body::Guest>,
     log: Option<phases::log::Guest>,
     batch: Option<phases::batch::Guest>,
@@ -114,37 +121,10 @@ struct Guest {
 /// The phases that may be called on the worker's own stack.
 struct Direct {
     request_headers: Option<direct::request_headers::Guest>,
+    request_head: Option<direct::request_head::Guest>,
     response_headers: Option<direct::response_headers::Guest>,
+    response_head: Option<direct::response_head::Guest>,
     log: Option<direct::log::Guest>,
-}
-
-/// Values of declared headers for one call; its strings are kept from call to call.
-#[derive(Debug, Default)]
-struct Arguments {
-    values: Vec<Option<String>>,
-    spare: Vec<String>,
-    repeated: u64,
-}
-
-impl Arguments {
-    fn fill(&mut self, names: &[HeaderName], headers: &HeaderMap) {
-        self.spare.extend(self.values.drain(..).flatten());
-        self.repeated = 0;
-        for (place, name) in names.iter().enumerate() {
-            let mut all = headers.get_all(name).iter();
-            let first = all.next().and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
-            if all.next().is_some() && place < 64 {
-                self.repeated |= 1 << place;
-            }
-            let value = first.map(|text| {
-                let mut owned = self.spare.pop().unwrap_or_default();
-                owned.clear();
-                owned.push_str(text);
-                owned
-            });
-            self.values.push(value);
-        }
-    }
 }
 
 /// A live instance.
@@ -166,6 +146,8 @@ impl Instance {
             exchange: None,
             plugin: None,
             stage: Stage::Idle,
+            asked: Asked::default(),
+            names: Names::default(),
             worker,
             meter: Meter::default(),
             is_direct: false,
@@ -198,6 +180,11 @@ impl Instance {
         state.plugin = None;
         state.stage = Stage::Idle;
         state.exchange.take()
+    }
+
+    /// Takes what the last call asked for.
+    pub(super) fn take_asked(&mut self) -> Asked {
+        std::mem::take(&mut self.store.data_mut().asked)
     }
 
     /// Lends an exchange for the next call.
@@ -302,7 +289,7 @@ impl Instance {
 
     fn fill_request(&mut self, declared: &[HeaderName]) {
         if let Some(exchange) = &self.store.data().exchange {
-            self.arguments.fill(declared, &exchange.request.headers);
+            self.arguments.fill(declared, &exchange.request.headers, self.guest.request_head.is_some());
         }
     }
 
@@ -310,7 +297,7 @@ impl Instance {
     fn fill_response(&mut self, declared: &[HeaderName]) -> u16 {
         match self.store.data().exchange.as_ref().and_then(|exchange| exchange.response.as_ref()) {
             Some(response) => {
-                self.arguments.fill(declared, &response.headers);
+                self.arguments.fill(declared, &response.headers, self.guest.response_head.is_some());
                 response.status.as_u16()
             }
             None => 0,
@@ -325,6 +312,10 @@ impl Instance {
     ) -> Result<RequestDecision, CallError> {
         self.fill_request(declared);
         self.call_now(Stage::RequestHeaders, |store, guest, arguments| {
+            if let Some(guest) = &guest.request_head {
+                let told = guest.call_on_request(&mut *store, config, &arguments.text);
+                return Some(told.map(|()| store.data_mut().asked.request_decision()));
+            }
             let guest = guest.request_headers.as_ref()?;
             Some(guest.call_on_request(store, config, &arguments.values, arguments.repeated))
         })
@@ -338,6 +329,10 @@ impl Instance {
     ) -> Result<ResponseDecision, CallError> {
         let status = self.fill_response(declared);
         self.call_now(Stage::ResponseHeaders, |store, guest, arguments| {
+            if let Some(guest) = &guest.response_head {
+                let told = guest.call_on_response(&mut *store, config, status, &arguments.text);
+                return Some(told.map(|()| store.data_mut().asked.response_decision()));
+            }
             let guest = guest.response_headers.as_ref()?;
             Some(guest.call_on_response(store, config, status, &arguments.values, arguments.repeated))
         })
@@ -356,6 +351,10 @@ impl Instance {
     ) -> Result<RequestDecision, CallError> {
         let meter = self.begin(Stage::RequestHeaders);
         self.fill_request(declared);
+        if let Some(guest) = &self.guest.request_head {
+            watch(&meter, guest.call_on_request(&mut self.store, config, &self.arguments.text)).await?;
+            return Ok(self.store.data_mut().asked.request_decision());
+        }
         let guest = self.guest.request_headers.as_ref().ok_or_else(not_exported)?;
         watch(&meter, guest.call_on_request(&mut self.store, config, &self.arguments.values, self.arguments.repeated))
             .await
@@ -369,8 +368,12 @@ impl Instance {
     ) -> Result<ResponseDecision, CallError> {
         let meter = self.begin(Stage::ResponseHeaders);
         let status = self.fill_response(declared);
-        let guest = self.guest.response_headers.as_ref().ok_or_else(not_exported)?;
         let arguments = &self.arguments;
+        if let Some(guest) = &self.guest.response_head {
+            watch(&meter, guest.call_on_response(&mut self.store, config, status, &arguments.text)).await?;
+            return Ok(self.store.data_mut().asked.response_decision());
+        }
+        let guest = self.guest.response_headers.as_ref().ok_or_else(not_exported)?;
         watch(&meter, guest.call_on_response(&mut self.store, config, status, &arguments.values, arguments.repeated))
             .await
     }
@@ -435,15 +438,19 @@ impl Guest {
         Ok(Self {
             lifecycle: exports.lifecycle.load(&mut *store, instance)?,
             request_headers: phase!(request_headers),
+            request_head: phase!(request_head),
             request_body: phase!(request_body),
             response_headers: phase!(response_headers),
+            response_head: phase!(response_head),
             response_body: phase!(response_body),
             log: phase!(log),
             batch: phase!(batch),
             timer: phase!(timer),
             direct: Direct {
                 request_headers: phase!(direct.request_headers),
+                request_head: phase!(direct.request_head),
                 response_headers: phase!(direct.response_headers),
+                response_head: phase!(direct.response_head),
                 log: phase!(direct.log),
             },
         })

@@ -22,9 +22,10 @@ pub struct Limits {
     pub memory: usize,
     /// Elements of a table. Default 20,000.
     pub table_elements: usize,
-    /// Headers that a plugin may hand back in one decision. Default 100.
+    /// Headers that a plugin may hand back in one call, on each side: the request's and the answer's. Default 100.
     pub headers: usize,
-    /// Bytes that a plugin may hand back in one decision or host call. Default 8 MiB.
+    /// Bytes that a plugin may hand back in one decision or host call, and in all header changes that a call asks for.
+    /// Default 8 MiB.
     pub output: usize,
     /// Instances a worker keeps at once. Default 8.
     pub instances: usize,

@@ -2,6 +2,8 @@
 //! plugin's name means nothing here.
 
 mod apply;
+mod arguments;
+mod asked;
 mod background;
 mod bindings;
 mod catalog;

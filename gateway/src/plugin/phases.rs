@@ -32,9 +32,14 @@ impl Phases {
         (Self::TIMER, "timer"),
     ];
 
-    /// The phase of that name, or none.
-    pub fn of(name: &str) -> Self {
-        Self::NAMES.iter().find(|(_, known)| *known == name).map_or(Self::NONE, |(phase, _)| *phase)
+    /// Other interfaces by which a phase is called.
+    const SHORT: [(Self, &'static str); 2] =
+        [(Self::REQUEST_HEADERS, "request-head"), (Self::RESPONSE_HEADERS, "response-head")];
+
+    /// The phase of an interface, or none.
+    pub fn of(interface: &str) -> Self {
+        let mut all = Self::NAMES.iter().chain(&Self::SHORT);
+        all.find(|(_, known)| *known == interface).map_or(Self::NONE, |(phase, _)| *phase)
     }
 
     /// Both sets together.

@@ -5,9 +5,9 @@ use wit_parser::Resolve;
 
 /// The phases: interface, method of the trait.
 pub(crate) const PHASES: [(&str, &str); 7] = [
-    ("request-headers", "on_request"),
+    ("request-head", "on_request"),
     ("request-body", "on_request_chunk"),
-    ("response-headers", "on_response"),
+    ("response-head", "on_response"),
     ("response-body", "on_response_chunk"),
     ("log", "on_log"),
     ("batch", "on_batch"),

@@ -2,6 +2,7 @@
 
 mod access;
 mod chain;
+mod contract;
 mod correlation_id;
 mod key_auth;
 mod logs;

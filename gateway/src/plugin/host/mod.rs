@@ -1,6 +1,7 @@
 //! What plugins may ask of the gateway: one file an interface of `wit/`. Every function works on the state of the one
 //! instance that calls it, and on [`Services`], which all instances share.
 
+mod changes;
 mod clock;
 mod consumers;
 pub(super) mod counters;

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{Read, Write},
     os::unix::net::{UnixDatagram, UnixStream},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
     time::{Duration, Instant},
@@ -13,12 +14,12 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::harness::{Call, TestGateway, TestTarget};
+use crate::harness::{Call, Gateway, TestGateway, TestTarget};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The answer to a GET over a socket in the file system.
-fn ask(socket: &std::path::Path, target: &str) -> String {
+fn ask(socket: &Path, target: &str) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(format!("GET {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();
@@ -27,16 +28,22 @@ fn ask(socket: &std::path::Path, target: &str) -> String {
     answer
 }
 
+/// A gateway before this target that clients and operators reach through files, too.
+async fn beside_files(proxy: &Path, admin: &Path, target: &TestTarget) -> Gateway {
+    let listen = format!("127.0.0.1:0, 127.0.0.1:0 ssl, unix:{}", proxy.display());
+    let gateway = TestGateway::new().setting("SANDGATE_PROXY_LISTEN", &listen);
+    let gateway = gateway.setting("SANDGATE_ADMIN_LISTEN", &format!("127.0.0.1:0, unix:{}", admin.display()));
+    let gateway = gateway.route("/", [target]).start().await;
+    gateway.applied().await;
+    gateway
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sockets_in_the_file_system_serve_clients_and_operators() {
     let target = TestTarget::answering("a").await;
     let folder = TempDir::new().unwrap();
     let (proxy, admin) = (folder.path().join("proxy.sock"), folder.path().join("admin.sock"));
-    let listen = format!("127.0.0.1:0, 127.0.0.1:0 ssl, unix:{}", proxy.display());
-    let gateway = TestGateway::new().setting("SANDGATE_PROXY_LISTEN", &listen);
-    let gateway = gateway.setting("SANDGATE_ADMIN_LISTEN", &format!("127.0.0.1:0, unix:{}", admin.display()));
-    let mut gateway = gateway.route("/", [&target]).start().await;
-    gateway.applied().await;
+    let mut gateway = beside_files(&proxy, &admin, &target).await;
     assert!(ask(&proxy, "/").ends_with("\r\n\r\na"), "{}", ask(&proxy, "/"));
     assert!(ask(&admin, "/services").contains("service-0"));
     gateway.terminate().await;
@@ -61,11 +68,7 @@ async fn sockets_in_the_file_system_stay_when_another_process_takes_over() {
     let target = TestTarget::answering("a").await;
     let folder = TempDir::new().unwrap();
     let (proxy, admin) = (folder.path().join("proxy.sock"), folder.path().join("admin.sock"));
-    let listen = format!("127.0.0.1:0, 127.0.0.1:0 ssl, unix:{}", proxy.display());
-    let gateway = TestGateway::new().setting("SANDGATE_PROXY_LISTEN", &listen);
-    let gateway = gateway.setting("SANDGATE_ADMIN_LISTEN", &format!("127.0.0.1:0, unix:{}", admin.display()));
-    let mut gateway = gateway.route("/", [&target]).start().await;
-    gateway.applied().await;
+    let mut gateway = beside_files(&proxy, &admin, &target).await;
     for _ in 0..2 {
         gateway.process.hand_over(PATIENCE * 3).await.unwrap();
         assert!(ask(&proxy, "/").ends_with("\r\n\r\na"), "{}", ask(&proxy, "/"));

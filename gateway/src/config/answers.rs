@@ -1,6 +1,6 @@
 //! What the gateway says of itself and of its ports: headers of answers, bodies of errors, the port that clients know.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use super::{
     Problem,
@@ -135,8 +135,13 @@ pub struct PortMaps(Arc<[(u16, u16)]>);
 
 impl PortMaps {
     /// What clients know this port as: itself where nothing else is said.
-    pub fn outside(&self, listening: u16) -> u16 {
+    fn outside(&self, listening: u16) -> u16 {
         self.0.iter().find(|(inside, _)| *inside == listening).map_or(listening, |(_, outside)| *outside)
+    }
+
+    /// An address of this node as clients know it.
+    pub fn known_as(&self, local: SocketAddr) -> SocketAddr {
+        SocketAddr::new(local.ip(), self.outside(local.port()))
     }
 
     /// `outside:listening`, commas between.

@@ -316,9 +316,7 @@ impl Door {
             Self::Unix(socket) => socket.accept().await.map(|(stream, _)| (Stream::Unix(stream), bind::NOWHERE)),
         }
     }
-}
 
-impl Door {
     /// What waits to be accepted, and would be reset if the socket were closed. Unlike [`Door::accept`], asks the system whatever
     /// the runtime has heard. No more than the queue holds: what comes after that came too late.
     pub fn waiting(&self, entry: &Entry) -> impl Iterator<Item = (Stream, SocketAddr)> {

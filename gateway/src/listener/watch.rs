@@ -429,7 +429,7 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    /// The tick after the one `at` which a connection is cut, asked about from the first one on.
+    /// How many ticks from now on a connection is cut for what its client does not take, if that is within so many.
     fn cut_after(registry: &Registry, settings: &Settings, place: &Place, most: u32) -> Option<u32> {
         (1..=most).find(|_| {
             registry.tick(settings);

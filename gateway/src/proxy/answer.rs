@@ -9,6 +9,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use super::{
     Proxy, Session,
     failure::{Failure, Family, grpc_status},
+    headers::name_oneself,
     refusals::Reason,
     templates::ErrorWords,
     words,
@@ -19,26 +20,12 @@ use crate::{
     plugin::{Exchange, Origin, RequestId, ResponseHead},
 };
 
-/// What an answer looks like.
+/// What the body of an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
-    Json,
-    Plain,
-    Html,
-    Xml,
+    In(ErrorFormat),
     /// Asked for gRPC without speaking it: nothing at all, as Kong.
     Blank,
-}
-
-impl From<ErrorFormat> for Format {
-    fn from(format: ErrorFormat) -> Self {
-        match format {
-            ErrorFormat::Plain => Self::Plain,
-            ErrorFormat::Json => Self::Json,
-            ErrorFormat::Html => Self::Html,
-            ErrorFormat::Xml => Self::Xml,
-        }
-    }
 }
 
 /// Words a failure: the head goes into the exchange, the body is returned.
@@ -71,11 +58,9 @@ pub(super) fn malformed(proxy: &Proxy, session: &Session, malformed: Malformed) 
     let (id, settings) = (proxy.next_id(), proxy.settings());
     failure.log(id.as_str(), session.connection.peer.ip(), &settings.refusals);
     let mut headers = HeaderMap::with_capacity(8);
-    let format = settings.errors.default_format.into();
+    let format = Format::In(settings.errors.default_format);
     let body = word_plain(format, &failure, id, &settings.errors, &mut headers);
-    if settings.headers.has(AnswerHeaders::SERVER) {
-        headers.insert(header::SERVER, HeaderValue::from_static(words::IDENTITY));
-    }
+    name_oneself(&mut headers, settings.headers);
     if settings.headers.has(AnswerHeaders::RESPONSE_LATENCY) {
         headers.insert(words::X_KONG_RESPONSE_LATENCY, proxy.words.number(0));
     }
@@ -127,32 +112,39 @@ fn word_plain(format: Format, failure: &Failure, id: RequestId, words: &ErrorWor
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
         return redirect_page(failure.status()).into();
     }
-    let own = |format: ErrorFormat, message: &str| words.fill(format, message, id);
-    let (kind, body) = match format {
-        Format::Json => {
-            let text = serde_json::Value::from(&*message).to_string();
-            let body = own(ErrorFormat::Json, &text[1..text.len() - 1]);
-            let body = body.unwrap_or_else(|| format!("{{\n  \"message\":{text},\n  \"request_id\":\"{id}\"\n}}"));
-            ("application/json; charset=utf-8", body)
-        }
-        Format::Plain => {
-            let body = own(ErrorFormat::Plain, &message);
-            ("text/plain; charset=utf-8", body.unwrap_or_else(|| format!("{message}\nrequest_id: {id}\n")))
-        }
-        Format::Html => {
-            let message = escape(&message);
-            let body = own(ErrorFormat::Html, &message).unwrap_or_else(|| html_page(&message, id));
-            ("text/html; charset=utf-8", body)
-        }
-        Format::Xml => {
-            let message = escape(&message);
-            let body = own(ErrorFormat::Xml, &message).unwrap_or_else(|| xml_document(&message, id));
-            ("application/xml; charset=utf-8", body)
-        }
-        Format::Blank => ("", String::new()),
+    let Format::In(format) = format else {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(""));
+        return Bytes::new();
+    };
+    let message = written_in(format, &message);
+    let (kind, own): (_, fn(&str, &str) -> String) = match format {
+        ErrorFormat::Json => ("application/json; charset=utf-8", json_object),
+        ErrorFormat::Plain => ("text/plain; charset=utf-8", plain_lines),
+        ErrorFormat::Html => ("text/html; charset=utf-8", html_page),
+        ErrorFormat::Xml => ("application/xml; charset=utf-8", xml_document),
     };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    body.into()
+    words.fill(format, &message, id).unwrap_or_else(|| own(&message, id)).into()
+}
+
+/// A message as it stands in a body, in JSON between quotes.
+fn written_in(format: ErrorFormat, message: &str) -> Cow<'_, str> {
+    match format {
+        ErrorFormat::Json => {
+            let quoted = serde_json::Value::from(message).to_string();
+            quoted[1..quoted.len() - 1].to_owned().into()
+        }
+        ErrorFormat::Plain => message.into(),
+        ErrorFormat::Html | ErrorFormat::Xml => escape(message),
+    }
+}
+
+fn json_object(message: &str, id: &str) -> String {
+    format!("{{\n  \"message\":\"{message}\",\n  \"request_id\":\"{id}\"\n}}")
+}
+
+fn plain_lines(message: &str, id: &str) -> String {
+    format!("{message}\nrequest_id: {id}\n")
 }
 
 fn html_page(message: &str, id: &str) -> String {
@@ -191,10 +183,10 @@ fn choose(headers: &HeaderMap, family: Family, default: ErrorFormat) -> Format {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let accepted: Vec<&str> = accepted.flat_map(|list| list.split(',')).collect();
     if !accepted.is_empty() || family == Family::Decision {
-        return preferred(&accepted).unwrap_or(Format::Json);
+        return preferred(&accepted).unwrap_or(Format::In(ErrorFormat::Json));
     }
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    kind.and_then(format_of).unwrap_or(default.into())
+    kind.and_then(format_of).unwrap_or(Format::In(default))
 }
 
 /// The format with the highest quality, the first of equals.
@@ -218,10 +210,10 @@ fn quality(media_range: &str) -> f32 {
 fn format_of(media_range: &str) -> Option<Format> {
     let kind = media_range.split(';').next().unwrap_or_default().trim();
     match kind.to_ascii_lowercase().as_str() {
-        "application/json" | "application/*" | "*/*" => Some(Format::Json),
-        "text/plain" => Some(Format::Plain),
-        "text/html" | "text/*" => Some(Format::Html),
-        "application/xml" | "text/xml" => Some(Format::Xml),
+        "application/json" | "application/*" | "*/*" => Some(Format::In(ErrorFormat::Json)),
+        "text/plain" => Some(Format::In(ErrorFormat::Plain)),
+        "text/html" | "text/*" => Some(Format::In(ErrorFormat::Html)),
+        "application/xml" | "text/xml" => Some(Format::In(ErrorFormat::Xml)),
         "application/grpc" => Some(Format::Blank),
         _ => None,
     }
@@ -238,15 +230,15 @@ mod tests {
     #[test]
     fn the_client_chooses_the_format() {
         let cases = [
-            ("application/json", Format::Json),
-            ("text/html", Format::Html),
-            ("text/html;q=0.1, application/xml", Format::Xml),
-            ("text/plain;q=0.5, text/html; q=0.5", Format::Plain),
-            ("*/*", Format::Json),
-            ("image/png", Format::Json),
-            ("image/png, text/plain;q=0.1", Format::Plain),
+            ("application/json", Format::In(ErrorFormat::Json)),
+            ("text/html", Format::In(ErrorFormat::Html)),
+            ("text/html;q=0.1, application/xml", Format::In(ErrorFormat::Xml)),
+            ("text/plain;q=0.5, text/html; q=0.5", Format::In(ErrorFormat::Plain)),
+            ("*/*", Format::In(ErrorFormat::Json)),
+            ("image/png", Format::In(ErrorFormat::Json)),
+            ("image/png, text/plain;q=0.1", Format::In(ErrorFormat::Plain)),
             ("application/grpc", Format::Blank),
-            ("text/html;q=0", Format::Json),
+            ("text/html;q=0", Format::In(ErrorFormat::Json)),
         ];
         for (value, expected) in cases {
             assert_eq!(choose(&accept(value), Family::Decision, ErrorFormat::Plain), expected, "{value}");
@@ -257,17 +249,23 @@ mod tests {
     fn without_a_wish_decisions_are_json_and_breakdowns_follow_the_body() {
         let kind = |value| HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))]);
         let choose = |headers: &HeaderMap, family| choose(headers, family, ErrorFormat::Html);
-        assert_eq!(choose(&kind("application/xml"), Family::Decision), Format::Json);
-        assert_eq!(choose(&kind("application/xml"), Family::Breakdown), Format::Xml);
-        assert_eq!(choose(&kind("image/png"), Family::Breakdown), Format::Html);
-        assert_eq!(choose(&HeaderMap::new(), Family::Breakdown), Format::Html);
+        assert_eq!(choose(&kind("application/xml"), Family::Decision), Format::In(ErrorFormat::Json));
+        assert_eq!(choose(&kind("application/xml"), Family::Breakdown), Format::In(ErrorFormat::Xml));
+        assert_eq!(choose(&kind("image/png"), Family::Breakdown), Format::In(ErrorFormat::Html));
+        assert_eq!(choose(&HeaderMap::new(), Family::Breakdown), Format::In(ErrorFormat::Html));
     }
 
     #[test]
     fn words_of_plugins_cannot_break_out_of_a_body() {
         assert_eq!(escape("<b>&"), "&lt;b&gt;&amp;");
         let failure = Failure::BadRequest(Reason::Malformed, "");
-        let body = word_plain(Format::Json, &failure, RequestId::new(0), &ErrorWords::default(), &mut HeaderMap::new());
+        let body = word_plain(
+            Format::In(ErrorFormat::Json),
+            &failure,
+            RequestId::new(0),
+            &ErrorWords::default(),
+            &mut HeaderMap::new(),
+        );
         serde_json::from_slice::<serde_json::Value>(&body).unwrap();
     }
 }

@@ -82,8 +82,8 @@ fn route(session: &Session, snapshot: &Snapshot, exchange: &mut Care) -> Result<
 
 fn word(exchange: &mut Care, failure: Failure) -> Answer {
     exchange.tell(&failure);
-    let errors = exchange.proxy.settings().errors.clone();
-    Answer::Made(answer::word(exchange, failure, &errors))
+    let settings = exchange.proxy.settings();
+    Answer::Made(answer::word(exchange, failure, &settings.errors))
 }
 
 /// Runs the response phases.

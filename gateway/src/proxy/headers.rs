@@ -285,7 +285,7 @@ pub(super) fn finish(proxy: &Proxy, exchange: &mut Exchange) {
 }
 
 /// Who made an answer. If the node does not say so, no plugin says so for it, as at Kong.
-fn name_oneself(headers: &mut HeaderMap, said: AnswerHeaders) {
+pub(super) fn name_oneself(headers: &mut HeaderMap, said: AnswerHeaders) {
     if said.has(AnswerHeaders::SERVER) {
         headers.insert(header::SERVER, HeaderValue::from_static(words::IDENTITY));
     } else {

@@ -240,7 +240,7 @@ impl Session {
             sni: tls.server_name,
             client: tls.client,
         };
-        let reached = SocketAddr::new(local.ip(), settings.ports.outside(local.port()));
+        let reached = settings.ports.known_as(local);
         Self {
             peer: words::text(&peer.ip().to_canonical().to_string()),
             reached,

@@ -132,7 +132,7 @@ impl Streams {
 
     /// An address of this node with the port that clients know.
     fn known_as(&self, local: SocketAddr) -> SocketAddr {
-        SocketAddr::new(local.ip(), self.settings().ports.outside(local.port()))
+        self.settings().ports.known_as(local)
     }
 
     /// Runs until the gateway ends, or the stream does.
